@@ -1,0 +1,43 @@
+// A call: one statement on its way through the pool, owned by whoever submitted it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "pool/error.h"
+#include "pool/result.h"
+#include "pool/statement.h"
+#include "pool/time.h"
+
+namespace dbsidecar::pool {
+
+using CallId = uint64_t;
+
+// What became of a call. `result` is meaningful only without an error.
+struct Outcome {
+  std::optional<Error> error;
+  Result result;
+  std::vector<Notice> notices;
+  TransactionStatus transaction_status = TransactionStatus::kIdle;
+  Timing timing;
+};
+
+// Life: Submit, then exactly one Answer, then exactly one Done, both on the loop thread. A call
+// that gave up is answered while the database still runs its statement; until Done the pool and
+// its drivers (SQLite's on their own threads) read `statement`, so it must stay unchanged.
+class Call {
+ public:
+  virtual ~Call() = default;
+
+  // Carries the reply to the caller.
+  virtual void Answer(Outcome outcome) = 0;
+  // Nothing refers to this call any more; it may delete itself.
+  virtual void Done() = 0;
+
+  CallId id = 0;  // Unique among the calls in the pool; set by whoever submits.
+  Statement statement;
+  Instant deadline = kNever;  // The caller's own.
+};
+
+}  // namespace dbsidecar::pool

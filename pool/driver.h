@@ -1,0 +1,105 @@
+// The seam between the pool and a database: PoolCore decides, the Pool acts through this.
+//
+// Everything here is called on the loop thread and never blocks it. A driver that must block does
+// so on threads of its own and posts back to the loop.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "pool/call.h"
+#include "pool/error.h"
+
+namespace dbsidecar::pool {
+
+using ConnectionId = uint64_t;
+
+// What a connection is worth after a statement.
+enum class Condition {
+  kClean,   // As if just opened: the next caller can have it.
+  kDirty,   // In a known state that a reset will clear.
+  kBroken,  // In an unknown state, or gone: closed, never lent again.
+};
+
+// What a connection reports. Each request is answered exactly once, except that Close overtakes
+// all: after it only OnClosed comes.
+class ConnectionEvents {
+ public:
+  virtual ~ConnectionEvents() = default;
+
+  virtual void OnConnected(ConnectionId id) = 0;
+  // The connection does not exist; the driver has let go of it. `permanent`: trying again with
+  // the same configuration is pointless (wrong password, unknown database).
+  virtual void OnConnectFailed(ConnectionId id, Error error, bool permanent) = 0;
+  virtual void OnPinged(ConnectionId id, bool ok) = 0;
+  virtual void OnReset(ConnectionId id, bool ok) = 0;
+  // The statement is over and the driver has let go of `call`.
+  virtual void OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condition) = 0;
+  // The statement was not run: it belongs to `lane`. The driver has let go of `call`, and will
+  // name that lane for this text from now on.
+  virtual void OnWrongLane(ConnectionId id, Call& call, size_t lane) = 0;
+  // The server closed it. Calls on it have been answered by OnReply before.
+  virtual void OnLost(ConnectionId id, Error error) = 0;
+  // The driver has let go of it: it no longer counts against `max`.
+  virtual void OnClosed(ConnectionId id) = 0;
+};
+
+class Connection {
+ public:
+  virtual ~Connection() = default;
+
+  virtual void Open() = 0;
+  // A round trip that proves the connection alive.
+  virtual void Ping() = 0;
+  // Clears all session state.
+  virtual void Reset() = 0;
+  // Runs the call's statement in autocommit.
+  virtual void Execute(Call& call) = 0;
+  // Asks the database to interrupt `call`. OnReply still comes, and only once the cancel can no
+  // longer hit whatever runs here next.
+  virtual void Cancel(Call& call) = 0;
+  // Lets go, whatever is under way. Calls on it are not reported again.
+  virtual void Close() = 0;
+};
+
+// What a driver knows of a statement's text before any connection is used.
+struct Classification {
+  std::optional<Error> refusal;  // Set: not in autocommit, or not at all.
+  size_t lane = 0;               // Index into Driver::lanes().
+};
+
+// The share of the pool's budget that connections of one kind have.
+struct LaneShape {
+  size_t min = 0;
+  size_t max = 0;
+};
+
+// What a driver learnt about the database it talks to; empty until known.
+struct DatabaseFacts {
+  std::string server_version;  // "15.20" or SQLite's "3.40.1".
+  int connections_max = 0;     // PostgreSQL's max_connections; 0 = no such limit.
+  std::string role;            // "primary", "replica" or "embedded".
+  std::string user;
+};
+
+class Driver {
+ public:
+  virtual ~Driver() = default;
+
+  // "postgresql" or "sqlite".
+  virtual std::string_view name() const = 0;
+  // How many kinds of connections there are and how `min` and `max` divide between them. The sum
+  // of the lanes' `max` never exceeds `max`.
+  virtual std::vector<LaneShape> Lanes(size_t min, size_t max) const = 0;
+  virtual Classification Classify(const Statement& statement) = 0;
+  // The connection is not open yet. `events` outlives it.
+  virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
+                                                    ConnectionEvents& events) = 0;
+  virtual DatabaseFacts facts() const = 0;
+};
+
+}  // namespace dbsidecar::pool

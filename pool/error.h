@@ -1,0 +1,51 @@
+// Why a call failed, in the pool's own terms. The server maps it to a gRPC status (see
+// server/error_mapping.h); the pool knows nothing of gRPC.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace dbsidecar::pool {
+
+enum class ErrorKind {
+  kDatabase,         // The database answered with an error; `sql` has it.
+  kNoConnection,     // Nothing was sent: no connection could be opened.
+  kConnectRejected,  // Nothing was sent: the database refuses this user, password or database name.
+  kConnectionLost,   // Lost after the statement was sent; see `outcome_unknown`.
+  kWaitTimeout,      // Nothing was sent: no connection became free within the wait timeout.
+  kQueueFull,        // Nothing was sent: too many calls wait already.
+  kDeadline,         // The call's deadline passed, or the query timeout; see `outcome_unknown`.
+  kCancelled,        // The caller cancelled; see `outcome_unknown`.
+  kDraining,         // Nothing was sent: the sidecar is stopping.
+  kResultTooLarge,   // The result is over its limit.
+  kNeedsSession,  // The statement changes session state or opens a transaction: not in autocommit.
+  kInvalidArgument,  // The call cannot be sent as it is (NUL in text, too many parameters, ...).
+  kUnsupported,      // This database cannot do it.
+};
+
+// The fields of a database's error report, named as in PostgreSQL's protocol (section 55.8 of its
+// manual). SQLite's errors are given the SQLSTATE that PostgreSQL would use.
+struct SqlError {
+  std::string sqlstate;
+  std::string severity;
+  std::string message;
+  std::string detail;
+  std::string hint;
+  int32_t position = 0;  // In characters, from 1; 0 = not known.
+  std::string schema;
+  std::string table;
+  std::string column;
+  std::string datatype;
+  std::string constraint;
+  std::string where;
+  int32_t sqlite_extended_code = 0;
+};
+
+struct Error {
+  ErrorKind kind = ErrorKind::kDatabase;
+  std::string message;  // For people: what was wrong and what to do. Never SQL text or secrets.
+  SqlError sql;         // `sqlstate` empty unless the database spoke.
+  bool outcome_unknown = false;  // The statement may have taken effect.
+};
+
+}  // namespace dbsidecar::pool

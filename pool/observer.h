@@ -1,0 +1,31 @@
+// What the pool tells the rest of the process: every method is called on the loop thread and must
+// return at once.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+#include "pool/driver.h"
+#include "pool/error.h"
+#include "pool/pool_core.h"
+#include "pool/time.h"
+
+namespace dbsidecar::pool {
+
+class Observer {
+ public:
+  virtual ~Observer() = default;
+
+  virtual void OnConnectionOpened(ConnectionId, Duration /*connect_time*/) {}
+  virtual void OnConnectFailed(ConnectionId, const Error&) {}
+  virtual void OnConnectionClosed(ConnectionId, CloseReason) {}
+  virtual void OnLeased(ConnectionId, CallId) {}
+  virtual void OnReleased(ConnectionId, Condition) {}
+  virtual void OnRefused(CallId, RefuseReason) {}
+  // A call was answered. `error` is null on success.
+  virtual void OnAnswered(const Call&, const Timing&, const Error* /*error*/) {}
+  // The database is up or down by the latest evidence; told only when it changes.
+  virtual void OnDatabaseStatus(bool /*up*/, std::string_view /*reason*/) {}
+};
+
+}  // namespace dbsidecar::pool

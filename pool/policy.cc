@@ -1,0 +1,42 @@
+#include "pool/policy.h"
+
+#include <algorithm>
+
+namespace dbsidecar::pool {
+namespace {
+
+// `value` scaled by a random fraction in [0, 1). Works on microseconds, which keeps the product
+// of a day and 32 random bits within 64 bits.
+Duration RandomPart(Duration value, uint64_t random) {
+  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(value).count();
+  const double fraction = static_cast<double>(random >> 11) * 0x1.0p-53;
+  return std::chrono::microseconds(static_cast<int64_t>(static_cast<double>(micros) * fraction));
+}
+
+}  // namespace
+
+size_t ConnectionsToOpen(const Demand& demand) {
+  if (demand.total >= demand.max || demand.connecting >= demand.connecting_max) return 0;
+  const size_t for_waiters =
+      demand.waiting > demand.arriving ? demand.waiting - demand.arriving : 0;
+  const size_t for_floor = demand.floor > demand.total ? demand.floor - demand.total : 0;
+  return std::min({std::max(for_waiters, for_floor), demand.max - demand.total,
+                   demand.connecting_max - demand.connecting});
+}
+
+Duration ConnectBackoff(uint32_t failures, Duration base, Duration cap, uint64_t random) {
+  const uint32_t doublings = std::min<uint32_t>(failures > 0 ? failures - 1 : 0, 20);
+  const Duration full = std::min(cap, base * (int64_t{1} << doublings));
+  return full / 2 + RandomPart(full / 2, random);
+}
+
+Instant RetireAt(Instant opened_at, Duration lifetime, uint32_t jitter_percent, uint64_t random) {
+  if (lifetime == Duration::zero()) return kNever;
+  return opened_at + lifetime - RandomPart(lifetime * jitter_percent / 100, random);
+}
+
+Instant EarlierDeadline(Instant deadline, Instant now, Duration limit) {
+  return limit == Duration::zero() ? deadline : std::min(deadline, now + limit);
+}
+
+}  // namespace dbsidecar::pool

@@ -1,0 +1,213 @@
+// PoolCore decides who gets which connection and when connections are opened, checked and closed.
+//
+// It is a plain state machine: no locks, no I/O, no clock. Callers pass the time in and carry out
+// the actions that come back, in order. The Pool does that with real connections; the simulation
+// does it for tests. The invariants it keeps are numbered at the top of pool_core.cc.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <random>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "pool/driver.h"
+#include "pool/policy.h"
+#include "pool/time.h"
+
+namespace dbsidecar::pool {
+
+using WaiterId = uint64_t;
+
+struct PoolConfig {
+  size_t min = 2;             // Connections held open without demand.
+  size_t max = 10;            // Never exceeded, closing connections included.
+  size_t connecting_max = 4;  // Connects in progress at once.
+  size_t waiters_max = 1000;  // Longer queues are refused.
+  Duration wait_timeout = std::chrono::seconds(10);
+  Duration idle_timeout = std::chrono::seconds(60);  // Above `min`; 0 = keep for ever.
+  Duration lifetime = std::chrono::minutes(30);      // 0 = no limit.
+  uint32_t lifetime_jitter_percent = 10;
+  Duration connect_timeout = std::chrono::seconds(10);  // 0 = the driver's own limit alone.
+  Duration ping_after = std::chrono::seconds(10);  // Idle longer: pinged before use. 0 = never.
+  Duration ping_timeout = std::chrono::seconds(2);
+  Duration reset_timeout = std::chrono::seconds(5);
+  Duration backoff_base = std::chrono::milliseconds(100);
+  Duration backoff_cap = std::chrono::seconds(2);
+};
+
+// Every connection is in exactly one state; the gauges are the sizes of these sets.
+enum class ConnectionState {
+  kConnecting,  // The driver is opening it.
+  kIdle,        // Ready; newest first, so that unneeded ones grow old and retire.
+  kPinging,     // Idle for long; being proved alive before use.
+  kLeased,      // One caller owns it.
+  kResetting,   // Returned dirty; reset is running.
+  kClosing,     // Still counts against `max` until the driver has let go.
+};
+inline constexpr size_t kConnectionStates = 6;
+
+enum class CloseReason {
+  kConnectTimeout,
+  kIdleTimeout,
+  kLifetime,
+  kPingFailed,
+  kResetFailed,
+  kBroken,  // Released in an unknown state.
+  kLost,    // The server closed it.
+  kDrain,
+};
+inline constexpr size_t kCloseReasons = 8;
+
+enum class RefuseReason {
+  kQueueFull,
+  kWaitTimeout,  // Waited as long as the wait timeout allows.
+  kDeadline,     // Its own deadline came first.
+  kDraining,
+  kConnectRejected,  // The database refuses every connection, and none is open.
+};
+inline constexpr size_t kRefuseReasons = 5;
+
+struct Action {
+  enum class Kind { kOpen, kPing, kReset, kClose, kGrant, kRefuse };
+
+  Kind kind;
+  ConnectionId connection = 0;                           // All but kRefuse.
+  WaiterId waiter = 0;                                   // kGrant, kRefuse.
+  CloseReason close_reason = CloseReason::kBroken;       // kClose.
+  RefuseReason refuse_reason = RefuseReason::kDeadline;  // kRefuse.
+};
+using Actions = std::vector<Action>;
+
+struct PoolCounters {
+  uint64_t opened = 0;            // Connections that came up.
+  uint64_t connect_failures = 0;  // Attempts that did not, timeouts included.
+  std::array<uint64_t, kCloseReasons> closed{};
+  uint64_t arrived = 0;
+  uint64_t granted = 0;
+  std::array<uint64_t, kRefuseReasons> refused{};
+  uint64_t abandoned = 0;  // Waiters whose caller left.
+};
+
+class PoolCore {
+ public:
+  // `first_id` numbers the connections, so that several cores can share one id space: ids are
+  // first_id, first_id + stride, ...
+  PoolCore(PoolConfig config, uint64_t seed, ConnectionId first_id = 1, ConnectionId stride = 1);
+
+  // --- Events. Each appends what is to be done. ---
+
+  // Opens `min` connections, and at least one, to learn whether the database is there.
+  void Start(Instant now, Actions& actions);
+  // A caller wants a connection until `deadline`. REQUIRES: `waiter` is not waiting.
+  void Arrive(Instant now, WaiterId waiter, Instant deadline, Actions& actions);
+  // The caller left. Nothing happens unless it waits; it gets no answer.
+  void Abandon(Instant now, WaiterId waiter, Actions& actions);
+  void Connected(Instant now, ConnectionId id, Actions& actions);
+  // The driver has let go of a connection that did not come up.
+  void ConnectFailed(Instant now, ConnectionId id, bool permanent, Actions& actions);
+  void Pinged(Instant now, ConnectionId id, bool ok, Actions& actions);
+  void ResetDone(Instant now, ConnectionId id, bool ok, Actions& actions);
+  // The owner gives a connection back. REQUIRES: it is leased.
+  void Released(Instant now, ConnectionId id, Condition condition, Actions& actions);
+  // The server closed a connection that nobody owns. For a leased one, release it kBroken.
+  void Lost(Instant now, ConnectionId id, Actions& actions);
+  // The driver has let go of a connection that was told to close.
+  void Closed(Instant now, ConnectionId id, Actions& actions);
+  // Pings the longest-idle connection, or opens one where there is none: a health check.
+  void Check(Instant now, Actions& actions);
+  // Takes a place in the budget for a connection outside the pool. False = none is free.
+  bool Reserve();
+  void Unreserve(Instant now, Actions& actions);
+  // Refuses newcomers; waiters are still served. Connections close once no one waits.
+  void Drain(Instant now, Actions& actions);
+  // Due whenever NextTick() has come.
+  void Tick(Instant now, Actions& actions);
+
+  // --- What it knows. ---
+
+  Instant NextTick() const;
+  size_t count(ConnectionState state) const { return counts_[static_cast<size_t>(state)]; }
+  size_t total() const { return connections_.size() + reserved_; }
+  size_t waiting() const { return waiters_.size(); }
+  bool draining() const { return draining_; }
+  // Nothing is left: no connection, no waiter.
+  bool empty() const { return total() == 0 && waiters_.empty(); }
+  // The latest evidence says that the database accepts and answers connections.
+  bool database_up() const { return database_up_; }
+  const PoolConfig& config() const { return config_; }
+  const PoolCounters& counters() const { return counters_; }
+  // When the longest-held lease was granted; kNever without leases.
+  Instant OldestLease() const;
+
+ private:
+  struct Connection {
+    ConnectionState state = ConnectionState::kConnecting;
+    Instant since;               // In this state.
+    Instant retire_at = kNever;  // Rolled once, when it comes up.
+  };
+  struct Waiter {
+    WaiterId id;
+    Instant expires_at;
+    RefuseReason on_expiry;
+  };
+  using Connections = absl::flat_hash_map<ConnectionId, Connection>;
+  using Waiters = std::list<Waiter>;
+
+  // The one function that pairs waiting work with connections; every event ends in it.
+  void Serve(Instant now, Actions& actions);
+  void MaybeOpen(Instant now, Actions& actions);
+  void MaybeCloseForDrain(Instant now, Actions& actions);
+  bool WorthPinging(Instant now, const Connection& connection) const;
+  // False = nothing more can be done for the front waiter now.
+  bool ServeFront(Instant now, ConnectionId id, Actions& actions);
+  size_t WantedConnections() const;
+
+  void Open(Instant now, Actions& actions);
+  void Close(Instant now, ConnectionId id, CloseReason reason, Actions& actions);
+  void Ping(Instant now, ConnectionId id, Actions& actions);
+  void MakeIdle(Instant now, ConnectionId id, Actions& actions);
+  void Move(Instant now, Connection& connection, ConnectionState state);
+  void Remove(Connections::iterator it);
+  void NoteFailure(Instant now);
+  void NoteSuccess();
+
+  void Refuse(WaiterId waiter, RefuseReason reason, Actions& actions);
+  void RefuseAll(RefuseReason reason, Actions& actions);
+  void RemoveWaiter(Waiters::iterator it);
+  void ExpireWaiters(Instant now, Actions& actions);
+  void CloseOverdue(Instant now, Actions& actions);
+  void RetireIdle(Instant now, Actions& actions);
+  Instant DueAt(const Connection& connection) const;
+  Duration TimeLimit(ConnectionState state) const;
+  size_t Floor() const;
+  size_t OpenCount() const;
+  Connection* Find(ConnectionId id, ConnectionState state);
+
+  const PoolConfig config_;
+  std::mt19937_64 random_;
+  ConnectionId next_id_;
+  const ConnectionId stride_;
+
+  Connections connections_;
+  std::array<size_t, kConnectionStates> counts_{};
+  std::vector<ConnectionId> idle_;  // Newest last.
+  size_t reserved_ = 0;
+
+  Waiters waiters_;  // First come, first served.
+  absl::flat_hash_map<WaiterId, Waiters::iterator> waiter_by_id_;
+  std::set<std::pair<Instant, WaiterId>> expiries_;
+
+  bool draining_ = false;
+  bool database_up_ = false;
+  bool probe_wanted_ = false;  // Hold at least one connection until the database is known to be up.
+  uint32_t connect_failures_in_a_row_ = 0;
+  Instant connect_not_before_ = Instant::min();
+  PoolCounters counters_;
+};
+
+}  // namespace dbsidecar::pool

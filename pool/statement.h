@@ -1,0 +1,39 @@
+// What a caller asks of a connection: one statement, its parameters, and how much it wants back.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace dbsidecar::pool {
+
+// A parameter. Text and bytes are borrowed from whoever owns the call.
+struct Value {
+  enum class Kind : uint8_t { kNull, kBool, kInteger, kDouble, kText, kBytes };
+
+  Kind kind = Kind::kNull;
+  uint32_t type_oid = 0;  // 0 = the database infers it.
+  union {
+    bool boolean;
+    int64_t integer = 0;
+    double real;
+  };
+  std::string_view text;  // kText (UTF-8) and kBytes.
+};
+
+struct ResultLimits {
+  uint64_t rows_max =
+      0;  // Rows kept; further ones are dropped and `truncated` is set. 0 = no limit.
+  uint64_t bytes_max = 0;  // Data bytes kept; a result over it fails. 0 = no limit.
+};
+
+struct Statement {
+  std::string_view sql;  // One statement with $1, $2, ... for its parameters.
+  std::vector<Value> parameters;
+  ResultLimits limits;
+  bool read_only = false;   // The caller's word. Enforced by the database, never trusted.
+  bool idempotent = false;  // The caller's word: may be run again although it writes.
+};
+
+}  // namespace dbsidecar::pool
