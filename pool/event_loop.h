@@ -1,0 +1,89 @@
+// EventLoop is the one thread that owns the pool: it waits for sockets, posted tasks and the next
+// deadline, and runs whatever is due.
+//
+// Threads: Post and Stop may be called from any; everything else only on the loop thread, or
+// before Run starts.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "pool/time.h"
+
+namespace dbsidecar::pool {
+
+// Told when its descriptor is ready.
+class FdHandler {
+ public:
+  virtual ~FdHandler() = default;
+  virtual void OnReady(bool readable, bool writable) = 0;
+};
+
+// Told the time once in every turn of the loop.
+class TimerHandler {
+ public:
+  virtual ~TimerHandler() = default;
+  // When OnTick wants to run next; kNever = not at all.
+  virtual Instant NextTick() const = 0;
+  virtual void OnTick(Instant now) = 0;
+};
+
+class EventLoop {
+ public:
+  EventLoop();
+  ~EventLoop();
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+
+  // Runs `task` on the loop thread, after everything posted before. Tasks left when the loop
+  // stops are run before Run returns.
+  void Post(std::function<void()> task) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Returns after Stop.
+  void Run();
+  void Stop();
+
+  // Descriptors are level-triggered and always watched for reading. Unwatch before closing one.
+  void Watch(int fd, FdHandler* handler);
+  void WatchWritable(int fd, bool writable);
+  void Unwatch(int fd);
+
+  void AddTimer(TimerHandler* handler);
+  void RemoveTimer(TimerHandler* handler);
+
+  // The time at the start of this turn: one reading of the clock serves all that happens in it.
+  Instant now() const { return now_; }
+  // Reads the clock anew, for measuring what happens within a turn.
+  static Instant ReadClock() { return Clock::now(); }
+
+ private:
+  struct Watched {
+    FdHandler* handler;
+    bool writable;
+  };
+
+  void RunTasks() ABSL_LOCKS_EXCLUDED(mutex_);
+  bool HasTasks() ABSL_LOCKS_EXCLUDED(mutex_);
+  void RunTimers();
+  int TimeoutMillis();
+  void Wait(int timeout_ms);
+  void Wake();
+
+  const int epoll_fd_;
+  const int wake_fd_;
+  std::atomic<bool> stopping_{false};
+  Instant now_ = Clock::now();
+  absl::flat_hash_map<int, Watched> watched_;
+  std::vector<TimerHandler*> timers_;
+
+  absl::Mutex mutex_;
+  std::vector<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::function<void()>> running_;  // Swapped with tasks_, to keep its memory.
+};
+
+}  // namespace dbsidecar::pool
