@@ -6,10 +6,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pool/call.h"
 #include "pool/error.h"
@@ -99,7 +101,11 @@ class Driver {
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
                                                     ConnectionEvents& events) = 0;
+  // What is known now; loop thread.
   virtual DatabaseFacts facts() const = 0;
+  // Learns the facts anew, over a connection of its own for which the caller has reserved a place
+  // in the budget. `done` runs on the loop thread once that connection is gone.
+  virtual void RefreshFacts(std::function<void()> done) = 0;
 };
 
 }  // namespace dbsidecar::pool

@@ -17,7 +17,7 @@ class Observer {
   virtual ~Observer() = default;
 
   virtual void OnConnectionOpened(ConnectionId, Duration /*connect_time*/) {}
-  virtual void OnConnectFailed(ConnectionId, const Error&) {}
+  virtual void OnConnectFailed(ConnectionId, const Error&, bool /*permanent*/) {}
   virtual void OnConnectionClosed(ConnectionId, CloseReason) {}
   virtual void OnLeased(ConnectionId, CallId) {}
   virtual void OnReleased(ConnectionId, Condition) {}

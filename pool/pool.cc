@@ -1,0 +1,553 @@
+#include "pool/pool.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "pool/check.h"
+
+namespace dbsidecar::pool {
+namespace {
+
+double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+// How long two spans of time overlap.
+Duration Overlap(Instant a_begin, Instant a_end, Instant b_begin, Instant b_end) {
+  return std::max(Duration::zero(), std::min(a_end, b_end) - std::max(a_begin, b_begin));
+}
+
+Outcome Failure(ErrorKind kind, std::string message, bool outcome_unknown = false) {
+  Outcome outcome;
+  outcome.error = Error{
+      .kind = kind, .message = std::move(message), .sql = {}, .outcome_unknown = outcome_unknown};
+  return outcome;
+}
+
+}  // namespace
+
+Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& observer)
+    : loop_(loop), driver_(driver), options_(std::move(options)), observer_(observer) {
+  const std::vector<LaneShape> shapes = driver_.Lanes(options_.core.min, options_.core.max);
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    PoolConfig config = options_.core;
+    config.min = shapes[i].min;
+    config.max = shapes[i].max;
+    lanes_.push_back(std::make_unique<PoolCore>(config, options_.seed + i, i + 1, shapes.size()));
+  }
+  loop_.AddTimer(this);
+}
+
+Pool::~Pool() { loop_.RemoveTimer(this); }
+
+void Pool::Start() {
+  if (options_.health_check_interval != Duration::zero()) {
+    next_check_ = loop_.now() + options_.health_check_interval;
+  }
+  for (auto& lane : lanes_) lane->Start(loop_.now(), actions_);
+  Act();
+}
+
+void Pool::Submit(Call& call) {
+  Classification classification = driver_.Classify(call.statement);
+  CallState& state = calls_[call.id];
+  DBSIDECAR_CHECK(state.call == nullptr);
+  state.call = &call;
+  state.arrived = loop_.now();
+  state.deadline = EarlierDeadline(call.deadline, state.arrived, options_.query_timeout);
+  if (classification.refusal.has_value()) {
+    Outcome outcome;
+    outcome.error = std::move(classification.refusal);
+    Finish(state, std::move(outcome));
+  } else {
+    Arrive(state, classification.lane);
+    Act();
+  }
+}
+
+void Pool::Arrive(CallState& state, size_t lane) {
+  state.lane = lane;
+  state.connection = 0;
+  lanes_[lane]->Arrive(loop_.now(), state.call->id, state.deadline, actions_);
+}
+
+void Pool::Cancel(CallId id) {
+  const auto it = calls_.find(id);
+  if (it != calls_.end()) StopWaitingFor(it->second, GiveUp::kCancelled);
+  Act();
+}
+
+void Pool::Drain() {
+  draining_ = true;
+  for (auto& lane : lanes_) lane->Drain(loop_.now(), actions_);
+  Act();
+}
+
+void Pool::CancelAll() {
+  std::vector<CallId> ids;
+  for (const auto& [id, state] : calls_) ids.push_back(id);
+  for (const CallId id : ids) {
+    const auto it = calls_.find(id);
+    if (it != calls_.end()) StopWaitingFor(it->second, GiveUp::kDraining);
+  }
+  Act();
+}
+
+bool Pool::empty() const { return calls_.empty() && connections_.empty() && !refreshing_facts_; }
+
+// --- Carrying out decisions. ---
+
+void Pool::Act() {
+  // A connection may report while it is being told what to do; then the outer Act goes on.
+  if (acting_) return;
+  acting_ = true;
+  while (!actions_.empty() || !to_do_.empty()) {
+    to_do_.insert(to_do_.end(), actions_.begin(), actions_.end());
+    actions_.clear();
+    if (to_do_.empty()) break;
+    const Action action = to_do_.front();
+    to_do_.pop_front();
+    Carry(action);
+  }
+  acting_ = false;
+}
+
+void Pool::Carry(const Action& action) {
+  switch (action.kind) {
+    case Action::Kind::kOpen:
+      Open(action.connection);
+      break;
+    case Action::Kind::kPing:
+      connections_.at(action.connection).handle->Ping();
+      break;
+    case Action::Kind::kReset:
+      connections_.at(action.connection).handle->Reset();
+      break;
+    case Action::Kind::kClose:
+      Close(action.connection, action.close_reason);
+      break;
+    case Action::Kind::kGrant:
+      Grant(action.waiter, action.connection);
+      break;
+    case Action::Kind::kRefuse:
+      RefuseWaiter(action.waiter, action.refuse_reason);
+      break;
+  }
+}
+
+void Pool::Open(ConnectionId id) {
+  OpenConnection& connection = connections_[id];
+  connection.open_started = loop_.now();
+  connection.handle = driver_.NewConnection(id, LaneOf(id), *this);
+  connection.handle->Open();
+}
+
+void Pool::Close(ConnectionId id, CloseReason reason) {
+  const auto it = connections_.find(id);
+  // It failed by itself between the decision and now.
+  if (it == connections_.end()) return;
+  it->second.close_reason = reason;
+  if (reason == CloseReason::kConnectTimeout) {
+    last_connect_error_ = Error{.kind = ErrorKind::kNoConnection,
+                                .message = absl::StrFormat("no answer to the connect within %g s",
+                                                           Seconds(options_.core.connect_timeout)),
+                                .sql = {},
+                                .outcome_unknown = false};
+    last_connect_error_at_ = loop_.now();
+    observer_.OnConnectFailed(id, *last_connect_error_, false);
+  }
+  it->second.handle->Close();
+}
+
+void Pool::Grant(CallId waiter, ConnectionId id) {
+  CallState& state = calls_.at(waiter);
+  OpenConnection& connection = connections_.at(id);
+  state.connection = id;
+  state.granted = loop_.now();
+  state.connect =
+      Overlap(state.arrived, state.granted, connection.open_started, connection.opened_at);
+  connection.running = state.call;
+  SetTimer(state, state.deadline);
+  observer_.OnLeased(id, waiter);
+  connection.handle->Execute(*state.call);
+}
+
+void Pool::RefuseWaiter(CallId waiter, RefuseReason reason) {
+  CallState& state = calls_.at(waiter);
+  observer_.OnRefused(waiter, reason);
+  Outcome outcome;
+  outcome.error = RefusalError(reason);
+  Finish(state, std::move(outcome));
+}
+
+// --- The life of a call. ---
+
+void Pool::StopWaitingFor(CallState& state, GiveUp why) {
+  if (state.answered || state.gave_up != GiveUp::kNone) return;
+  state.gave_up = why;
+  if (state.connection == 0) {
+    lanes_[state.lane]->Abandon(loop_.now(), state.call->id, actions_);
+    Finish(state, Judge(state, Failure(ErrorKind::kCancelled, "")));
+  } else {
+    SetTimer(state, loop_.now() + options_.answer_grace);
+    connections_.at(state.connection).handle->Cancel(*state.call);
+  }
+}
+
+void Pool::OnCallTimer(CallState& state) {
+  if (state.gave_up == GiveUp::kNone) {
+    StopWaitingFor(state, GiveUp::kDeadline);
+  } else if (!state.answered) {
+    SetTimer(state, loop_.now() + options_.cancel_grace);
+    const bool unknown = !state.call->statement.read_only;
+    Answer(state, Judge(state, Failure(ErrorKind::kCancelled, "", unknown)));
+  } else {
+    // The database does not even answer a cancel: the connection's state is unknown.
+    SetTimer(state, kNever);
+    const ConnectionId id = state.connection;
+    observer_.OnReleased(id, Condition::kBroken);
+    CoreOf(id).Released(loop_.now(), id, Condition::kBroken, actions_);
+  }
+}
+
+// Puts the reason for which we gave up in the place of the "cancelled" that it led to.
+Outcome Pool::Judge(const CallState& state, Outcome outcome) const {
+  if (state.gave_up == GiveUp::kNone || !outcome.error.has_value()) return outcome;
+  Error& error = *outcome.error;
+  const bool ours = error.kind == ErrorKind::kCancelled ||
+                    (error.kind == ErrorKind::kDatabase && error.sql.sqlstate == "57014");
+  if (!ours) return outcome;
+  const std::string_view where =
+      state.connection == 0 ? "while waiting for a connection" : "while the statement was running";
+  const std::string_view effect =
+      state.connection == 0   ? "nothing was sent to the database"
+      : error.outcome_unknown ? "the database has not confirmed the cancel yet, so whether the "
+                                "statement took effect is unknown"
+                              : "the statement was cancelled and had no effect";
+  switch (state.gave_up) {
+    case GiveUp::kNone:
+      break;
+    case GiveUp::kDeadline:
+      error.kind = ErrorKind::kDeadline;
+      error.message = absl::StrFormat("the deadline passed after %.3g s %s; %s",
+                                      Seconds(loop_.now() - state.arrived), where, effect);
+      break;
+    case GiveUp::kCancelled:
+      error.kind = ErrorKind::kCancelled;
+      error.message = absl::StrCat("cancelled by the caller ", where, "; ", effect);
+      break;
+    case GiveUp::kDraining:
+      // Only what was never sent may be called unavailable, because callers retry that.
+      error.kind = state.connection == 0 ? ErrorKind::kDraining : ErrorKind::kDeadline;
+      error.message = absl::StrCat("the sidecar stopped ", where, " (drain timeout); ", effect);
+      break;
+  }
+  return outcome;
+}
+
+void Pool::SetTimer(CallState& state, Instant at) {
+  if (state.timer != kNever) timers_.erase({state.timer, state.call->id});
+  state.timer = at;
+  if (at != kNever) timers_.emplace(at, state.call->id);
+}
+
+void Pool::Finish(CallState& state, Outcome outcome) {
+  Call& call = *state.call;
+  if (!state.answered) Answer(state, std::move(outcome));
+  Forget(call.id);
+  call.Done();
+}
+
+void Pool::Answer(CallState& state, Outcome outcome) {
+  state.answered = true;
+  const Instant now = EventLoop::ReadClock();
+  Timing& timing = outcome.timing;
+  if (state.connection == 0) {
+    timing.queue = now - state.arrived;
+  } else {
+    timing.queue = state.granted - state.arrived;
+    timing.connect = state.connect;
+    timing.execute = now - state.granted;
+    execute_.Record(timing.execute);
+  }
+  queue_.Record(timing.queue);
+  total_.Record(now - state.arrived);
+  ++statements_;
+  if (outcome.error.has_value()) {
+    ++errors_;
+    last_error_ = outcome.error->message;
+    last_error_at_ = loop_.now();
+  }
+  observer_.OnAnswered(*state.call, timing, outcome.error ? &*outcome.error : nullptr);
+  state.call->Answer(std::move(outcome));
+}
+
+void Pool::Forget(CallId id) {
+  const auto it = calls_.find(id);
+  SetTimer(it->second, kNever);
+  calls_.erase(it);
+}
+
+// --- What connections report. ---
+
+void Pool::OnConnected(ConnectionId id) {
+  OpenConnection& connection = connections_.at(id);
+  connection.opened_at = loop_.now();
+  last_success_ = loop_.now();
+  const Duration took = connection.opened_at - connection.open_started;
+  connect_.Record(took);
+  observer_.OnConnectionOpened(id, took);
+  CoreOf(id).Connected(loop_.now(), id, actions_);
+  NoteStatus("connected");
+  MaybeWarm();
+  Act();
+}
+
+void Pool::OnConnectFailed(ConnectionId id, Error error, bool permanent) {
+  last_connect_error_ = std::move(error);
+  last_connect_error_at_ = loop_.now();
+  connections_.erase(id);
+  observer_.OnConnectFailed(id, *last_connect_error_, permanent);
+  CoreOf(id).ConnectFailed(loop_.now(), id, permanent, actions_);
+  NoteStatus(last_connect_error_->message);
+  Act();
+}
+
+void Pool::OnPinged(ConnectionId id, bool ok) {
+  if (ok) last_success_ = loop_.now();
+  CoreOf(id).Pinged(loop_.now(), id, ok, actions_);
+  NoteStatus(ok ? "ping answered" : "ping failed");
+  Act();
+}
+
+void Pool::OnReset(ConnectionId id, bool ok) {
+  CoreOf(id).ResetDone(loop_.now(), id, ok, actions_);
+  Act();
+}
+
+void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condition) {
+  CallState& state = calls_.at(call.id);
+  connections_.at(id).running = nullptr;
+  if (condition != Condition::kBroken) last_success_ = loop_.now();
+  observer_.OnReleased(id, condition);
+  outcome = Judge(state, std::move(outcome));
+  const std::string reason =
+      condition == Condition::kBroken && outcome.error ? outcome.error->message : "";
+  // Release first: the next statement is on its way while this reply is being encoded. The call
+  // stays in the map until it is answered, so nothing here depends on the order otherwise.
+  CoreOf(id).Released(loop_.now(), id, condition, actions_);
+  NoteStatus(reason);
+  Act();
+  Finish(calls_.at(call.id), std::move(outcome));
+}
+
+void Pool::OnWrongLane(ConnectionId id, Call& call, size_t lane) {
+  CallState& state = calls_.at(call.id);
+  connections_.at(id).running = nullptr;
+  observer_.OnReleased(id, Condition::kClean);
+  CoreOf(id).Released(loop_.now(), id, Condition::kClean, actions_);
+  SetTimer(state, kNever);
+  if (state.gave_up != GiveUp::kNone) {
+    state.connection = 0;
+    Finish(state, Judge(state, Failure(ErrorKind::kCancelled, "")));
+  } else {
+    Arrive(state, lane);
+  }
+  Act();
+}
+
+void Pool::OnLost(ConnectionId id, Error error) {
+  CoreOf(id).Lost(loop_.now(), id, actions_);
+  NoteStatus(error.message);
+  Act();
+}
+
+void Pool::OnClosed(ConnectionId id) {
+  const auto it = connections_.find(id);
+  if (Call* call = it->second.running) Finish(calls_.at(call->id), Outcome());
+  if (it->second.opened_at != kNever) observer_.OnConnectionClosed(id, it->second.close_reason);
+  // The handle is what reports, so it must not die under its own feet.
+  loop_.Post([handle = std::shared_ptr<Connection>(std::move(it->second.handle))] {});
+  connections_.erase(it);
+  CoreOf(id).Closed(loop_.now(), id, actions_);
+  Act();
+}
+
+// --- Time. ---
+
+Instant Pool::NextTick() const {
+  Instant next = timers_.empty() ? kNever : timers_.begin()->first;
+  for (const auto& lane : lanes_) next = std::min(next, lane->NextTick());
+  return draining_ ? next : std::min(next, next_check_);
+}
+
+void Pool::OnTick(Instant now) {
+  while (!timers_.empty() && timers_.begin()->first <= now) {
+    OnCallTimer(calls_.at(timers_.begin()->second));
+  }
+  for (auto& lane : lanes_) lane->Tick(now, actions_);
+  if (now >= next_check_ && !draining_) {
+    next_check_ = now + options_.health_check_interval;
+    facts_wanted_ = true;
+    for (auto& lane : lanes_) lane->Check(now, actions_);
+  }
+  NoteStatus("no connection is left");
+  RefreshFacts();
+  Act();
+}
+
+// --- What it knows. ---
+
+void Pool::NoteStatus(std::string_view reason) {
+  const bool up = std::all_of(lanes_.begin(), lanes_.end(),
+                              [](const auto& lane) { return lane->database_up(); });
+  if (up == database_up_) return;
+  database_up_ = up;
+  observer_.OnDatabaseStatus(up, reason);
+}
+
+void Pool::MaybeWarm() {
+  if (warm_) return;
+  warm_ = database_up_ && std::all_of(lanes_.begin(), lanes_.end(), [](const auto& lane) {
+            const size_t open = lane->total() - lane->count(ConnectionState::kConnecting) -
+                                lane->count(ConnectionState::kClosing);
+            return open >= lane->config().min;
+          });
+  if (warm_) RefreshFacts();
+}
+
+void Pool::RefreshFacts() {
+  if (!facts_wanted_ || refreshing_facts_ || !warm_ || draining_) return;
+  if (!lanes_[0]->Reserve()) return;
+  facts_wanted_ = false;
+  refreshing_facts_ = true;
+  driver_.RefreshFacts([this] {
+    refreshing_facts_ = false;
+    lanes_[0]->Unreserve(loop_.now(), actions_);
+    Act();
+  });
+}
+
+Error Pool::RefusalError(RefuseReason reason) const {
+  const bool unreachable = !HasConnections() && last_connect_error_.has_value();
+  switch (reason) {
+    case RefuseReason::kQueueFull:
+      return {.kind = ErrorKind::kQueueFull,
+              .message = absl::StrCat("the queue for a connection is full ", Diagnosis()),
+              .sql = {},
+              .outcome_unknown = false};
+    case RefuseReason::kWaitTimeout:
+    case RefuseReason::kDeadline: {
+      const ErrorKind on_time =
+          reason == RefuseReason::kWaitTimeout ? ErrorKind::kWaitTimeout : ErrorKind::kDeadline;
+      const std::string limit =
+          reason == RefuseReason::kWaitTimeout
+              ? absl::StrFormat("within %g s", Seconds(options_.core.wait_timeout))
+              : "before the deadline";
+      return {.kind = unreachable ? ErrorKind::kNoConnection : on_time,
+              .message = absl::StrCat("no connection ", limit, " ", Diagnosis()),
+              .sql = {},
+              .outcome_unknown = false};
+    }
+    case RefuseReason::kDraining:
+      return {.kind = ErrorKind::kDraining,
+              .message = "the sidecar is stopping and takes no new calls",
+              .sql = {},
+              .outcome_unknown = false};
+    case RefuseReason::kConnectRejected: {
+      Error error = last_connect_error_.value_or(Error{});
+      error.kind = ErrorKind::kConnectRejected;
+      return error;
+    }
+  }
+  return {};
+}
+
+std::string Pool::Diagnosis() const {
+  std::string text = absl::StrFormat(
+      "(pool \"%s\": %d of %d leased, %d connecting, %d waiting", options_.name,
+      Count(ConnectionState::kLeased), options_.core.max, Count(ConnectionState::kConnecting),
+      std::count_if(calls_.begin(), calls_.end(),
+                    [](const auto& call) { return call.second.connection == 0; }));
+  const CallState* oldest = nullptr;
+  for (const auto& [id, state] : calls_) {
+    if (state.connection == 0) continue;
+    if (oldest == nullptr || state.granted < oldest->granted) oldest = &state;
+  }
+  if (oldest != nullptr) {
+    absl::StrAppendFormat(&text, "; oldest lease %.3g s", Seconds(loop_.now() - oldest->granted));
+    if (!oldest->call->caller.empty()) {
+      absl::StrAppend(&text, ", caller \"", oldest->call->caller, "\"");
+    }
+  }
+  if (last_connect_error_.has_value()) {
+    absl::StrAppendFormat(&text, "; last connect error %.3g s ago: %s",
+                          Seconds(loop_.now() - last_connect_error_at_),
+                          last_connect_error_->message);
+  }
+  return absl::StrCat(text, ")");
+}
+
+bool Pool::HasConnections() const {
+  return std::any_of(connections_.begin(), connections_.end(),
+                     [](const auto& connection) { return connection.second.opened_at != kNever; });
+}
+
+size_t Pool::Count(ConnectionState state) const {
+  size_t count = 0;
+  for (const auto& lane : lanes_) count += lane->count(state);
+  return count;
+}
+
+namespace {
+
+void Add(PoolCounters& sum, const PoolCounters& more) {
+  sum.opened += more.opened;
+  sum.connect_failures += more.connect_failures;
+  for (size_t i = 0; i < sum.closed.size(); ++i) sum.closed[i] += more.closed[i];
+  sum.arrived += more.arrived;
+  sum.granted += more.granted;
+  for (size_t i = 0; i < sum.refused.size(); ++i) sum.refused[i] += more.refused[i];
+  sum.abandoned += more.abandoned;
+}
+
+}  // namespace
+
+PoolStats Pool::Stats() const {
+  PoolStats stats;
+  stats.name = options_.name;
+  stats.driver = driver_.name();
+  stats.facts = driver_.facts();
+  for (const auto& lane : lanes_) {
+    stats.min += lane->config().min;
+    stats.max += lane->config().max;
+    stats.total += lane->total();
+    stats.waiting += lane->waiting();
+    for (size_t i = 0; i < kConnectionStates; ++i) {
+      stats.connections[i] += lane->count(static_cast<ConnectionState>(i));
+    }
+    Add(stats.counters, lane->counters());
+  }
+  stats.running = calls_.size() - std::min(calls_.size(), stats.waiting);
+  stats.statements = statements_;
+  stats.errors = errors_;
+  const Instant now = loop_.now();
+  if (errors_ > 0) {
+    stats.last_error = last_error_;
+    stats.last_error_age = now - last_error_at_;
+  }
+  if (last_connect_error_.has_value()) {
+    stats.last_connect_error = last_connect_error_->message;
+    stats.last_connect_error_age = now - last_connect_error_at_;
+  }
+  if (last_success_ != Instant::min()) stats.last_success_age = now - last_success_;
+  stats.database_up = database_up_;
+  stats.warm = warm_;
+  stats.draining = draining_;
+  stats.queue = queue_;
+  stats.connect = connect_;
+  stats.execute = execute_;
+  stats.total_time = total_;
+  return stats;
+}
+
+}  // namespace dbsidecar::pool

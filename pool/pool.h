@@ -1,0 +1,193 @@
+// Pool acts on what PoolCore decides: it owns the connections, carries calls to them and their
+// replies back, and keeps every promise about time.
+//
+// Threads: everything here runs on the loop thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "pool/call.h"
+#include "pool/driver.h"
+#include "pool/event_loop.h"
+#include "pool/histogram.h"
+#include "pool/observer.h"
+#include "pool/pool_core.h"
+
+namespace dbsidecar::pool {
+
+struct PoolOptions {
+  std::string name = "default";
+  PoolConfig core;
+  Duration query_timeout = std::chrono::seconds(30);  // From arrival to answer; 0 = none.
+  // How long a call whose time is up waits for the database to confirm the cancel, so that its
+  // error can say whether the statement took effect.
+  Duration answer_grace = std::chrono::milliseconds(50);
+  // How long a connection may take to confirm a cancel before it is closed.
+  Duration cancel_grace = std::chrono::seconds(5);
+  Duration health_check_interval = std::chrono::minutes(5);  // 0 = none.
+  uint64_t seed = 1;                                         // For back-off and jitter.
+};
+
+// A snapshot of the pool's figures. Counters count from the start of the process.
+struct PoolStats {
+  std::string name;
+  std::string driver;
+  DatabaseFacts facts;
+  size_t min = 0;
+  size_t max = 0;
+  size_t total = 0;
+  std::array<size_t, kConnectionStates> connections{};  // By ConnectionState.
+  size_t waiting = 0;
+  size_t running = 0;  // Calls whose statement the database is working on.
+  PoolCounters counters;
+  uint64_t statements = 0;  // Answered, well or badly.
+  uint64_t errors = 0;      // Answered with an error.
+  std::string last_error;
+  std::optional<Duration> last_error_age;
+  std::string last_connect_error;
+  std::optional<Duration> last_connect_error_age;
+  std::optional<Duration> last_success_age;  // Since the database last answered anything.
+  bool database_up = false;
+  bool warm = false;  // `min` connections have been open.
+  bool draining = false;
+  Histogram queue;
+  Histogram connect;
+  Histogram execute;
+  Histogram total_time;
+};
+
+class Pool final : public ConnectionEvents, public TimerHandler {
+ public:
+  // All are borrowed and outlive the pool.
+  Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& observer);
+  ~Pool() override;
+
+  // Opens `min` connections.
+  void Start();
+  // REQUIRES: call.id is not in the pool. The call is answered exactly once, always.
+  void Submit(Call& call);
+  // The caller of `id` left; nothing happens if it is answered already.
+  void Cancel(CallId id);
+  // Refuses new calls; those accepted are finished, then the connections are closed.
+  void Drain();
+  // Gives up every call that is still unanswered.
+  void CancelAll();
+
+  // No call is unanswered.
+  bool quiet() const { return calls_.empty(); }
+  // No connection and no call is left.
+  bool empty() const;
+  bool warm() const { return warm_; }
+  bool database_up() const { return database_up_; }
+  PoolStats Stats() const;
+
+  // ConnectionEvents.
+  void OnConnected(ConnectionId id) override;
+  void OnConnectFailed(ConnectionId id, Error error, bool permanent) override;
+  void OnPinged(ConnectionId id, bool ok) override;
+  void OnReset(ConnectionId id, bool ok) override;
+  void OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condition) override;
+  void OnWrongLane(ConnectionId id, Call& call, size_t lane) override;
+  void OnLost(ConnectionId id, Error error) override;
+  void OnClosed(ConnectionId id) override;
+
+  // TimerHandler.
+  Instant NextTick() const override;
+  void OnTick(Instant now) override;
+
+ private:
+  // Why a call that the database works on is no longer waited for.
+  enum class GiveUp { kNone, kDeadline, kCancelled, kDraining };
+
+  struct CallState {
+    Call* call = nullptr;
+    size_t lane = 0;
+    ConnectionId connection = 0;  // 0 = waiting for one.
+    Instant arrived;
+    Instant granted;
+    Instant deadline;  // The sooner of the caller's and the query timeout.
+    GiveUp gave_up = GiveUp::kNone;
+    bool answered = false;
+    Instant timer = kNever;  // Its entry in timers_.
+    Duration connect{};
+  };
+  struct OpenConnection {
+    std::unique_ptr<Connection> handle;
+    Call* running = nullptr;
+    Instant open_started;
+    Instant opened_at = kNever;
+    CloseReason close_reason = CloseReason::kConnectTimeout;
+  };
+
+  PoolCore& CoreOf(ConnectionId id) { return *lanes_[(id - 1) % lanes_.size()]; }
+  size_t LaneOf(ConnectionId id) const { return (id - 1) % lanes_.size(); }
+
+  // Carries out what the cores decided, until nothing is left to do.
+  void Act();
+  void Carry(const Action& action);
+  void Open(ConnectionId id);
+  void Close(ConnectionId id, CloseReason reason);
+  void Grant(CallId waiter, ConnectionId id);
+  void RefuseWaiter(CallId waiter, RefuseReason reason);
+
+  void Arrive(CallState& state, size_t lane);
+  void StopWaitingFor(CallState& state, GiveUp why);
+  void OnCallTimer(CallState& state);
+  void SetTimer(CallState& state, Instant at);
+  void Finish(CallState& state, Outcome outcome);
+  void Answer(CallState& state, Outcome outcome);
+  void Forget(CallId id);
+  Outcome Judge(const CallState& state, Outcome outcome) const;
+
+  void NoteStatus(std::string_view reason);
+  void MaybeWarm();
+  void RefreshFacts();
+  Error RefusalError(RefuseReason reason) const;
+  std::string Diagnosis() const;
+  bool HasConnections() const;
+  size_t Count(ConnectionState state) const;
+
+  EventLoop& loop_;
+  Driver& driver_;
+  const PoolOptions options_;
+  Observer& observer_;
+
+  std::vector<std::unique_ptr<PoolCore>> lanes_;
+  absl::flat_hash_map<ConnectionId, OpenConnection> connections_;
+  absl::flat_hash_map<CallId, CallState> calls_;
+  std::set<std::pair<Instant, CallId>> timers_;
+  std::deque<Action> to_do_;
+  Actions actions_;
+  bool acting_ = false;
+
+  bool draining_ = false;
+  bool warm_ = false;
+  bool database_up_ = false;
+  bool facts_wanted_ = true;
+  bool refreshing_facts_ = false;
+  Instant next_check_ = kNever;
+  Instant last_success_ = Instant::min();
+
+  uint64_t statements_ = 0;
+  uint64_t errors_ = 0;
+  std::string last_error_;
+  Instant last_error_at_;
+  std::optional<Error> last_connect_error_;
+  Instant last_connect_error_at_;
+  Histogram queue_;
+  Histogram connect_;
+  Histogram execute_;
+  Histogram total_;
+};
+
+}  // namespace dbsidecar::pool
