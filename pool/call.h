@@ -39,6 +39,7 @@ class Call {
   CallId id = 0;  // Unique among the calls in the pool; set by whoever submits.
   Statement statement;
   Instant deadline = kNever;  // The caller's own.
+  std::string_view caller;    // Who it is, for diagnoses; may be empty.
 };
 
 }  // namespace dbsidecar::pool

@@ -1,9 +1,9 @@
 #include "pool/pool.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "pool/check.h"
 
 namespace dbsidecar::pool {
@@ -148,8 +148,8 @@ void Pool::Close(ConnectionId id, CloseReason reason) {
   it->second.close_reason = reason;
   if (reason == CloseReason::kConnectTimeout) {
     last_connect_error_ = Error{.kind = ErrorKind::kNoConnection,
-                                .message = absl::StrFormat("no answer to the connect within %g s",
-                                                           Seconds(options_.core.connect_timeout)),
+                                .message = fmt::format("no answer to the connect within {:g} s",
+                                                       Seconds(options_.core.connect_timeout)),
                                 .sql = {},
                                 .outcome_unknown = false};
     last_connect_error_at_ = loop_.now();
@@ -228,17 +228,17 @@ Outcome Pool::Judge(const CallState& state, Outcome outcome) const {
       break;
     case GiveUp::kDeadline:
       error.kind = ErrorKind::kDeadline;
-      error.message = absl::StrFormat("the deadline passed after %.3g s %s; %s",
-                                      Seconds(loop_.now() - state.arrived), where, effect);
+      error.message = fmt::format("the deadline passed after {:.3g} s {}; {}",
+                                  Seconds(loop_.now() - state.arrived), where, effect);
       break;
     case GiveUp::kCancelled:
       error.kind = ErrorKind::kCancelled;
-      error.message = absl::StrCat("cancelled by the caller ", where, "; ", effect);
+      error.message = fmt::format("cancelled by the caller {}; {}", where, effect);
       break;
     case GiveUp::kDraining:
       // Only what was never sent may be called unavailable, because callers retry that.
       error.kind = state.connection == 0 ? ErrorKind::kDraining : ErrorKind::kDeadline;
-      error.message = absl::StrCat("the sidecar stopped ", where, " (drain timeout); ", effect);
+      error.message = fmt::format("the sidecar stopped {} (drain timeout); {}", where, effect);
       break;
   }
   return outcome;
@@ -363,7 +363,10 @@ void Pool::OnLost(ConnectionId id, Error error) {
 
 void Pool::OnClosed(ConnectionId id) {
   const auto it = connections_.find(id);
-  if (Call* call = it->second.running) Finish(calls_.at(call->id), Outcome());
+  if (Call* call = it->second.running) {
+    Finish(calls_.at(call->id),
+           Failure(ErrorKind::kConnectionLost, "the connection was closed", true));
+  }
   if (it->second.opened_at != kNever) observer_.OnConnectionClosed(id, it->second.close_reason);
   // The handle is what reports, so it must not die under its own feet.
   loop_.Post([handle = std::shared_ptr<Connection>(std::move(it->second.handle))] {});
@@ -432,7 +435,7 @@ Error Pool::RefusalError(RefuseReason reason) const {
   switch (reason) {
     case RefuseReason::kQueueFull:
       return {.kind = ErrorKind::kQueueFull,
-              .message = absl::StrCat("the queue for a connection is full ", Diagnosis()),
+              .message = fmt::format("the queue for a connection is full {}", Diagnosis()),
               .sql = {},
               .outcome_unknown = false};
     case RefuseReason::kWaitTimeout:
@@ -441,10 +444,10 @@ Error Pool::RefusalError(RefuseReason reason) const {
           reason == RefuseReason::kWaitTimeout ? ErrorKind::kWaitTimeout : ErrorKind::kDeadline;
       const std::string limit =
           reason == RefuseReason::kWaitTimeout
-              ? absl::StrFormat("within %g s", Seconds(options_.core.wait_timeout))
+              ? fmt::format("within {:g} s", Seconds(options_.core.wait_timeout))
               : "before the deadline";
       return {.kind = unreachable ? ErrorKind::kNoConnection : on_time,
-              .message = absl::StrCat("no connection ", limit, " ", Diagnosis()),
+              .message = fmt::format("no connection {} {}", limit, Diagnosis()),
               .sql = {},
               .outcome_unknown = false};
     }
@@ -463,28 +466,26 @@ Error Pool::RefusalError(RefuseReason reason) const {
 }
 
 std::string Pool::Diagnosis() const {
-  std::string text = absl::StrFormat(
-      "(pool \"%s\": %d of %d leased, %d connecting, %d waiting", options_.name,
-      Count(ConnectionState::kLeased), options_.core.max, Count(ConnectionState::kConnecting),
-      std::count_if(calls_.begin(), calls_.end(),
-                    [](const auto& call) { return call.second.connection == 0; }));
+  const auto waiting = std::count_if(calls_.begin(), calls_.end(),
+                                     [](const auto& call) { return call.second.connection == 0; });
+  std::string text = fmt::format("(pool \"{}\": {} of {} leased, {} connecting, {} waiting",
+                                 options_.name, Count(ConnectionState::kLeased), options_.core.max,
+                                 Count(ConnectionState::kConnecting), waiting);
   const CallState* oldest = nullptr;
   for (const auto& [id, state] : calls_) {
     if (state.connection == 0) continue;
     if (oldest == nullptr || state.granted < oldest->granted) oldest = &state;
   }
   if (oldest != nullptr) {
-    absl::StrAppendFormat(&text, "; oldest lease %.3g s", Seconds(loop_.now() - oldest->granted));
-    if (!oldest->call->caller.empty()) {
-      absl::StrAppend(&text, ", caller \"", oldest->call->caller, "\"");
-    }
+    text += fmt::format("; oldest lease {:.3g} s", Seconds(loop_.now() - oldest->granted));
+    if (!oldest->call->caller.empty()) text += fmt::format(", caller \"{}\"", oldest->call->caller);
   }
   if (last_connect_error_.has_value()) {
-    absl::StrAppendFormat(&text, "; last connect error %.3g s ago: %s",
-                          Seconds(loop_.now() - last_connect_error_at_),
-                          last_connect_error_->message);
+    text +=
+        fmt::format("; last connect error {:.3g} s ago: {}",
+                    Seconds(loop_.now() - last_connect_error_at_), last_connect_error_->message);
   }
-  return absl::StrCat(text, ")");
+  return text + ")";
 }
 
 bool Pool::HasConnections() const {
