@@ -1,0 +1,73 @@
+// A cache by text that forgets what was used longest ago. Not thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <list>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+namespace dbsidecar::pool {
+
+// Bounded by entries and by the bytes of their keys, so that a few giant texts cannot fill memory.
+template <typename Value>
+class LruCache {
+ public:
+  LruCache(size_t entries_max, size_t bytes_max)
+      : entries_max_(entries_max), bytes_max_(bytes_max) {}
+
+  // Null when not there. Valid until the next Insert, Erase or Clear.
+  Value* Find(std::string_view key) {
+    const auto it = index_.find(key);
+    if (it == index_.end()) return nullptr;
+    entries_.splice(entries_.begin(), entries_, it->second);
+    return &it->second->second;
+  }
+
+  // REQUIRES: `key` is not there. May forget others, never the new one.
+  Value& Insert(std::string_view key, Value value) {
+    entries_.emplace_front(std::string(key), std::move(value));
+    index_.emplace(entries_.front().first, entries_.begin());
+    bytes_ += key.size();
+    while (entries_.size() > 1 && (entries_.size() > entries_max_ || bytes_ > bytes_max_)) {
+      EraseAt(std::prev(entries_.end()));
+    }
+    return entries_.front().second;
+  }
+
+  // The one that the next Insert would forget, or null when there is room.
+  const Value* NextToForget() const {
+    return entries_.size() < entries_max_ ? nullptr : &entries_.back().second;
+  }
+
+  void Erase(std::string_view key) {
+    const auto it = index_.find(key);
+    if (it != index_.end()) EraseAt(it->second);
+  }
+
+  void Clear() {
+    index_.clear();
+    entries_.clear();
+    bytes_ = 0;
+  }
+
+  size_t size() const { return entries_.size(); }
+
+ private:
+  using Entries = std::list<std::pair<std::string, Value>>;
+
+  void EraseAt(typename Entries::iterator it) {
+    bytes_ -= it->first.size();
+    index_.erase(it->first);
+    entries_.erase(it);
+  }
+
+  const size_t entries_max_;
+  const size_t bytes_max_;
+  size_t bytes_ = 0;
+  Entries entries_;  // Used last first.
+  std::unordered_map<std::string_view, typename Entries::iterator> index_;
+};
+
+}  // namespace dbsidecar::pool

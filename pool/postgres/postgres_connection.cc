@@ -1,0 +1,508 @@
+#include "pool/postgres/postgres_connection.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "pool/check.h"
+#include "pool/postgres/parameters.h"
+#include "pool/postgres/postgres_error.h"
+#include "pool/postgres/postgres_result.h"
+
+namespace dbsidecar::pool {
+namespace {
+
+using ResultPtr = std::unique_ptr<PGresult, decltype(&PQclear)>;
+
+constexpr size_t kNoticesMax = 100;
+// Rows that nobody wants are read and dropped; beyond so many a cancel costs less.
+constexpr uint64_t kDroppedRowsMax = 1000;
+constexpr size_t kPreparedBytesMax = 8 * 1024 * 1024;
+constexpr Duration kCloseMax = std::chrono::seconds(2);
+
+// The rest of the implicit transaction, up to the Sync, cannot write. As a function call it gives
+// no warning about running outside a transaction block.
+constexpr char kMakeReadOnly[] =
+    "SELECT pg_catalog.set_config('transaction_read_only', 'on', true)";
+
+// Runs on a thread of its own: stops what still runs, says goodbye, and waits until the server
+// process has gone.
+void Disconnect(PGconn* conn, bool busy) {
+  if (busy) {
+    char ignored[256];
+    PGcancel* cancel = PQgetCancel(conn);
+    if (cancel != nullptr) PQcancel(cancel, ignored, sizeof(ignored));
+    PQfreeCancel(cancel);
+  }
+  const int fd = PQsocket(conn) >= 0 ? dup(PQsocket(conn)) : -1;
+  PQfinish(conn);
+  if (fd >= 0) AwaitPeerClose(fd, kCloseMax);
+}
+
+}  // namespace
+
+PostgresConnection::PostgresConnection(ConnectionId id, ConnectionEvents& events,
+                                       PostgresEnvironment environment)
+    : id_(id),
+      events_(events),
+      environment_(environment),
+      link_(std::make_shared<Link>(Link{this})),
+      prepared_(environment.prepared_max, kPreparedBytesMax) {}
+
+PostgresConnection::~PostgresConnection() {
+  link_->connection = nullptr;
+  if (conn_ != nullptr) {
+    environment_.loop.Unwatch(PQsocket(conn_));
+    PQfinish(conn_);
+  }
+}
+
+// --- Opening and closing. ---
+
+void PostgresConnection::Open() {
+  connecting_ = true;
+  environment_.threads.Run(
+      [link = link_, conninfo = environment_.conninfo, &loop = environment_.loop] {
+        PGconn* conn = PQconnectdb(conninfo.c_str());
+        loop.Post([link, conn] {
+          if (link->connection != nullptr) {
+            link->connection->Connected(conn);
+          } else {
+            PQfinish(conn);
+          }
+        });
+      });
+}
+
+void PostgresConnection::Connected(PGconn* conn) {
+  connecting_ = false;
+  conn_ = conn;
+  if (closing_) {
+    Close();
+    return;
+  }
+  if (PQstatus(conn) != CONNECTION_OK) {
+    ConnectError failure = ConnectErrorOf(conn);
+    PQfinish(std::exchange(conn_, nullptr));
+    // The last word: the pool destroys this connection.
+    events_.OnConnectFailed(id_, std::move(failure.error), failure.permanent);
+    return;
+  }
+  PQsetnonblocking(conn, 1);
+  PQenterPipelineMode(conn);
+  PQsetNoticeReceiver(conn, &PostgresConnection::OnNotice, this);
+  environment_.loop.Watch(PQsocket(conn), this);
+  events_.OnConnected(id_);
+}
+
+void PostgresConnection::Close() {
+  closing_ = true;
+  // Connected() or the cancel's end comes back here.
+  if (connecting_ || cancelling_) return;
+  if (conn_ != nullptr && PQsocket(conn_) >= 0) environment_.loop.Unwatch(PQsocket(conn_));
+  const bool busy = !in_flight_.empty() && !lost_;
+  in_flight_.clear();
+  held_.clear();
+  environment_.threads.Run(
+      [link = link_, conn = std::exchange(conn_, nullptr), busy, &loop = environment_.loop] {
+        if (conn != nullptr) Disconnect(conn, busy);
+        loop.Post([link] {
+          if (PostgresConnection* self = link->connection) self->events_.OnClosed(self->id_);
+        });
+      });
+}
+
+// --- Sending. ---
+
+void PostgresConnection::Ping() { Send(Operation(Operation::Kind::kPing)); }
+
+void PostgresConnection::Reset() {
+  prepared_.Clear();
+  Send(Operation(Operation::Kind::kReset));
+}
+
+void PostgresConnection::Execute(Call& call) {
+  Operation operation(Operation::Kind::kStatement);
+  operation.call = &call;
+  operation.traits = environment_.classifier.Classify(call.statement.sql);
+  ForgetOldest();
+  Send(std::move(operation));
+}
+
+void PostgresConnection::Send(Operation operation) {
+  bool sent = !lost_ && conn_ != nullptr;
+  if (sent && operation.kind == Operation::Kind::kStatement) {
+    sent = SendStatement(operation);
+  } else if (sent && operation.kind == Operation::Kind::kReset) {
+    operation.Expect(Command::kExecute);
+    sent = PQsendQueryParams(conn_, "DISCARD ALL", 0, nullptr, nullptr, nullptr, nullptr, 0) == 1;
+  }
+  operation.Expect(Command::kSync);
+  sent = sent && PQpipelineSync(conn_) == 1;
+  in_flight_.push_back(std::move(operation));
+  if (sent) {
+    Flush();
+  } else {
+    Lose(conn_ == nullptr ? "not connected" : PQerrorMessage(conn_));
+  }
+}
+
+bool PostgresConnection::SendStatement(Operation& operation) {
+  const Statement& statement = operation.call->statement;
+  const Parameters parameters(statement);
+  const std::string key = PreparedKey(statement);
+  bool prepare = false;
+  const std::string name = PreparedName(key, &prepare);
+  operation.prepared = !name.empty() && !prepare;
+  if (prepare) {
+    operation.Expect(Command::kPrepare);
+    if (PQsendPrepare(conn_, name.c_str(), std::string(statement.sql).c_str(), parameters.count(),
+                      parameters.types()) != 1) {
+      return false;
+    }
+  }
+  if (statement.read_only) {
+    operation.Expect(Command::kReadOnly);
+    if (PQsendQueryParams(conn_, kMakeReadOnly, 0, nullptr, nullptr, nullptr, nullptr, 0) != 1) {
+      return false;
+    }
+  }
+  operation.Expect(Command::kExecute);
+  if (name.empty()) {
+    return PQsendQueryParams(conn_, std::string(statement.sql).c_str(), parameters.count(),
+                             parameters.types(), parameters.values(), parameters.lengths(),
+                             parameters.formats(), 0) == 1;
+  }
+  return PQsendQueryPrepared(conn_, name.c_str(), parameters.count(), parameters.values(),
+                             parameters.lengths(), parameters.formats(), 0) == 1;
+}
+
+// A text is prepared when it comes for the second time: one that comes only once would push out
+// those that come again.
+std::string PostgresConnection::PreparedName(const std::string& key, bool* prepare) {
+  if (environment_.prepared_max == 0) return "";
+  Prepared* known = prepared_.Find(key);
+  if (known == nullptr) {
+    prepared_.Insert(key, Prepared{});
+    return "";
+  }
+  *prepare = known->name.empty();
+  if (*prepare) known->name = fmt::format("dbsidecar_{}", next_name_++);
+  return known->name;
+}
+
+// Makes room before the next Insert, so that the server forgets what the cache forgets. It goes
+// in an operation of its own: should it fail, the statement is not touched.
+void PostgresConnection::ForgetOldest() {
+  const Prepared* oldest = prepared_.NextToForget();
+  if (oldest == nullptr || oldest->name.empty() || lost_ || conn_ == nullptr) return;
+  const std::string sql = fmt::format("DEALLOCATE {}", oldest->name);
+  Operation operation(Operation::Kind::kForget);
+  operation.Expect(Command::kExecute);
+  operation.Expect(Command::kSync);
+  if (PQsendQueryParams(conn_, sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) == 1 &&
+      PQpipelineSync(conn_) == 1) {
+    in_flight_.push_back(std::move(operation));
+  }
+}
+
+void PostgresConnection::Flush() {
+  const int left = PQflush(conn_);
+  if (left < 0) {
+    Lose(PQerrorMessage(conn_));
+    return;
+  }
+  environment_.loop.WatchWritable(PQsocket(conn_), left == 1);
+}
+
+// --- Receiving. ---
+
+void PostgresConnection::OnReady(bool readable, bool writable) {
+  if (readable && PQconsumeInput(conn_) != 1) {
+    ReadResults();
+    if (!closing_) Lose(PQerrorMessage(conn_));
+    return;
+  }
+  ReadResults();
+  if (writable && !lost_ && !closing_ && conn_ != nullptr) Flush();
+}
+
+void PostgresConnection::ReadResults() {
+  if (in_flight_.empty()) {
+    // Reads what the server says by itself, such as a parameter's new value or its farewell.
+    PGnotify* notification = PQnotifies(conn_);
+    PQfreemem(notification);
+  }
+  while (!closing_ && !in_flight_.empty() && ReadResult()) {
+  }
+}
+
+// False when no more can be read now.
+bool PostgresConnection::ReadResult() {
+  Operation& operation = in_flight_.front();
+  if (operation.current() == Command::kExecute && !operation.row_by_row) {
+    operation.row_by_row = PQsetSingleRowMode(conn_) == 1;
+  }
+  if (PQisBusy(conn_)) return false;
+  const ResultPtr result(PQgetResult(conn_), &PQclear);
+  if (result == nullptr) {
+    // The end of one command's results. Without any the connection has failed.
+    if (!operation.answered) return false;
+    operation.answered = false;
+    if (operation.current() != Command::kSync) ++operation.next;
+    return true;
+  }
+  operation.answered = true;
+  if (PQresultStatus(result.get()) == PGRES_PIPELINE_SYNC) {
+    CompleteFront();
+  } else {
+    Take(operation, result.get());
+  }
+  return !lost_ && conn_ != nullptr;
+}
+
+void PostgresConnection::Take(Operation& operation, const PGresult* result) {
+  switch (PQresultStatus(result)) {
+    case PGRES_SINGLE_TUPLE:
+    case PGRES_TUPLES_OK:
+      if (operation.current() == Command::kExecute) TakeRows(operation, result);
+      break;
+    case PGRES_COMMAND_OK:
+      if (operation.current() != Command::kExecute) break;
+      operation.completed = true;
+      operation.outcome.result.command_tag = PQcmdStatus(const_cast<PGresult*>(result));
+      break;
+    case PGRES_FATAL_ERROR:
+    case PGRES_BAD_RESPONSE:
+      TakeError(operation, result);
+      break;
+    case PGRES_COPY_IN:
+    case PGRES_COPY_OUT:
+    case PGRES_COPY_BOTH:
+      Lose("COPY was started outside CopyIn and CopyOut");
+      break;
+    case PGRES_PIPELINE_ABORTED:  // Follows the error that tells why.
+    case PGRES_EMPTY_QUERY:
+    case PGRES_NONFATAL_ERROR:
+    case PGRES_PIPELINE_SYNC:
+      break;
+  }
+}
+
+void PostgresConnection::TakeRows(Operation& operation, const PGresult* result) {
+  Result& into = operation.outcome.result;
+  if (operation.kind != Operation::Kind::kStatement) return;
+  if (into.columns.empty() && PQnfields(result) > 0) {
+    into.columns = ColumnsOf(result);
+    into.rows.SetColumnCount(into.columns.size());
+  }
+  const ResultLimits& limits = operation.call->statement.limits;
+  for (int row = 0; row < PQntuples(result); ++row) {
+    if (limits.rows_max != 0 && into.rows.row_count() >= limits.rows_max) into.truncated = true;
+    if (into.truncated || operation.too_large) {
+      ++operation.dropped_rows;
+      continue;
+    }
+    AppendRow(result, row, into.rows);
+    operation.too_large = limits.bytes_max != 0 && into.rows.data_bytes() > limits.bytes_max;
+  }
+  if (operation.too_large) into.rows = RowBuffer();
+  if (PQresultStatus(result) == PGRES_TUPLES_OK) {
+    operation.completed = true;
+    into.command_tag = PQcmdStatus(const_cast<PGresult*>(result));
+  }
+  if (operation.dropped_rows > kDroppedRowsMax) StopEarly(operation);
+}
+
+void PostgresConnection::TakeError(Operation& operation, const PGresult* result) {
+  if (operation.outcome.error.has_value()) return;
+  operation.outcome.error = DatabaseError(result);
+  operation.fatal = IsFatal(result);
+  operation.stale = operation.prepared && IsStalePlan(result);
+}
+
+// Nobody wants the rest. Only for statements whose cancel undoes nothing.
+void PostgresConnection::StopEarly(Operation& operation) {
+  if (operation.stopped || !operation.traits.pure_read) return;
+  operation.stopped = true;
+  StartCancel();
+}
+
+void PostgresConnection::OnNotice(void* self, const PGresult* result) {
+  auto* connection = static_cast<PostgresConnection*>(self);
+  if (connection->in_flight_.empty()) return;
+  std::vector<Notice>& notices = connection->in_flight_.front().outcome.notices;
+  if (notices.size() >= kNoticesMax) return;
+  SqlError fields = SqlErrorOf(result);
+  notices.push_back({.severity = std::move(fields.severity),
+                     .sqlstate = std::move(fields.sqlstate),
+                     .message = std::move(fields.message)});
+}
+
+// --- Completing. ---
+
+void PostgresConnection::CompleteFront() {
+  Operation operation = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  if (operation.kind == Operation::Kind::kForget) return;
+  if (cancelling_) {
+    // The cancel may still arrive at the server; whatever ran next here would be hit by it.
+    held_.push_back(std::move(operation));
+  } else {
+    CompleteStatement(std::move(operation));
+  }
+}
+
+void PostgresConnection::CompleteStatement(Operation operation) {
+  const bool ok = !operation.outcome.error.has_value();
+  switch (operation.kind) {
+    case Operation::Kind::kPing:
+      events_.OnPinged(id_, ok);
+      break;
+    case Operation::Kind::kReset:
+      events_.OnReset(id_, ok);
+      break;
+    case Operation::Kind::kForget:
+      break;
+    case Operation::Kind::kStatement:
+      Reply(std::move(operation));
+      break;
+  }
+}
+
+void PostgresConnection::Reply(Operation operation) {
+  Call& call = *operation.call;
+  if (operation.outcome.error.has_value()) {
+    prepared_.Erase(PreparedKey(call.statement));
+    if (operation.stale && !operation.retried) {
+      // The statement did not start, or was undone as a whole; prepared anew it may well run.
+      Operation again(Operation::Kind::kStatement);
+      again.call = &call;
+      again.traits = std::move(operation.traits);
+      again.retried = true;
+      Send(std::move(again));
+      return;
+    }
+  }
+  Outcome& outcome = operation.outcome;
+  Result& result = outcome.result;
+  result.rows_affected = RowsAffected(result.command_tag);
+  if (operation.stopped && outcome.error && outcome.error->sql.sqlstate == "57014") {
+    outcome.error.reset();  // We asked for it.
+  }
+  if (operation.too_large && !outcome.error) {
+    const std::string_view effect =
+        operation.traits.pure_read ? "" : " (the statement itself took effect)";
+    outcome.error = Error{.kind = ErrorKind::kResultTooLarge,
+                          .message = fmt::format("the result is over the limit of {} bytes{}; use "
+                                                 "QueryStream, max_rows, or LIMIT in the statement",
+                                                 call.statement.limits.bytes_max, effect),
+                          .sql = {},
+                          .outcome_unknown = false};
+  }
+  Condition condition = operation.traits.leaves_traces ? Condition::kDirty : Condition::kClean;
+  if (PQtransactionStatus(conn_) != PQTRANS_IDLE) {
+    condition = Condition::kBroken;  // Closing it rolls back.
+    outcome.error = Error{.kind = ErrorKind::kNeedsSession,
+                          .message =
+                              "the statement left a transaction open; it was rolled back. "
+                              "Use SessionControl.begin",
+                          .sql = {},
+                          .outcome_unknown = false};
+  }
+  events_.OnReply(id_, call, std::move(outcome), condition);
+}
+
+void PostgresConnection::Lose(std::string reason) {
+  if (lost_) return;
+  lost_ = true;
+  while (!reason.empty() && reason.back() == '\n') reason.pop_back();
+  if (conn_ != nullptr && PQsocket(conn_) >= 0) environment_.loop.Unwatch(PQsocket(conn_));
+  // From the loop, so that nobody up the stack is surprised by what the pool does about it.
+  environment_.loop.Post([link = link_, reason = std::move(reason)] {
+    PostgresConnection* self = link->connection;
+    if (self != nullptr && !self->closing_) self->FailAll(reason);
+  });
+}
+
+void PostgresConnection::FailAll(const std::string& reason) {
+  std::deque<Operation> failed = std::move(held_);
+  for (Operation& operation : in_flight_) failed.push_back(std::move(operation));
+  held_.clear();
+  in_flight_.clear();
+  bool reported = false;
+  for (Operation& operation : failed) {
+    switch (operation.kind) {
+      case Operation::Kind::kPing:
+        events_.OnPinged(id_, false);
+        reported = true;
+        break;
+      case Operation::Kind::kReset:
+        events_.OnReset(id_, false);
+        reported = true;
+        break;
+      case Operation::Kind::kForget:
+        break;
+      case Operation::Kind::kStatement: {
+        Outcome outcome = std::move(operation.outcome);
+        // A FATAL error before CommandComplete came instead of the commit; anything else leaves
+        // open how far the server got.
+        const bool undone = operation.fatal && !operation.completed;
+        if (!undone) {
+          const bool unknown = !operation.call->statement.read_only;
+          outcome.error =
+              Error{.kind = ErrorKind::kConnectionLost,
+                    .message = fmt::format(
+                        "the connection was lost while the statement was running{}: {}",
+                        unknown ? ", so whether it took effect is unknown" : "", reason),
+                    .sql = {},
+                    .outcome_unknown = unknown};
+        }
+        events_.OnReply(id_, *operation.call, std::move(outcome), Condition::kBroken);
+        reported = true;
+        break;
+      }
+    }
+  }
+  if (!reported) {
+    events_.OnLost(id_, Error{.kind = ErrorKind::kConnectionLost,
+                              .message = reason,
+                              .sql = {},
+                              .outcome_unknown = false});
+  }
+}
+
+// --- Cancelling. ---
+
+void PostgresConnection::Cancel(Call& call) {
+  const bool running = !in_flight_.empty() && in_flight_.front().call == &call;
+  if (running && !lost_) StartCancel();
+}
+
+void PostgresConnection::StartCancel() {
+  if (cancelling_) return;
+  PGcancel* cancel = PQgetCancel(conn_);
+  if (cancel == nullptr) return;
+  cancelling_ = true;
+  environment_.threads.Run([link = link_, cancel, &loop = environment_.loop] {
+    char ignored[256];
+    // Returns once the server has passed the signal on.
+    PQcancel(cancel, ignored, sizeof(ignored));
+    PQfreeCancel(cancel);
+    loop.Post([link] {
+      PostgresConnection* self = link->connection;
+      if (self == nullptr) return;
+      self->cancelling_ = false;
+      std::deque<Operation> held = std::move(self->held_);
+      self->held_.clear();
+      if (self->closing_) {
+        self->Close();
+      } else {
+        for (Operation& operation : held) self->CompleteStatement(std::move(operation));
+      }
+    });
+  });
+}
+
+}  // namespace dbsidecar::pool

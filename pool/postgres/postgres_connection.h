@@ -1,0 +1,125 @@
+// One PostgreSQL connection on the event loop: libpq in non-blocking pipeline mode.
+//
+// What is sent is an operation: a run of protocol commands that ends in a Sync. Operations are
+// answered in the order in which they were sent.
+#pragma once
+
+#include <libpq-fe.h>
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "pool/driver.h"
+#include "pool/event_loop.h"
+#include "pool/lru_cache.h"
+#include "pool/postgres/blocking_threads.h"
+#include "pool/postgres/statement_classifier.h"
+
+namespace dbsidecar::pool {
+
+// What a connection shares with its driver; all borrowed.
+struct PostgresEnvironment {
+  const std::string& conninfo;
+  size_t prepared_max;
+  EventLoop& loop;
+  BlockingThreads& threads;
+  StatementClassifier& classifier;
+};
+
+class PostgresConnection final : public Connection, public FdHandler {
+ public:
+  PostgresConnection(ConnectionId id, ConnectionEvents& events, PostgresEnvironment environment);
+  ~PostgresConnection() override;
+
+  void Open() override;
+  void Ping() override;
+  void Reset() override;
+  void Execute(Call& call) override;
+  void Cancel(Call& call) override;
+  void Close() override;
+
+  void OnReady(bool readable, bool writable) override;
+
+ private:
+  enum class Command { kPrepare, kReadOnly, kExecute, kSync };
+
+  struct Operation {
+    enum class Kind { kStatement, kPing, kReset, kForget };
+
+    explicit Operation(Kind operation_kind) : kind(operation_kind) {}
+    void Expect(Command command) { commands[size++] = command; }
+    Command current() const { return commands[next]; }
+
+    Kind kind;
+    std::array<Command, 4> commands{};
+    size_t size = 0;
+    size_t next = 0;          // The command whose results come now.
+    bool answered = false;    // The current command has sent a result.
+    bool row_by_row = false;  // Asked of libpq for the current command.
+    bool completed = false;   // CommandComplete came, so only the commit can still fail.
+    bool fatal = false;       // The error also ended the connection.
+    bool stale = false;       // The error says only that the prepared statement is out of date.
+    bool retried = false;
+    bool prepared = false;  // Runs by the name of a prepared statement.
+    bool too_large = false;
+    bool stopped = false;  // We cancelled it because no more of its rows were wanted.
+    uint64_t dropped_rows = 0;
+    Call* call = nullptr;
+    StatementTraits traits;
+    Outcome outcome;
+  };
+
+  // A prepared statement on the server, or a text that was seen once and may become one.
+  struct Prepared {
+    std::string name;  // Empty until it is prepared.
+  };
+
+  // Survives the connection in tasks that other threads post back.
+  struct Link {
+    PostgresConnection* connection;
+  };
+
+  void Connected(PGconn* conn);
+  void Send(Operation operation);
+  bool SendStatement(Operation& operation);
+  bool SendPrepare(Operation& operation, const std::string& key, const std::string& name);
+  void ForgetOldest();
+  std::string PreparedName(const std::string& key, bool* prepare);
+  void Flush();
+
+  void ReadResults();
+  bool ReadResult();
+  void Take(Operation& operation, const PGresult* result);
+  void TakeRows(Operation& operation, const PGresult* result);
+  void TakeError(Operation& operation, const PGresult* result);
+  void StopEarly(Operation& operation);
+  void CompleteFront();
+  void CompleteStatement(Operation operation);
+  void Reply(Operation operation);
+  void Lose(std::string reason);
+  void FailAll(const std::string& reason);
+  void StartCancel();
+  static void OnNotice(void* self, const PGresult* result);
+
+  const ConnectionId id_;
+  ConnectionEvents& events_;
+  const PostgresEnvironment environment_;
+  const std::shared_ptr<Link> link_;
+
+  PGconn* conn_ = nullptr;
+  bool connecting_ = false;
+  bool closing_ = false;
+  bool lost_ = false;
+  bool cancelling_ =
+      false;  // A cancel request is on its way; nothing else may start until it is in.
+  std::deque<Operation> in_flight_;
+  std::deque<Operation> held_;  // Complete, but a cancel is still on its way.
+
+  LruCache<Prepared> prepared_;
+  uint64_t next_name_ = 1;
+};
+
+}  // namespace dbsidecar::pool

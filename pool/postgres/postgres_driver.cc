@@ -1,0 +1,113 @@
+#include "pool/postgres/postgres_driver.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "pool/postgres/blocking_threads.h"
+#include "pool/postgres/control_connection.h"
+#include "pool/postgres/postgres_connection.h"
+#include "pool/postgres/statement_classifier.h"
+
+namespace dbsidecar::pool {
+namespace {
+
+constexpr size_t kParametersMax = 65535;  // A 16-bit count in PostgreSQL's protocol.
+
+Error Invalid(std::string message) {
+  return {.kind = ErrorKind::kInvalidArgument,
+          .message = std::move(message),
+          .sql = {},
+          .outcome_unknown = false};
+}
+
+// What libpq would truncate or the server would answer less clearly.
+std::optional<Error> Validate(const Statement& statement) {
+  if (statement.sql.find('\0') != std::string_view::npos) {
+    return Invalid("the statement's text contains a NUL character (U+0000)");
+  }
+  if (statement.parameters.size() > kParametersMax) {
+    return Invalid(
+        fmt::format("{} parameters given, PostgreSQL takes {} at most; use ExecuteMany, "
+                    "or an array parameter",
+                    statement.parameters.size(), kParametersMax));
+  }
+  for (size_t i = 0; i < statement.parameters.size(); ++i) {
+    const Value& value = statement.parameters[i];
+    if (value.kind == Value::Kind::kText && value.text.find('\0') != std::string_view::npos) {
+      return Invalid(
+          fmt::format("parameter ${} contains a NUL character (U+0000), which "
+                      "PostgreSQL's text cannot hold; send it as bytes_value",
+                      i + 1));
+    }
+  }
+  return std::nullopt;
+}
+
+class PostgresDriver final : public Driver {
+ public:
+  PostgresDriver(PostgresConfig config, EventLoop& loop)
+      : prepared_max_(config.prepared_max), conninfo_(BuildConninfo(config)), loop_(loop) {}
+
+  std::string_view name() const override { return "postgresql"; }
+
+  std::vector<LaneShape> Lanes(size_t min, size_t max) const override {
+    return {{.min = min, .max = max}};
+  }
+
+  Classification Classify(const Statement& statement) override {
+    Classification classification;
+    classification.refusal = Validate(statement);
+    if (classification.refusal) return classification;
+    const StatementTraits& traits = classifier_.Classify(statement.sql);
+    classification.refusal = traits.refusal;
+    const auto given = static_cast<int>(statement.parameters.size());
+    if (!classification.refusal && traits.parameters >= 0 && traits.parameters != given) {
+      classification.refusal = Invalid(
+          fmt::format("the statement has {} parameters, {} given", traits.parameters, given));
+    }
+    return classification;
+  }
+
+  std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t /*lane*/,
+                                            ConnectionEvents& events) override {
+    return std::make_unique<PostgresConnection>(id, events,
+                                                PostgresEnvironment{.conninfo = conninfo_,
+                                                                    .prepared_max = prepared_max_,
+                                                                    .loop = loop_,
+                                                                    .threads = threads_,
+                                                                    .classifier = classifier_});
+  }
+
+  DatabaseFacts facts() const override { return facts_; }
+
+  void RefreshFacts(std::function<void()> done) override {
+    threads_.Run([this, done = std::move(done)]() mutable {
+      ControlReport report = AskServer(conninfo_);
+      loop_.Post([this, report = std::move(report), done = std::move(done)]() mutable {
+        // On failure what was known stays; the data path will tell what is wrong.
+        if (report.error.empty()) {
+          facts_ = std::move(report.facts);
+          classifier_.SetFunctions(std::move(report.functions));
+        }
+        done();
+      });
+    });
+  }
+
+ private:
+  const size_t prepared_max_;
+  const std::string conninfo_;
+  EventLoop& loop_;
+  StatementClassifier classifier_;
+  DatabaseFacts facts_;
+  BlockingThreads threads_;  // Last: waits for its tasks before the rest goes.
+};
+
+}  // namespace
+
+std::unique_ptr<Driver> NewPostgresDriver(PostgresConfig config, EventLoop& loop) {
+  return std::make_unique<PostgresDriver>(std::move(config), loop);
+}
+
+}  // namespace dbsidecar::pool

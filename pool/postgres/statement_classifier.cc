@@ -1,0 +1,240 @@
+#include "pool/postgres/statement_classifier.h"
+
+#include <fmt/format.h>
+#include <pg_query.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace dbsidecar::pool {
+namespace {
+
+using Json = nlohmann::json;
+
+// The parser and its tree nest as deep as the text does; longer texts are not parsed, and are
+// treated like any text that is not understood: run alone, session reset afterwards. The loop's
+// thread has a stack for this depth (see kLoopStackBytes in server/loop_thread.cc).
+constexpr size_t kParsedBytesMax = 128 * 1024;
+
+constexpr std::string_view kUseSession =
+    "run it in a session (SessionControl.begin for a transaction, SessionControl.pin to keep a "
+    "connection)";
+
+// Statements that have an effect only in a session, with the word for them.
+constexpr std::pair<std::string_view, std::string_view> kSessionStatements[] = {
+    {"TransactionStmt", "transaction control"},
+    {"VariableSetStmt", "SET or RESET"},
+    {"ConstraintsSetStmt", "SET CONSTRAINTS"},
+    {"PrepareStmt", "PREPARE"},
+    {"ExecuteStmt", "EXECUTE"},
+    {"DeallocateStmt", "DEALLOCATE"},
+    {"DeclareCursorStmt", "DECLARE CURSOR"},
+    {"FetchStmt", "FETCH or MOVE"},
+    {"ClosePortalStmt", "CLOSE"},
+    {"ListenStmt", "LISTEN"},
+    {"UnlistenStmt", "UNLISTEN"},
+    {"DiscardStmt", "DISCARD"},
+    {"LockStmt", "LOCK TABLE"},
+    {"LoadStmt", "LOAD"},
+};
+
+// PostgreSQL's own functions that write to, or read from, the session rather than the database,
+// with what to use instead.
+constexpr std::pair<std::string_view, std::string_view> kSessionFunctions[] = {
+    {"pg_advisory_lock", "pg_advisory_xact_lock in a transaction"},
+    {"pg_advisory_lock_shared", "pg_advisory_xact_lock_shared in a transaction"},
+    {"pg_try_advisory_lock", "pg_try_advisory_xact_lock in a transaction"},
+    {"pg_try_advisory_lock_shared", "pg_try_advisory_xact_lock_shared in a transaction"},
+    {"pg_advisory_unlock", "pg_advisory_xact_lock in a transaction"},
+    {"pg_advisory_unlock_shared", "pg_advisory_xact_lock_shared in a transaction"},
+    {"pg_advisory_unlock_all", "pg_advisory_xact_lock in a transaction"},
+    {"set_config", "SessionControl.begin, or true as its third argument"},
+    {"setseed", "a session (SessionControl.pin)"},
+    {"currval", "INSERT ... RETURNING"},
+    {"lastval", "INSERT ... RETURNING"},
+    {"dblink_connect", "a session (SessionControl.pin)"},
+    {"dblink_connect_u", "a session (SessionControl.pin)"},
+};
+
+template <size_t N>
+std::string_view Lookup(const std::pair<std::string_view, std::string_view> (&table)[N],
+                        std::string_view key) {
+  for (const auto& [name, text] : table) {
+    if (name == key) return text;
+  }
+  return {};
+}
+
+Error Refusal(ErrorKind kind, std::string message) {
+  return {.kind = kind, .message = std::move(message), .sql = {}, .outcome_unknown = false};
+}
+
+// The last part of a possibly qualified name: [{"String": {"sval": "pg_catalog"}}, ...].
+std::string_view LastName(const Json& names) {
+  if (!names.is_array() || names.empty()) return {};
+  const Json& last = names.back();
+  if (!last.contains("String") || !last["String"].contains("sval")) return {};
+  return last["String"]["sval"].get_ref<const std::string&>();
+}
+
+bool IsConstantTrue(const Json& node) {
+  const Json* constant = &node;
+  // `true` parses as a constant or as a cast of 't' to bool, depending on the version.
+  if (node.contains("TypeCast")) constant = &node["TypeCast"]["arg"];
+  if (!constant->contains("A_Const")) return false;
+  const Json& value = (*constant)["A_Const"];
+  if (value.contains("boolval")) return value["boolval"].value("boolval", false);
+  return value.contains("sval") && value["sval"].value("sval", std::string()) == "t";
+}
+
+// Walks a whole parse tree, without recursion, and notes what it does to the session.
+class TreeWalk {
+ public:
+  TreeWalk(const FunctionCatalog& functions, StatementTraits& traits)
+      : functions_(functions), traits_(traits) {}
+
+  void Run(const Json& root) {
+    pending_.push_back(&root);
+    while (!pending_.empty()) {
+      const Json& node = *pending_.back();
+      pending_.pop_back();
+      for (auto it = node.begin(); it != node.end(); ++it) {
+        if (node.is_object() && it->is_object()) Visit(it.key(), *it);
+        if (it->is_structured()) pending_.push_back(&*it);
+      }
+    }
+  }
+
+ private:
+  void Visit(const std::string& type, const Json& node) {
+    if (type == "ParamRef") {
+      traits_.parameters = std::max(traits_.parameters, node.value("number", 0));
+    } else if (type == "FuncCall") {
+      VisitFunction(node);
+    } else if (type == "InsertStmt" || type == "UpdateStmt" || type == "DeleteStmt" ||
+               type == "MergeStmt" || type == "intoClause") {
+      traits_.pure_read = false;
+    } else if (type == "DoStmt" || type == "CallStmt") {
+      traits_.leaves_traces = true;
+    } else if (type == "CopyStmt") {
+      VisitCopy(node);
+    } else if (type == "RangeVar" || type == "relation" || type == "rel" || type == "view" ||
+               type == "sequence") {
+      VisitRelation(node);
+    } else if (const std::string_view word = Lookup(kSessionStatements, type); !word.empty()) {
+      Refuse(
+          fmt::format("{} acts on the session, and in autocommit the next statement may run in "
+                      "another one; {}",
+                      word, kUseSession));
+    }
+  }
+
+  void VisitFunction(const Json& node) {
+    const std::string_view name = LastName(node.value("funcname", Json()));
+    const std::string_view instead = Lookup(kSessionFunctions, name);
+    if (!instead.empty()) {
+      if (name == "set_config" && HasTrueThirdArgument(node)) return;
+      Refuse(
+          fmt::format("{}() acts on the session, and in autocommit the next statement may run "
+                      "in another one; use {}",
+                      name, instead));
+      return;
+    }
+    const auto known = functions_.find(std::string(name));
+    if (known == functions_.end() || known->second) traits_.leaves_traces = true;
+  }
+
+  static bool HasTrueThirdArgument(const Json& node) {
+    const Json arguments = node.value("args", Json::array());
+    return arguments.size() == 3 && IsConstantTrue(arguments[2]);
+  }
+
+  void VisitCopy(const Json& node) {
+    if (node.contains("filename")) return;
+    if (!traits_.refusal) {
+      traits_.refusal = Refusal(ErrorKind::kUnsupported,
+                                "COPY FROM STDIN and TO STDOUT need a stream; use CopyIn or "
+                                "CopyOut");
+    }
+  }
+
+  void VisitRelation(const Json& node) {
+    const bool temporary = node.value("relpersistence", std::string()) == "t" ||
+                           node.value("schemaname", std::string()) == "pg_temp";
+    if (!temporary) return;
+    Refuse(
+        fmt::format("a temporary table, view or sequence belongs to the session, and in "
+                    "autocommit the next statement may run in another one; {}",
+                    kUseSession));
+  }
+
+  void Refuse(std::string message) {
+    if (!traits_.refusal) {
+      traits_.refusal = Refusal(ErrorKind::kNeedsSession, std::move(message));
+    }
+  }
+
+  const FunctionCatalog& functions_;
+  StatementTraits& traits_;
+  std::vector<const Json*> pending_;
+};
+
+// What to assume of a text that is not understood (a newer server's syntax, or none at all): the
+// database will judge it, and its session is not trusted afterwards.
+StatementTraits Unknown() { return {}; }
+
+StatementTraits ClassifyTree(const Json& tree, const FunctionCatalog& functions) {
+  StatementTraits traits;
+  const Json& statements = tree.contains("stmts") ? tree["stmts"] : Json::array();
+  if (statements.empty()) {
+    traits.refusal = Refusal(ErrorKind::kInvalidArgument, "the statement is empty");
+  } else if (statements.size() > 1) {
+    traits.refusal = Refusal(ErrorKind::kInvalidArgument,
+                             fmt::format("one statement per call, these are {}; use Script or "
+                                         "Batch for many",
+                                         statements.size()));
+  } else {
+    traits.parameters = 0;
+    traits.leaves_traces = false;
+    const Json& statement = statements[0]["stmt"];
+    traits.pure_read = statement.contains("SelectStmt") || statement.contains("VariableShowStmt");
+    TreeWalk(functions, traits).Run(statements[0]);
+  }
+  return traits;
+}
+
+StatementTraits ClassifyText(std::string_view sql, const FunctionCatalog& functions) {
+  if (sql.size() > kParsedBytesMax) return Unknown();
+  PgQueryParseResult parsed = pg_query_parse(std::string(sql).c_str());
+  StatementTraits traits = Unknown();
+  if (parsed.error == nullptr) {
+    const Json tree = Json::parse(parsed.parse_tree, nullptr, false);
+    if (!tree.is_discarded()) traits = ClassifyTree(tree, functions);
+  }
+  pg_query_free_parse_result(parsed);
+  return traits;
+}
+
+}  // namespace
+
+StatementClassifier::StatementClassifier() : cache_(4096, 8 * 1024 * 1024) {}
+
+const StatementTraits& StatementClassifier::Classify(std::string_view sql) {
+  if (const StatementTraits* known = cache_.Find(sql)) return *known;
+  StatementTraits traits = ClassifyText(sql, functions_);
+  if (sql.size() <= kParsedBytesMax) return cache_.Insert(sql, std::move(traits));
+  uncached_ = std::move(traits);
+  return uncached_;
+}
+
+void StatementClassifier::SetFunctions(FunctionCatalog functions) {
+  functions_ = std::move(functions);
+  cache_.Clear();
+}
+
+}  // namespace dbsidecar::pool
