@@ -106,11 +106,11 @@ struct Problem {
   std::string option;  // Its flag without dashes; empty when the problem belongs to no option.
   std::string origin;  // As in OptionValue; empty when it has none.
   std::string value;
-  std::string what;
-  std::string remedy;
+  std::string message;  // What is wrong; what to do.
 };
 
 // One line: `max-connections = "many" (flag --max-connections): is not a whole number; write ...`.
+// Control characters are escaped.
 std::string FormatProblem(const Problem& problem);
 
 using Environment = std::map<std::string, std::string, std::less<>>;

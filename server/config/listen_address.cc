@@ -1,0 +1,106 @@
+#include "server/config/listen_address.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <charconv>
+#include <system_error>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
+namespace dbsidecar::server {
+namespace {
+
+constexpr std::string_view kForms = "write 127.0.0.1:50051, [::1]:50051 or unix:/run/dbsidecar.sock";
+
+absl::Status Bad(std::string_view what, std::string_view remedy = kForms) {
+  return absl::InvalidArgumentError(absl::StrCat(what, "; ", remedy));
+}
+
+absl::StatusOr<ListenAddress> ParseUnixAddress(std::string_view path) {
+  // gRPC's other spelling of an absolute path.
+  if (absl::StartsWith(path, "///")) path.remove_prefix(2);
+  if (!absl::StartsWith(path, "/") || absl::StartsWith(path, "//")) {
+    return Bad("does not hold an absolute path", "write unix: and a path from the root, such as "
+               "unix:/run/dbsidecar.sock");
+  }
+  constexpr std::size_t kPathMax = sizeof(sockaddr_un::sun_path) - 1;
+  if (path.size() > kPathMax) {
+    return Bad(absl::StrCat("has a path of ", path.size(), " bytes, and the system allows ",
+                            kPathMax),
+               "choose a shorter path");
+  }
+  if (path.find('\0') != std::string_view::npos) return Bad("holds a NUL byte", kForms);
+  if (path.back() == '/') return Bad("names a directory", "add the name of the socket");
+  return ListenAddress{.path = std::string(path)};
+}
+
+bool IsHostCharacter(char c) { return absl::ascii_isalnum(c) || c == '.' || c == '-' || c == '_'; }
+
+bool IsIpv4Shaped(std::string_view host) {
+  return std::ranges::all_of(host, [](char c) { return absl::ascii_isdigit(c) || c == '.'; });
+}
+
+absl::Status CheckHost(const std::string& host, bool bracketed) {
+  if (bracketed) {
+    in6_addr ignored;
+    if (inet_pton(AF_INET6, host.c_str(), &ignored) != 1) {
+      return Bad("has no valid IPv6 address in the brackets");
+    }
+    return absl::OkStatus();
+  }
+  if (host.empty()) {
+    return Bad("names no host",
+               "write 127.0.0.1 before the port for this host alone, or 0.0.0.0 for every network");
+  }
+  if (host == "*") return Bad("names no host", "write 0.0.0.0 for every network");
+  if (host.find(':') != std::string::npos) {
+    return Bad("has an IPv6 address without brackets", "write [::1]:50051");
+  }
+  in_addr ignored;
+  if (IsIpv4Shaped(host) && inet_pton(AF_INET, host.c_str(), &ignored) != 1) {
+    return Bad("has no valid IPv4 address");
+  }
+  if (!std::ranges::all_of(host, IsHostCharacter)) return Bad("has no valid host name");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string ListenAddress::ToString() const {
+  if (IsUnix()) return absl::StrCat("unix:", path);
+  if (host.find(':') != std::string::npos) return absl::StrCat("[", host, "]:", port);
+  return absl::StrCat(host, ":", port);
+}
+
+absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text) {
+  if (absl::ConsumePrefix(&text, "unix:")) return ParseUnixAddress(text);
+  if (absl::StartsWith(text, "/")) return Bad("is a path", absl::StrCat("write unix:", text));
+  if (text.find("://") != std::string_view::npos) return Bad("is a URL");
+
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || text.back() == ']') {
+    return Bad("names no port", absl::StrCat("write ", text, ":50051"));
+  }
+  std::string_view host = text.substr(0, colon);
+  const std::string_view digits = text.substr(colon + 1);
+  const bool bracketed =
+      host.size() >= 2 && absl::StartsWith(host, "[") && absl::EndsWith(host, "]");
+  if (bracketed) host = host.substr(1, host.size() - 2);
+
+  ListenAddress address{.host = std::string(host)};
+  if (const absl::Status status = CheckHost(address.host, bracketed); !status.ok()) return status;
+  const char* end = digits.data() + digits.size();
+  const auto [rest, error] = std::from_chars(digits.data(), end, address.port);
+  if (error != std::errc() || rest != end) {
+    return Bad("has no valid port", "write a number from 0 (any free port) to 65535");
+  }
+  return address;
+}
+
+}  // namespace dbsidecar::server
