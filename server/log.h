@@ -4,8 +4,7 @@
 //
 // Thread-safe. Registered secrets never appear in a value. Until InitLog() is called, events from
 // info upwards go to standard error as text.
-#ifndef DBSIDECAR_SERVER_LOG_H_
-#define DBSIDECAR_SERVER_LOG_H_
+#pragma once
 
 #include <chrono>
 #include <concepts>
@@ -75,5 +74,3 @@ std::string FormatLogLine(LogFormat format, std::chrono::system_clock::time_poin
                           LogLevel level, std::string_view event, std::span<const LogField> fields);
 
 }  // namespace dbsidecar::server
-
-#endif  // DBSIDECAR_SERVER_LOG_H_

@@ -3,8 +3,7 @@
 // Precedence: flag, environment, file, profile, default. Nothing is repaired silently: LoadConfig()
 // returns every problem that it finds, those of overridden values included.
 // To add an option: a field here and a row in options.cc.
-#ifndef DBSIDECAR_SERVER_CONFIG_CONFIG_H_
-#define DBSIDECAR_SERVER_CONFIG_CONFIG_H_
+#pragma once
 
 #include <chrono>
 #include <cstdint>
@@ -103,10 +102,10 @@ struct Config {
 
 // One thing that is wrong, and what to do about it. `value` is redacted when it is a secret.
 struct Problem {
-  std::string option;  // Its flag without dashes; empty when the problem belongs to no option.
-  std::string origin;  // As in OptionValue; empty when it has none.
-  std::string value;
-  std::string message;  // What is wrong; what to do.
+  std::string option = {};  // Its flag without dashes; empty when the problem belongs to no option.
+  std::string origin = {};  // As in OptionValue; empty when it has none.
+  std::string value = {};
+  std::string message = {};  // What is wrong; what to do.
 };
 
 // One line: `max-connections = "many" (flag --max-connections): is not a whole number; write ...`.
@@ -135,5 +134,3 @@ LoadedConfig LoadConfig(const std::vector<std::string>& arguments, const Environ
                         const FileReader& read_file = ReadConfigFile);
 
 }  // namespace dbsidecar::server
-
-#endif  // DBSIDECAR_SERVER_CONFIG_CONFIG_H_

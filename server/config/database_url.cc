@@ -10,31 +10,27 @@
 #include <optional>
 #include <system_error>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
+#include "server/text.h"
 
 namespace dbsidecar::server {
 namespace {
 
 constexpr std::string_view kForms =
-    "write postgresql://user@host/database, sqlite:name.db, sqlite::memory: or file:name.db?mode=ro";
+    "write postgresql://user@host/database, sqlite:name.db, sqlite::memory: or "
+    "file:name.db?mode=ro";
 constexpr std::string_view kInMemory = ":memory:";
 constexpr std::string_view kHidden = "***";
 
 absl::Status Bad(std::string_view what, std::string_view remedy = kForms) {
-  return absl::InvalidArgumentError(absl::StrCat(what, "; ", remedy));
+  return absl::InvalidArgumentError(Concat(what, "; ", remedy));
 }
 
 bool IsPostgres(std::string_view url) {
-  return absl::StartsWith(url, "postgresql://") || absl::StartsWith(url, "postgres://");
+  return url.starts_with("postgresql://") || url.starts_with("postgres://");
 }
 
 bool IsSqlite(std::string_view url) {
-  return absl::StartsWith(url, "sqlite:") || absl::StartsWith(url, "file:");
+  return url.starts_with("sqlite:") || url.starts_with("file:");
 }
 
 int HexDigit(char c) {
@@ -70,7 +66,7 @@ struct Range {
 };
 
 bool IsSecretParameter(std::string_view key) {
-  const std::string decoded = absl::AsciiStrToLower(PercentDecode(key));
+  const std::string decoded = ToLower(PercentDecode(key));
   return decoded == "password" || decoded == "sslpassword";
 }
 
@@ -115,39 +111,45 @@ std::vector<Range> SecretRanges(std::string_view url) {
 }
 
 std::string HideSecrets(std::string_view text, std::string_view url) {
-  std::vector<std::pair<std::string, std::string>> replacements;
-  for (std::string& secret : SecretsInUrl(url)) replacements.emplace_back(std::move(secret), kHidden);
-  return absl::StrReplaceAll(text, replacements);
+  Replacements replacements;
+  for (std::string& secret : SecretsInUrl(url))
+    replacements.emplace_back(std::move(secret), kHidden);
+  return ReplaceAll(text, replacements);
 }
 
 // --- SQLite -------------------------------------------------------------------------------------
 
+std::string_view FileUriPath(std::string_view uri) {
+  ConsumePrefix(uri, "file:");
+  return uri.substr(0, uri.find_first_of("?#"));
+}
+
 bool IsInMemoryUri(std::string_view uri) {
-  const std::vector<std::string_view> parts =
-      absl::StrSplit(uri.substr(0, uri.find('#')), absl::MaxSplits('?', 1));
-  if (absl::StripPrefix(parts[0], "file:") == kInMemory) return true;
-  if (parts.size() < 2) return false;
-  const std::vector<std::string_view> parameters = absl::StrSplit(parts[1], '&');
+  if (FileUriPath(uri) == kInMemory) return true;
+  const std::string_view before_fragment = uri.substr(0, uri.find('#'));
+  const std::size_t question = before_fragment.find('?');
+  if (question == std::string_view::npos) return false;
+  const std::vector<std::string_view> parameters = Split(before_fragment.substr(question + 1), '&');
   return std::ranges::find(parameters, "mode=memory") != parameters.end();
 }
 
 absl::StatusOr<DatabaseUrl> ParseFileUri(std::string_view uri) {
-  const std::string_view path = absl::StripPrefix(uri.substr(0, uri.find_first_of("?#")), "file:");
   const bool in_memory = IsInMemoryUri(uri);
-  if (path.empty() && !in_memory) return Bad("names no file", "write file:name.db");
+  if (FileUriPath(uri).empty() && !in_memory) return Bad("names no file", "write file:name.db");
   return DatabaseUrl{DatabaseDriver::kSqlite, std::string(uri), in_memory};
 }
 
 absl::StatusOr<DatabaseUrl> ParseSqlitePath(std::string_view path) {
-  absl::ConsumePrefix(&path, "//");
+  ConsumePrefix(path, "//");
   if (path == kInMemory) return DatabaseUrl{DatabaseDriver::kSqlite, std::string(path), true};
   if (path.empty()) return Bad("names no file", "write sqlite:name.db or sqlite::memory:");
   if (path.back() == '/') return Bad("names a directory", "add the name of the database file");
   // SQLite would read these names in a special way of its own.
   if (path.front() == ':') {
-    return Bad("names a file that starts with a colon", "write sqlite::memory: for a database in memory");
+    return Bad("names a file that starts with a colon",
+               "write sqlite::memory: for a database in memory");
   }
-  if (absl::StartsWith(path, "file:")) return Bad("has two schemes", "leave sqlite: away");
+  if (path.starts_with("file:")) return Bad("has two schemes", "leave sqlite: away");
   if (path.find('?') != std::string_view::npos) {
     return Bad("has parameters, which sqlite: does not take",
                "write file: in place of sqlite:, as in file:name.db?mode=ro");
@@ -158,7 +160,7 @@ absl::StatusOr<DatabaseUrl> ParseSqlitePath(std::string_view path) {
 // --- PostgreSQL ---------------------------------------------------------------------------------
 
 absl::Status CheckPorts(std::string_view ports) {
-  for (const std::string_view port : absl::StrSplit(ports, ',')) {
+  for (const std::string_view port : Split(ports, ',')) {
     if (port.empty()) continue;  // libpq's default.
     int number = 0;
     const auto [rest, error] = std::from_chars(port.data(), port.data() + port.size(), number);
@@ -175,7 +177,8 @@ absl::Status CheckPorts(std::string_view ports) {
 // then print.
 absl::Status CheckAtSigns(std::string_view url) {
   const std::string_view before_query = url.substr(0, url.find('?'));
-  const std::string_view authority = before_query.substr(0, before_query.find('/', url.find("://") + 3));
+  const std::string_view authority =
+      before_query.substr(0, before_query.find('/', url.find("://") + 3));
   const auto all = std::ranges::count(before_query, '@');
   if (all > 1 || (all == 1 && authority.find('@') == std::string_view::npos)) {
     return Bad("has an @ that is not the one before the host",
@@ -194,8 +197,7 @@ absl::StatusOr<DatabaseUrl> ParsePostgresUrl(std::string_view url) {
   const std::unique_ptr<char, decltype(&PQfreemem)> message_owner(message, &PQfreemem);
   if (options == nullptr) {
     const std::string_view reason = message != nullptr ? message : "out of memory";
-    return Bad(absl::StrCat("is refused by libpq: ",
-                            HideSecrets(absl::StripAsciiWhitespace(reason), url)),
+    return Bad(Concat("is refused by libpq: ", HideSecrets(Trim(reason), url)),
                "see the connection URI format in PostgreSQL's documentation of libpq");
   }
   for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
@@ -210,8 +212,8 @@ absl::StatusOr<DatabaseUrl> ParsePostgresUrl(std::string_view url) {
 absl::StatusOr<DatabaseUrl> ParseDatabaseUrl(std::string_view url) {
   if (url.find('\0') != std::string_view::npos) return Bad("holds a NUL byte", "remove it");
   if (IsPostgres(url)) return ParsePostgresUrl(url);
-  if (absl::StartsWith(url, "file:")) return ParseFileUri(url);
-  if (absl::ConsumePrefix(&url, "sqlite:")) return ParseSqlitePath(url);
+  if (url.starts_with("file:")) return ParseFileUri(url);
+  if (ConsumePrefix(url, "sqlite:")) return ParseSqlitePath(url);
   return Bad("names no database that this program knows");
 }
 
@@ -222,11 +224,11 @@ std::string RedactUrl(std::string_view url) {
   std::size_t copied = 0;
   for (const Range& range : ranges) {
     if (range.begin >= copied) {
-      absl::StrAppend(&redacted, url.substr(copied, range.begin - copied), kHidden);
+      redacted += Concat(url.substr(copied, range.begin - copied), kHidden);
     }
     copied = std::max(copied, range.end);
   }
-  return absl::StrCat(redacted, url.substr(copied));
+  return Concat(redacted, url.substr(copied));
 }
 
 std::vector<std::string> SecretsInUrl(std::string_view url) {

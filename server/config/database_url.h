@@ -7,8 +7,7 @@
 //   file:...                               a SQLite URI as https://sqlite.org/uri.html describes it
 //
 // The path after `sqlite:` is literal: no percent-decoding and no `?parameters` (`file:` has both).
-#ifndef DBSIDECAR_SERVER_CONFIG_DATABASE_URL_H_
-#define DBSIDECAR_SERVER_CONFIG_DATABASE_URL_H_
+#pragma once
 
 #include <string>
 #include <string_view>
@@ -41,5 +40,3 @@ std::string RedactUrl(std::string_view url);
 std::vector<std::string> SecretsInUrl(std::string_view url);
 
 }  // namespace dbsidecar::server
-
-#endif  // DBSIDECAR_SERVER_CONFIG_DATABASE_URL_H_

@@ -8,31 +8,29 @@
 #include <charconv>
 #include <system_error>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "server/text.h"
 
 namespace dbsidecar::server {
 namespace {
 
-constexpr std::string_view kForms = "write 127.0.0.1:50051, [::1]:50051 or unix:/run/dbsidecar.sock";
+constexpr std::string_view kForms =
+    "write 127.0.0.1:50051, [::1]:50051 or unix:/run/dbsidecar.sock";
 
 absl::Status Bad(std::string_view what, std::string_view remedy = kForms) {
-  return absl::InvalidArgumentError(absl::StrCat(what, "; ", remedy));
+  return absl::InvalidArgumentError(Concat(what, "; ", remedy));
 }
 
 absl::StatusOr<ListenAddress> ParseUnixAddress(std::string_view path) {
   // gRPC's other spelling of an absolute path.
-  if (absl::StartsWith(path, "///")) path.remove_prefix(2);
-  if (!absl::StartsWith(path, "/") || absl::StartsWith(path, "//")) {
-    return Bad("does not hold an absolute path", "write unix: and a path from the root, such as "
+  if (path.starts_with("///")) path.remove_prefix(2);
+  if (!path.starts_with("/") || path.starts_with("//")) {
+    return Bad("does not hold an absolute path",
+               "write unix: and a path from the root, such as "
                "unix:/run/dbsidecar.sock");
   }
   constexpr std::size_t kPathMax = sizeof(sockaddr_un::sun_path) - 1;
   if (path.size() > kPathMax) {
-    return Bad(absl::StrCat("has a path of ", path.size(), " bytes, and the system allows ",
-                            kPathMax),
+    return Bad(Concat("has a path of ", path.size(), " bytes, and the system allows ", kPathMax),
                "choose a shorter path");
   }
   if (path.find('\0') != std::string_view::npos) return Bad("holds a NUL byte", kForms);
@@ -40,10 +38,12 @@ absl::StatusOr<ListenAddress> ParseUnixAddress(std::string_view path) {
   return ListenAddress{.path = std::string(path)};
 }
 
-bool IsHostCharacter(char c) { return absl::ascii_isalnum(c) || c == '.' || c == '-' || c == '_'; }
+bool IsHostCharacter(char c) {
+  return IsLetter(c) || IsDigit(c) || c == '.' || c == '-' || c == '_';
+}
 
 bool IsIpv4Shaped(std::string_view host) {
-  return std::ranges::all_of(host, [](char c) { return absl::ascii_isdigit(c) || c == '.'; });
+  return std::ranges::all_of(host, [](char c) { return IsDigit(c) || c == '.'; });
 }
 
 absl::Status CheckHost(const std::string& host, bool bracketed) {
@@ -73,24 +73,23 @@ absl::Status CheckHost(const std::string& host, bool bracketed) {
 }  // namespace
 
 std::string ListenAddress::ToString() const {
-  if (IsUnix()) return absl::StrCat("unix:", path);
-  if (host.find(':') != std::string::npos) return absl::StrCat("[", host, "]:", port);
-  return absl::StrCat(host, ":", port);
+  if (IsUnix()) return Concat("unix:", path);
+  if (host.find(':') != std::string::npos) return Concat("[", host, "]:", port);
+  return Concat(host, ":", port);
 }
 
 absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text) {
-  if (absl::ConsumePrefix(&text, "unix:")) return ParseUnixAddress(text);
-  if (absl::StartsWith(text, "/")) return Bad("is a path", absl::StrCat("write unix:", text));
+  if (ConsumePrefix(text, "unix:")) return ParseUnixAddress(text);
+  if (text.starts_with("/")) return Bad("is a path", Concat("write unix:", text));
   if (text.find("://") != std::string_view::npos) return Bad("is a URL");
 
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || text.back() == ']') {
-    return Bad("names no port", absl::StrCat("write ", text, ":50051"));
+    return Bad("names no port", Concat("write ", text, ":50051"));
   }
   std::string_view host = text.substr(0, colon);
   const std::string_view digits = text.substr(colon + 1);
-  const bool bracketed =
-      host.size() >= 2 && absl::StartsWith(host, "[") && absl::EndsWith(host, "]");
+  const bool bracketed = host.size() >= 2 && host.starts_with("[") && host.ends_with("]");
   if (bracketed) host = host.substr(1, host.size() - 2);
 
   ListenAddress address{.host = std::string(host)};

@@ -1,6 +1,5 @@
 // Addresses to listen on: `127.0.0.1:50051`, `localhost:50051`, `[::1]:50051`, `unix:/run/x.sock`.
-#ifndef DBSIDECAR_SERVER_CONFIG_LISTEN_ADDRESS_H_
-#define DBSIDECAR_SERVER_CONFIG_LISTEN_ADDRESS_H_
+#pragma once
 
 #include <cstdint>
 #include <string>
@@ -11,9 +10,9 @@
 namespace dbsidecar::server {
 
 struct ListenAddress {
-  std::string host;        // Without brackets; empty for a Unix socket.
+  std::string host = {};   // Without brackets; empty for a Unix socket.
   std::uint16_t port = 0;  // 0 = any free port.
-  std::string path;        // Of the Unix socket, absolute; empty for TCP.
+  std::string path = {};   // Of the Unix socket, absolute; empty for TCP.
 
   bool IsUnix() const { return !path.empty(); }
   // The canonical form, which is also what gRPC takes.
@@ -25,5 +24,3 @@ struct ListenAddress {
 absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text);
 
 }  // namespace dbsidecar::server
-
-#endif  // DBSIDECAR_SERVER_CONFIG_LISTEN_ADDRESS_H_

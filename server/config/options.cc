@@ -5,10 +5,7 @@
 #include <cstdlib>
 #include <limits>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
+#include "server/text.h"
 
 namespace dbsidecar::server {
 namespace {
@@ -283,16 +280,19 @@ class Assigner {
     *field = text_;
     return absl::OkStatus();
   }
-  absl::Status operator()(DatabaseUrl* field) const { return Store(ParseDatabaseUrl(text_), field); }
+  absl::Status operator()(DatabaseUrl* field) const {
+    return Store(ParseDatabaseUrl(text_), field);
+  }
   absl::Status operator()(bool* field) const { return Store(ParseBoolean(text_), field); }
-  absl::Status operator()(int* field) const { return StoreWithinLimits(ParseInteger(text_), field); }
+  absl::Status operator()(int* field) const {
+    return StoreWithinLimits(ParseInteger(text_), field);
+  }
   absl::Status operator()(std::int64_t* field) const {
     const bool bytes = option_.type == OptionType::kBytes;
     return StoreWithinLimits(bytes ? ParseBytes(text_) : ParseInteger(text_), field);
   }
   absl::Status operator()(std::chrono::milliseconds* field) const {
-    const bool bare =
-        where_ == ValueSource::kEnvironment && option_.environment_is_milliseconds;
+    const bool bare = where_ == ValueSource::kEnvironment && option_.environment_is_milliseconds;
     const auto duration =
         ParseDuration(text_, bare ? BareNumber::kMilliseconds : BareNumber::kRefused);
     if (!duration.ok()) return duration.status();
@@ -304,15 +304,15 @@ class Assigner {
   absl::Status operator()(std::vector<ListenAddress>* field) const {
     std::vector<ListenAddress> addresses;
     std::vector<std::string> complaints;
-    for (const std::string_view entry : absl::StrSplit(text_, ',')) {
-      auto address = ParseListenAddress(absl::StripAsciiWhitespace(entry));
+    for (const std::string_view entry : Split(text_, ',')) {
+      auto address = ParseListenAddress(Trim(entry));
       if (address.ok()) {
         addresses.push_back(*std::move(address));
       } else {
-        complaints.push_back(absl::StrCat("\"", entry, "\" ", address.status().message()));
+        complaints.push_back(Concat("\"", entry, "\" ", std::string(address.status().message())));
       }
     }
-    if (!complaints.empty()) return absl::InvalidArgumentError(absl::StrJoin(complaints, ". "));
+    if (!complaints.empty()) return absl::InvalidArgumentError(Join(complaints, ". "));
     *field = std::move(addresses);
     return absl::OkStatus();
   }
@@ -333,7 +333,7 @@ class Assigner {
     const bool special_zero = *number == 0 && !option_.zero.empty();
     if (!special_zero && (*number < option_.min || *number > option_.max)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("is out of range; write ", DescribeAccepted(option_)));
+          Concat("is out of range; write ", DescribeAccepted(option_)));
     }
     *field = static_cast<T>(*number);
     return absl::OkStatus();
@@ -342,11 +342,11 @@ class Assigner {
   // The names in `choices` are in the order of the enumerators.
   template <typename Enum>
   absl::Status StoreChoice(Enum* field) const {
-    const std::vector<std::string_view> names = absl::StrSplit(option_.choices, '|');
+    const std::vector<std::string_view> names = Split(option_.choices, '|');
     const auto found = std::ranges::find(names, text_);
     if (found == names.end()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("is not one of its values; write ", DescribeAccepted(option_)));
+          Concat("is not one of its values; write ", DescribeAccepted(option_)));
     }
     *field = static_cast<Enum>(found - names.begin());
     return absl::OkStatus();
@@ -364,21 +364,20 @@ class Formatter {
   std::string operator()(const std::string* field) const { return *field; }
   std::string operator()(const DatabaseUrl* field) const {
     if (field->driver == DatabaseDriver::kPostgres) return RedactUrl(field->name);
-    return absl::StartsWith(field->name, "file:") ? field->name
-                                                  : absl::StrCat("sqlite:", field->name);
+    return field->name.starts_with("file:") ? field->name : Concat("sqlite:", field->name);
   }
   std::string operator()(const bool* field) const { return *field ? "true" : "false"; }
-  std::string operator()(const int* field) const { return absl::StrCat(*field); }
+  std::string operator()(const int* field) const { return Concat(*field); }
   std::string operator()(const std::int64_t* field) const {
-    return option_.type == OptionType::kBytes ? FormatBytes(*field) : absl::StrCat(*field);
+    return option_.type == OptionType::kBytes ? FormatBytes(*field) : Concat(*field);
   }
   std::string operator()(const std::chrono::milliseconds* field) const {
     return FormatDuration(*field);
   }
   std::string operator()(const std::vector<ListenAddress>* field) const {
-    return absl::StrJoin(*field, ",", [](std::string* out, const ListenAddress& address) {
-      absl::StrAppend(out, address.ToString());
-    });
+    std::vector<std::string> entries;
+    for (const ListenAddress& address : *field) entries.push_back(address.ToString());
+    return Join(entries, ",");
   }
   std::string operator()(const Profile* field) const { return Choice(*field); }
   std::string operator()(const LogLevel* field) const { return Choice(*field); }
@@ -387,8 +386,7 @@ class Formatter {
  private:
   template <typename Enum>
   std::string Choice(Enum value) const {
-    const std::vector<std::string> names = absl::StrSplit(option_.choices, '|');
-    return names.at(static_cast<std::size_t>(value));
+    return std::string(Split(option_.choices, '|').at(static_cast<std::size_t>(value)));
   }
 
   const Option& option_;
@@ -398,14 +396,14 @@ std::string FormatLimit(const Option& option, std::int64_t limit) {
   if (option.type == OptionType::kDuration) {
     return FormatDuration(std::chrono::milliseconds(limit));
   }
-  return option.type == OptionType::kBytes ? FormatBytes(limit) : absl::StrCat(limit);
+  return option.type == OptionType::kBytes ? FormatBytes(limit) : Concat(limit);
 }
 
 std::string DescribeRange(const Option& option) {
   std::string text =
-      absl::StrCat(FormatLimit(option, option.min), " to ", FormatLimit(option, option.max));
-  if (!option.unit.empty()) absl::StrAppend(&text, " ", option.unit);
-  if (!option.zero.empty()) absl::StrAppend(&text, ", or 0 (", option.zero, ")");
+      Concat(FormatLimit(option, option.min), " to ", FormatLimit(option, option.max));
+  if (!option.unit.empty()) text += Concat(" ", option.unit);
+  if (!option.zero.empty()) text += Concat(", or 0 (", option.zero, ")");
   return text;
 }
 
@@ -484,7 +482,7 @@ std::string DescribeAccepted(const Option& option) {
     case OptionType::kBytes:
       return DescribeRange(option);
     case OptionType::kChoice:
-      return absl::StrReplaceAll(option.choices, {{"|", ", "}});
+      return ReplaceAll(option.choices, {{"|", ", "}});
   }
   std::abort();
 }

@@ -1,7 +1,6 @@
 // The table of every option of `dbsidecar serve`. Parsing, validation, `--help`,
 // docs/configuration.md and `config check` all come from it.
-#ifndef DBSIDECAR_SERVER_CONFIG_OPTIONS_H_
-#define DBSIDECAR_SERVER_CONFIG_OPTIONS_H_
+#pragma once
 
 #include <chrono>
 #include <cstdint>
@@ -19,12 +18,21 @@ namespace dbsidecar::server {
 
 enum class OptionGroup { kGeneral, kPool, kQueries, kLifecycle, kLog };
 
-enum class OptionType { kString, kUrl, kAddressList, kInteger, kDuration, kBytes, kBoolean, kChoice };
+enum class OptionType {
+  kString,
+  kUrl,
+  kAddressList,
+  kInteger,
+  kDuration,
+  kBytes,
+  kBoolean,
+  kChoice
+};
 
 // Where in a Config the value lives.
-using Field = std::variant<std::string*, DatabaseUrl*, std::vector<ListenAddress>*, int*,
-                           std::int64_t*, std::chrono::milliseconds*, bool*, Profile*, LogLevel*,
-                           LogFormat*>;
+using Field =
+    std::variant<std::string*, DatabaseUrl*, std::vector<ListenAddress>*, int*, std::int64_t*,
+                 std::chrono::milliseconds*, bool*, Profile*, LogLevel*, LogFormat*>;
 
 struct Option {
   OptionGroup group;
@@ -42,11 +50,11 @@ struct Option {
   // Limits, inclusive. Integers as they are, durations in milliseconds, sizes in bytes.
   std::int64_t min = 0;
   std::int64_t max = 0;
-  std::string_view unit = "";           // Of an integer: what it counts.
-  std::string_view zero = "";           // What 0 means, when it is allowed besides min..max.
-  std::string_view choices = "";        // Of a choice: the names, as in `json|text`.
+  std::string_view unit = "";                // Of an integer: what it counts.
+  std::string_view zero = "";                // What 0 means, when it is allowed besides min..max.
+  std::string_view choices = "";             // Of a choice: the names, as in `json|text`.
   bool environment_is_milliseconds = false;  // A bare number is allowed there.
-  bool reload = false;                  // A reload applies a new value.
+  bool reload = false;                       // A reload applies a new value.
   bool secret = false;
   std::string_view help;
 };
@@ -71,5 +79,3 @@ std::string FormatValue(const Option& option, const Config& config);
 std::string DescribeAccepted(const Option& option);
 
 }  // namespace dbsidecar::server
-
-#endif  // DBSIDECAR_SERVER_CONFIG_OPTIONS_H_

@@ -6,8 +6,7 @@
 #include <span>
 #include <system_error>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
+#include "server/text.h"
 
 namespace dbsidecar::server {
 namespace {
@@ -18,8 +17,8 @@ struct Unit {
 };
 
 // Largest first; of two names for one unit the first is the one that is written.
-constexpr std::array kDurationUnits = {Unit{"h", 3'600'000}, Unit{"min", 60'000},
-                                       Unit{"m", 60'000}, Unit{"s", 1'000}, Unit{"ms", 1}};
+constexpr std::array kDurationUnits = {Unit{"h", 3'600'000}, Unit{"min", 60'000}, Unit{"m", 60'000},
+                                       Unit{"s", 1'000}, Unit{"ms", 1}};
 constexpr std::array kByteUnits = {Unit{"GiB", std::int64_t{1} << 30},
                                    Unit{"MiB", std::int64_t{1} << 20},
                                    Unit{"KiB", std::int64_t{1} << 10}, Unit{"B", 1}};
@@ -28,7 +27,7 @@ constexpr std::string_view kDurationRemedy = "write a number with its unit: 500m
 constexpr std::string_view kBytesRemedy = "write a number with its unit: 512KiB, 4MiB, 1GiB";
 
 absl::Status Bad(std::string_view what, std::string_view remedy) {
-  return absl::InvalidArgumentError(absl::StrCat(what, "; ", remedy));
+  return absl::InvalidArgumentError(Concat(what, "; ", remedy));
 }
 
 struct Quantity {
@@ -62,7 +61,7 @@ const Unit* FindUnit(std::span<const Unit> units, std::string_view name) {
 std::string FormatQuantity(std::span<const Unit> units, std::int64_t number) {
   for (const Unit& unit : units) {
     if (number != 0 && number % unit.factor == 0) {
-      return absl::StrCat(number / unit.factor, unit.name);
+      return Concat(number / unit.factor, unit.name);
     }
   }
   return "0";
@@ -84,7 +83,7 @@ absl::StatusOr<std::int64_t> ParseInteger(std::string_view text) {
 }
 
 absl::StatusOr<bool> ParseBoolean(std::string_view text) {
-  const std::string lower = absl::AsciiStrToLower(text);
+  const std::string lower = ToLower(text);
   for (const std::string_view yes : {"true", "on", "yes", "1"}) {
     if (lower == yes) return true;
   }
@@ -118,8 +117,8 @@ absl::StatusOr<std::int64_t> ParseBytes(std::string_view text) {
   const auto quantity = SplitQuantity(text, "is not a size", kBytesRemedy);
   if (!quantity.ok()) return quantity.status();
 
-  const Unit* unit = quantity->unit.empty() ? &kByteUnits.back()
-                                            : FindUnit(kByteUnits, quantity->unit);
+  const Unit* unit =
+      quantity->unit.empty() ? &kByteUnits.back() : FindUnit(kByteUnits, quantity->unit);
   if (unit == nullptr) return Bad("is not a size", kBytesRemedy);
   if (quantity->number > std::numeric_limits<std::int64_t>::max() / unit->factor) {
     return Bad("is too large", "write a smaller size");

@@ -2,8 +2,7 @@
 //
 // The errors say what is wrong and what to write instead. Formatting gives the shortest text that
 // parses to the same value.
-#ifndef DBSIDECAR_SERVER_CONFIG_VALUES_H_
-#define DBSIDECAR_SERVER_CONFIG_VALUES_H_
+#pragma once
 
 #include <chrono>
 #include <cstdint>
@@ -32,5 +31,3 @@ std::string FormatDuration(std::chrono::milliseconds duration);
 std::string FormatBytes(std::int64_t bytes);
 
 }  // namespace dbsidecar::server
-
-#endif  // DBSIDECAR_SERVER_CONFIG_VALUES_H_
