@@ -1,0 +1,136 @@
+// The configuration of `dbsidecar serve`: typed values, and how they are put together.
+//
+// Precedence: flag, environment, file, profile, default. Nothing is repaired silently: LoadConfig()
+// returns every problem that it finds, those of overridden values included.
+// To add an option: a field here and a row in options.cc.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/config/database_url.h"
+#include "server/config/listen_address.h"
+#include "server/log.h"
+
+namespace dbsidecar::server {
+
+struct Option;
+
+enum class Profile { kProduction, kDevelopment, kTest };
+
+// The initial values here are placeholders for the compiler's sake; the defaults are in options.cc
+// and Config values that a program uses come from LoadConfig().
+struct PoolConfig {
+  using Milliseconds = std::chrono::milliseconds;
+
+  int connections_min = 0;
+  int connections_max = 0;
+  int connecting_max = 0;  // Connects in progress at once.
+  int waiters_max = 0;     // Calls that may wait for a connection; 0 = none waits.
+  Milliseconds wait_timeout{};
+  Milliseconds connect_timeout{};
+  Milliseconds idle_timeout{};      // 0 = off.
+  Milliseconds lifetime{};          // 0 = off.
+  int lifetime_jitter_percent = 0;  // Rolled once per connection, off the lifetime.
+  Milliseconds keep_alive_after{};  // 0 = off. Ping before use after this much idleness.
+  bool logging = false;             // One log event per pool event.
+};
+
+struct QueryConfig {
+  using Milliseconds = std::chrono::milliseconds;
+
+  Milliseconds query_timeout{};      // 0 = off. Ends a call, whatever its own deadline.
+  Milliseconds statement_timeout{};  // 0 = off. PostgreSQL's own, set on each connection.
+  Milliseconds cancel_grace{};       // Between a cancel and closing the connection.
+  int prepared_max = 0;              // Prepared statements per connection; 0 = do not prepare.
+  int params_max = 0;
+  std::int64_t result_rows_max = 0;  // 0 = no limit.
+  std::int64_t result_bytes_max = 0;
+  std::int64_t request_bytes_max = 0;
+};
+
+struct LifecycleConfig {
+  using Milliseconds = std::chrono::milliseconds;
+
+  Milliseconds start_timeout{};
+  Milliseconds drain_delay{};
+  Milliseconds drain_timeout{};
+  Milliseconds health_check_interval{};
+};
+
+struct LogConfig {
+  LogLevel level = LogLevel::kInfo;
+  LogFormat format = LogFormat::kText;
+  bool calls = false;  // A line per call.
+};
+
+enum class ValueSource {
+  kDefault,      // The same in every profile.
+  kProfile,      // The chosen profile's default.
+  kFile,         //
+  kEnvironment,  //
+  kFlag,         //
+  kRule,         // Follows from another option, as docs/configuration.md says.
+};
+
+// Where the value of one option came from, for `config check` and error messages.
+struct OptionValue {
+  const Option* option = nullptr;
+  std::string value;  // In canonical form, secrets redacted.
+  ValueSource source = ValueSource::kDefault;
+  std::string origin;  // "flag --listen", "environment DATABASE_URL", "file a.yaml:3 pool.max"...
+};
+
+struct Config {
+  Profile profile = Profile::kProduction;
+  std::string config_file;  // Empty = none.
+  DatabaseUrl database;
+  std::vector<ListenAddress> listen;
+  int grpc_threads = 1;
+  PoolConfig pool;
+  QueryConfig query;
+  LifecycleConfig lifecycle;
+  LogConfig log;
+
+  std::vector<OptionValue> values;  // One per option, in the order of the table.
+};
+
+// One thing that is wrong, and what to do about it. `value` is redacted when it is a secret.
+struct Problem {
+  std::string option = {};  // Its flag without dashes; empty when the problem belongs to no option.
+  std::string origin = {};  // As in OptionValue; empty when it has none.
+  std::string value = {};
+  std::string message = {};  // What is wrong; what to do.
+};
+
+// One line: `max-connections = "many" (flag --max-connections): is not a whole number; write ...`.
+// Control characters are escaped.
+std::string FormatProblem(const Problem& problem);
+
+using Environment = std::map<std::string, std::string, std::less<>>;
+using FileReader = std::function<absl::StatusOr<std::string>(const std::string& path)>;
+
+// What `environ` holds.
+Environment ProcessEnvironment();
+// The content of a regular file of at most 1 MiB.
+absl::StatusOr<std::string> ReadConfigFile(const std::string& path);
+
+struct LoadedConfig {
+  Config config;  // Only to be used when ok().
+  std::vector<Problem> problems;
+  bool help_wanted = false;  // `--help` or `-h` was among the arguments.
+
+  bool ok() const { return problems.empty(); }
+};
+
+// `arguments` are those after the verb. Does not throw and touches nothing outside but through
+// `read_file`.
+LoadedConfig LoadConfig(const std::vector<std::string>& arguments, const Environment& environment,
+                        const FileReader& read_file = ReadConfigFile);
+
+}  // namespace dbsidecar::server

@@ -1,0 +1,154 @@
+#include "server/config/cross_checks.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <initializer_list>
+#include <string>
+#include <utility>
+
+#include "server/config/options.h"
+#include "server/text.h"
+
+namespace dbsidecar::server {
+namespace {
+
+using std::chrono::milliseconds;
+
+const OptionValue& ValueOf(const Config& config, std::string_view name) {
+  const auto found = std::ranges::find_if(
+      config.values, [&](const OptionValue& value) { return value.option->flag == name; });
+  if (found == config.values.end()) std::abort();
+  return *found;
+}
+
+class Checker {
+ public:
+  Checker(const Config& config, const OptionNames& invalid) : config_(config), invalid_(invalid) {}
+
+  std::vector<Problem> Run() {
+    CheckPoolSize();
+    CheckSqlite();
+    CheckInMemory();
+    // A limit that ends things later than another one does has no effect. Only settings that
+    // somebody chose are refused for it; a default may lie behind what the user made shorter.
+    CheckNotLater("idle-timeout", config_.pool.idle_timeout, "lifetime", config_.pool.lifetime);
+    CheckNotLater("keep-alive-after", config_.pool.keep_alive_after, "lifetime",
+                  config_.pool.lifetime);
+    CheckNotLater("statement-timeout", config_.query.statement_timeout, "query-timeout",
+                  config_.query.query_timeout);
+    CheckListen();
+    return std::move(problems_);
+  }
+
+ private:
+  bool Valid(std::initializer_list<std::string_view> names) const {
+    return std::ranges::none_of(names, [&](auto name) { return invalid_.contains(name); });
+  }
+
+  bool Given(std::string_view name) const {
+    switch (ValueOf(config_, name).source) {
+      case ValueSource::kDefault:
+      case ValueSource::kProfile:
+      case ValueSource::kRule:
+        return false;
+      case ValueSource::kFile:
+      case ValueSource::kEnvironment:
+      case ValueSource::kFlag:
+        return true;
+    }
+    std::abort();
+  }
+
+  // "max-connections = 3 (flag --max-connections)"
+  std::string Describe(std::string_view name) const {
+    const OptionValue& value = ValueOf(config_, name);
+    return Concat(name, " = ", value.value, " (", value.origin, ")");
+  }
+
+  void Refuse(std::string_view name, std::string message) {
+    const OptionValue& value = ValueOf(config_, name);
+    problems_.push_back({std::string(name), value.origin, value.value, std::move(message)});
+  }
+
+  void CheckPoolSize() {
+    if (!Valid({"min-connections", "max-connections", "database-url"})) return;
+    if (config_.database.in_memory) return;  // CheckInMemory() has its own words.
+    if (config_.pool.connections_min <= config_.pool.connections_max) return;
+    Refuse("min-connections", Concat("is more than ", Describe("max-connections"),
+                                     "; lower the one or raise the other"));
+  }
+
+  void CheckSqlite() {
+    if (!Valid({"max-connections", "database-url"})) return;
+    const bool file =
+        config_.database.driver == DatabaseDriver::kSqlite && !config_.database.in_memory;
+    if (!file || config_.pool.connections_max >= 2) return;
+    Refuse("max-connections",
+           "is too few for a SQLite file, which has one connection to write and others to read; "
+           "write 2 or more");
+  }
+
+  void CheckInMemory() {
+    if (!Valid({"database-url"}) || !config_.database.in_memory) return;
+    constexpr std::string_view kWhy = "; a SQLite database in memory lives in one connection: ";
+    const PoolConfig& pool = config_.pool;
+    if (Valid({"max-connections"}) && Given("max-connections") && pool.connections_max != 1) {
+      Refuse("max-connections", Concat("is not 1", kWhy, "leave it out, or use a file"));
+    }
+    if (Valid({"min-connections"}) && Given("min-connections") && pool.connections_min > 1) {
+      Refuse("min-connections", Concat("is more than 1", kWhy, "leave it out, or use a file"));
+    }
+    for (const auto& [name, value] :
+         {std::pair{"idle-timeout", pool.idle_timeout}, std::pair{"lifetime", pool.lifetime}}) {
+      if (Valid({name}) && Given(name) && value > milliseconds::zero()) {
+        Refuse(name, Concat("would end the database", kWhy, "leave it out, or use a file"));
+      }
+    }
+  }
+
+  void CheckNotLater(std::string_view late, milliseconds late_value, std::string_view early,
+                     milliseconds early_value) {
+    if (!Valid({late, early, "database-url"}) || !Given(late)) return;
+    if (config_.database.in_memory && early == "lifetime") return;  // Lifetime is off then.
+    if (early_value == milliseconds::zero() || late_value <= early_value) return;
+    Refuse(late, Concat("never takes effect, because ", Describe(early),
+                        " comes first; lower the one or raise the other"));
+  }
+
+  void CheckListen() {
+    if (!Valid({"listen"})) return;
+    for (auto address = config_.listen.begin(); address != config_.listen.end(); ++address) {
+      const bool any_port = !address->IsUnix() && address->port == 0;
+      const bool again = std::find(config_.listen.begin(), address, *address) != address;
+      if (again && !any_port) {
+        Refuse("listen", Concat("holds ", address->ToString(), " twice; leave one"));
+      }
+    }
+  }
+
+  const Config& config_;
+  const OptionNames& invalid_;
+  std::vector<Problem> problems_;
+};
+
+}  // namespace
+
+std::vector<Problem> CheckTogether(const Config& config, const OptionNames& invalid) {
+  return Checker(config, invalid).Run();
+}
+
+void ApplyInMemoryRule(Config& config) {
+  if (!config.database.in_memory) return;
+  config.pool.connections_min = 1;
+  config.pool.connections_max = 1;
+  config.pool.idle_timeout = milliseconds::zero();
+  config.pool.lifetime = milliseconds::zero();
+  for (OptionValue& value : config.values) {
+    const std::string now = FormatValue(*value.option, config);
+    if (now == value.value) continue;
+    value = {value.option, now, ValueSource::kRule, "rule: SQLite in memory"};
+  }
+}
+
+}  // namespace dbsidecar::server

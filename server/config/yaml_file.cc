@@ -1,0 +1,136 @@
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <exception>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/config/nearest_name.h"
+#include "server/config/sources.h"
+#include "server/text.h"
+
+namespace dbsidecar::server {
+namespace {
+
+const Option* FindByKey(std::string_view key) {
+  const auto found = std::ranges::find(Options(), key, &Option::yaml_key);
+  return key.empty() || found == Options().end() ? nullptr : &*found;
+}
+
+// `pool` is a section, because there is `pool.max`.
+bool IsSection(std::string_view key) {
+  const std::string prefix = Concat(key, ".");
+  return std::ranges::any_of(
+      Options(), [&](const Option& option) { return option.yaml_key.starts_with(prefix); });
+}
+
+class YamlReader {
+ public:
+  YamlReader(const std::string& path, SourceReading& reading) : path_(path), reading_(reading) {}
+
+  void Read(const std::string& content) {
+    const std::vector<YAML::Node> documents = YAML::LoadAll(content);
+    if (documents.size() > 1) {
+      Refuse(Concat("file ", path_), "holds several YAML documents; leave one");
+      return;
+    }
+    if (documents.empty() || documents[0].IsNull()) return;
+    if (!documents[0].IsMap()) {
+      Refuse(Concat("file ", path_), "does not hold a mapping; write `key: value` lines");
+      return;
+    }
+    ReadSection("", documents[0]);
+  }
+
+ private:
+  // Goes only as deep as the keys of the table, so neither depth nor cycles of the input matter.
+  void ReadSection(const std::string& prefix, const YAML::Node& section) {
+    for (const auto& entry : section) {
+      if (!entry.first.IsScalar()) {
+        Refuse(Origin(entry.first, ""), "has a key that is not plain text; see the documentation");
+        continue;
+      }
+      const std::string key = Concat(prefix, entry.first.Scalar());
+      const std::string origin = Origin(entry.first, key);
+      if (!seen_.insert(key).second) {
+        Refuse(origin, "is there twice; leave one", FindByKey(key));
+      } else if (const Option* option = FindByKey(key)) {
+        ReadOption(*option, entry.second, origin);
+      } else if (!IsSection(key)) {
+        RefuseUnknown(key, origin);
+      } else if (entry.second.IsMap()) {
+        ReadSection(Concat(key, "."), entry.second);
+      } else if (!entry.second.IsNull()) {
+        Refuse(origin, "is a section; write its settings indented below it");
+      }
+    }
+  }
+
+  void ReadOption(const Option& option, const YAML::Node& node, const std::string& origin) {
+    if (node.IsScalar() && !node.Scalar().empty()) {
+      reading_.values.push_back({&option, node.Scalar(), ValueSource::kFile, origin});
+    } else if (node.IsNull() || node.IsScalar()) {
+      Refuse(origin, "has no value; write one, or remove the key", &option);
+    } else if (option.type == OptionType::kAddressList && IsListOfScalars(node)) {
+      std::vector<std::string> entries;
+      for (const YAML::Node& entry : node) entries.push_back(entry.Scalar());
+      reading_.values.push_back({&option, Join(entries, ","), ValueSource::kFile, origin});
+    } else {
+      Refuse(origin, Concat("is not a single value; write ", DescribeAccepted(option)), &option);
+    }
+  }
+
+  static bool IsListOfScalars(const YAML::Node& node) {
+    return node.IsSequence() && node.size() > 0 &&
+           std::ranges::all_of(node.begin(), node.end(),
+                               [](const YAML::Node& entry) { return entry.IsScalar(); });
+  }
+
+  void RefuseUnknown(const std::string& key, const std::string& origin) {
+    std::vector<std::string_view> candidates;
+    for (const Option& option : Options()) {
+      if (!option.yaml_key.empty()) candidates.push_back(option.yaml_key);
+    }
+    const std::string_view nearest = NearestName(key, candidates);
+    Refuse(origin, nearest.empty() ? std::string("is not known; remove it")
+                                   : Concat("is not known; did you mean ", nearest, "?"));
+  }
+
+  std::string Origin(const YAML::Node& key_node, std::string_view key) const {
+    const std::string line = Concat("file ", path_, ":", key_node.Mark().line + 1);
+    return key.empty() ? line : Concat(line, " ", key);
+  }
+
+  void Refuse(const std::string& origin, std::string message, const Option* option = nullptr) {
+    reading_.problems.push_back({.option = option == nullptr ? "" : std::string(option->flag),
+                                 .origin = origin,
+                                 .message = std::move(message)});
+  }
+
+  const std::string& path_;
+  SourceReading& reading_;
+  std::set<std::string> seen_;
+};
+
+Problem InvalidYaml(const std::string& origin, std::string_view reason) {
+  return {.origin = origin, .message = Concat("is not valid YAML: ", reason, "; correct the file")};
+}
+
+}  // namespace
+
+SourceReading ReadYaml(const std::string& path, const std::string& content) {
+  SourceReading reading;
+  try {
+    YamlReader(path, reading).Read(content);
+  } catch (const YAML::Exception& error) {
+    reading.problems.push_back(
+        InvalidYaml(Concat("file ", path, ":", error.mark.line + 1), error.msg));
+  } catch (const std::exception& error) {
+    reading.problems.push_back(InvalidYaml(Concat("file ", path), error.what()));
+  }
+  return reading;
+}
+
+}  // namespace dbsidecar::server
