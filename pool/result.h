@@ -68,6 +68,7 @@ class RowBuffer {
 
 struct Result {
   std::vector<ColumnInfo> columns;
+  bool typed_cells = false;  // SQLite: each cell has its own type, whatever its column's.
   RowBuffer rows;
   int64_t rows_affected = -1;  // -1 = not a data-modifying statement.
   std::string command_tag;     // PostgreSQL's, such as "INSERT 0 1"; synthesised for SQLite.

@@ -1,0 +1,138 @@
+#include "server/database.h"
+
+#include <fmt/format.h>
+
+#include <future>
+#include <random>
+#include <thread>
+
+#include "pool/postgres/postgres_driver.h"
+#include "pool/sqlite/sqlite_driver.h"
+
+namespace dbsidecar::server {
+namespace {
+
+constexpr pool::Duration kPoll = std::chrono::milliseconds(2);
+// How long cancelled calls and closing connections may take at the end.
+constexpr pool::Duration kCloseMax = std::chrono::seconds(3);
+
+std::unique_ptr<pool::Driver> NewDriver(const Config& config, pool::EventLoop& loop) {
+  switch (config.database.driver) {
+    case DatabaseDriver::kPostgres:
+      return pool::NewPostgresDriver(
+          {.url = config.database.name,
+           .connect_timeout = config.pool.connect_timeout,
+           .statement_timeout = config.query.statement_timeout,
+           .keepalive_after = config.pool.keep_alive_after,
+           .prepared_max = static_cast<size_t>(config.query.prepared_max)},
+          loop);
+    case DatabaseDriver::kSqlite:
+      return pool::NewSqliteDriver(
+          {.name = config.database.name,
+           .prepared_max = static_cast<size_t>(config.query.prepared_max)},
+          loop);
+  }
+  return nullptr;
+}
+
+pool::PoolOptions PoolOptionsOf(const Config& config) {
+  pool::PoolOptions options;
+  options.core = {.min = static_cast<size_t>(config.pool.connections_min),
+                  .max = static_cast<size_t>(config.pool.connections_max),
+                  .connecting_max = static_cast<size_t>(config.pool.connecting_max),
+                  .waiters_max = static_cast<size_t>(config.pool.waiters_max),
+                  .wait_timeout = config.pool.wait_timeout,
+                  .idle_timeout = config.pool.idle_timeout,
+                  .lifetime = config.pool.lifetime,
+                  .lifetime_jitter_percent =
+                      static_cast<uint32_t>(config.pool.lifetime_jitter_percent),
+                  .connect_timeout = config.pool.connect_timeout,
+                  .ping_after = config.pool.keep_alive_after};
+  options.query_timeout = config.query.query_timeout;
+  options.cancel_grace = config.query.cancel_grace;
+  options.health_check_interval = config.lifecycle.health_check_interval;
+  options.seed = std::random_device()();
+  return options;
+}
+
+}  // namespace
+
+Database::Database(const Config& config, std::function<void(bool up)> on_status)
+    : observer_({.log_events = config.pool.logging,
+                 .log_calls = config.log.calls,
+                 .on_database_status = std::move(on_status)}),
+      driver_(NewDriver(config, loop_)),
+      pool_(std::make_unique<pool::Pool>(loop_, *driver_, PoolOptionsOf(config), observer_)),
+      thread_(std::make_unique<LoopThread>(loop_)) {}
+
+Database::~Database() {
+  // The driver's threads post to the loop until they end, and the loop must run to take it.
+  thread_.reset();
+  pool_.reset();
+  driver_.reset();
+}
+
+template <typename Result>
+Result Database::Ask(std::function<Result()> question) {
+  std::promise<Result> answer;
+  std::future<Result> future = answer.get_future();
+  loop_.Post([&] { answer.set_value(question()); });
+  return future.get();
+}
+
+template <typename Predicate>
+bool Database::Await(pool::Duration limit, Predicate until,
+                     const std::function<bool()>& interrupted) {
+  const pool::Instant give_up = pool::Clock::now() + limit;
+  while (!Ask<bool>(until)) {
+    if (pool::Clock::now() >= give_up || interrupted()) return false;
+    std::this_thread::sleep_for(kPoll);
+  }
+  return true;
+}
+
+std::string Database::Start(pool::Duration limit, const std::function<bool()>& interrupted) {
+  loop_.Post([this] { pool_->Start(); });
+  const auto trouble = [this] { return observer_.connect_trouble(); };
+  const bool warm = Await(
+      limit, [this] { return pool_->warm(); },
+      [&] { return interrupted() || trouble().permanent; });
+  if (warm || interrupted()) return "";
+  if (trouble().permanent) return trouble().message;
+  return fmt::format(
+      "no connection within {:g} s: {}", std::chrono::duration<double>(limit).count(),
+      trouble().message.empty() ? "the database does not answer" : trouble().message);
+}
+
+void Database::Submit(pool::Call& call) {
+  loop_.Post([this, &call] { pool_->Submit(call); });
+}
+
+void Database::Cancel(pool::CallId id) {
+  loop_.Post([this, id] { pool_->Cancel(id); });
+}
+
+DatabaseReport Database::ReportNow() {
+  return {.stats = pool_->Stats(), .outcomes = observer_.outcomes()};
+}
+
+void Database::Report(std::function<void(const DatabaseReport&)> done) {
+  loop_.Post([this, done = std::move(done)] { done(ReportNow()); });
+}
+
+size_t Database::Stop(pool::Duration limit, const std::function<bool()>& hurry) {
+  loop_.Post([this] { pool_->Drain(); });
+  const auto never = [] { return false; };
+  size_t given_up = 0;
+  if (!Await(limit, [this] { return pool_->quiet(); }, hurry)) {
+    given_up = Ask<size_t>([this] {
+      const pool::PoolStats stats = pool_->Stats();
+      pool_->CancelAll();
+      return stats.running + stats.waiting;
+    });
+  }
+  Await(kCloseMax, [this] { return pool_->empty(); }, never);
+  return given_up;
+}
+
+}  // namespace dbsidecar::server

@@ -1,0 +1,62 @@
+// A database as the services see it: a driver, its pool, and the thread that owns both, behind
+// calls that any thread may make.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "pool/driver.h"
+#include "pool/event_loop.h"
+#include "pool/pool.h"
+#include "server/config/config.h"
+#include "server/loop_thread.h"
+#include "server/pool_observer.h"
+
+namespace dbsidecar::server {
+
+struct DatabaseReport {
+  pool::PoolStats stats;
+  std::map<std::string, uint64_t> outcomes;  // Calls by gRPC code.
+};
+
+class Database {
+ public:
+  // `on_status` is told, on the loop thread, when the database goes up or down.
+  Database(const Config& config, std::function<void(bool up)> on_status);
+  // REQUIRES: Stop has returned.
+  ~Database();
+
+  // Opens the pool and waits until `min` connections are up and the first has answered. Empty on
+  // success, the reason otherwise: after `limit`, or at once when trying on is pointless. Gives up
+  // quietly when `interrupted` says so.
+  std::string Start(pool::Duration limit, const std::function<bool()>& interrupted);
+
+  // The call is answered exactly once, on the loop thread.
+  void Submit(pool::Call& call);
+  void Cancel(pool::CallId id);
+
+  // `done` runs on the loop thread.
+  void Report(std::function<void(const DatabaseReport&)> done);
+
+  // Refuses new calls, waits until the accepted ones are answered or `limit` has passed or
+  // `hurry` says so, gives up the rest, and closes the connections. Returns the number of calls
+  // given up.
+  size_t Stop(pool::Duration limit, const std::function<bool()>& hurry);
+
+ private:
+  DatabaseReport ReportNow();
+  template <typename Result>
+  Result Ask(std::function<Result()> question);
+  template <typename Predicate>
+  bool Await(pool::Duration limit, Predicate until, const std::function<bool()>& interrupted);
+
+  pool::EventLoop loop_;
+  PoolObserver observer_;
+  std::unique_ptr<pool::Driver> driver_;
+  std::unique_ptr<pool::Pool> pool_;
+  std::unique_ptr<LoopThread> thread_;
+};
+
+}  // namespace dbsidecar::server

@@ -1,0 +1,208 @@
+#include "server/error_mapping.h"
+
+#include <google/protobuf/any.pb.h>
+
+#include <algorithm>
+
+namespace dbsidecar::server {
+namespace {
+
+struct Row {
+  std::string_view sqlstate;  // A whole SQLSTATE, or the first characters of a class.
+  Code code;
+  std::string_view reason;
+  bool retry = false;
+};
+
+// The first row that fits decides, so exceptions stand before their class. Classes are those of
+// PostgreSQL's manual, appendix A.
+constexpr Row kRows[] = {
+    {"08P01", Code::kInternal, "PROTOCOL_VIOLATION"},
+    {"08007", Code::kUnknown, "OUTCOME_UNKNOWN"},
+    {"40003", Code::kUnknown, "OUTCOME_UNKNOWN"},
+    {"08", Code::kUnavailable, "DATABASE_UNAVAILABLE", true},
+    {"57P0", Code::kUnavailable, "DATABASE_UNAVAILABLE", true},
+    {"40001", Code::kAborted, "SERIALIZATION_FAILURE", true},
+    {"40P01", Code::kAborted, "DEADLOCK_DETECTED", true},
+    {"55P03", Code::kAborted, "LOCK_NOT_AVAILABLE", true},
+    {"25P03", Code::kAborted, "TRANSACTION_TIMEOUT", true},
+    {"40", Code::kAborted, "TRANSACTION_ROLLBACK", true},
+    {"23505", Code::kAlreadyExists, "UNIQUE_VIOLATION"},
+    {"23P01", Code::kAlreadyExists, "EXCLUSION_VIOLATION"},
+    {"42P04", Code::kAlreadyExists, "OBJECT_EXISTS"},
+    {"42P06", Code::kAlreadyExists, "OBJECT_EXISTS"},
+    {"42P07", Code::kAlreadyExists, "OBJECT_EXISTS"},
+    {"42710", Code::kAlreadyExists, "OBJECT_EXISTS"},
+    {"42701", Code::kAlreadyExists, "OBJECT_EXISTS"},
+    {"23", Code::kFailedPrecondition, "CONSTRAINT_VIOLATION"},
+    {"44000", Code::kFailedPrecondition, "CHECK_OPTION_VIOLATION"},
+    {"21", Code::kFailedPrecondition, "CARDINALITY_VIOLATION"},
+    {"24", Code::kFailedPrecondition, "INVALID_CURSOR_STATE"},
+    {"25", Code::kFailedPrecondition, "INVALID_TRANSACTION_STATE"},
+    {"2B", Code::kFailedPrecondition, "DEPENDENT_OBJECTS_EXIST"},
+    {"2D", Code::kFailedPrecondition, "INVALID_TRANSACTION_STATE"},
+    {"34", Code::kFailedPrecondition, "INVALID_CURSOR_NAME"},
+    {"3B", Code::kFailedPrecondition, "INVALID_SAVEPOINT"},
+    {"55", Code::kFailedPrecondition, "OBJECT_NOT_IN_PREREQUISITE_STATE"},
+    {"P0001", Code::kFailedPrecondition, "RAISED_EXCEPTION"},
+    {"22003", Code::kOutOfRange, "VALUE_OUT_OF_RANGE"},
+    {"22008", Code::kOutOfRange, "VALUE_OUT_OF_RANGE"},
+    {"22015", Code::kOutOfRange, "VALUE_OUT_OF_RANGE"},
+    {"42P01", Code::kNotFound, "UNDEFINED_TABLE"},
+    {"42703", Code::kNotFound, "UNDEFINED_COLUMN"},
+    {"42883", Code::kNotFound, "UNDEFINED_FUNCTION"},
+    {"42704", Code::kNotFound, "UNDEFINED_OBJECT"},
+    {"3D000", Code::kNotFound, "UNDEFINED_DATABASE"},
+    {"3F000", Code::kNotFound, "UNDEFINED_SCHEMA"},
+    {"P0002", Code::kNotFound, "NO_DATA_FOUND"},
+    {"42501", Code::kPermissionDenied, "INSUFFICIENT_PRIVILEGE"},
+    {"28", Code::kFailedPrecondition, "DATABASE_AUTH_FAILED"},
+    {"22", Code::kInvalidArgument, "INVALID_VALUE"},
+    {"42", Code::kInvalidArgument, "INVALID_STATEMENT"},
+    {"26", Code::kInvalidArgument, "INVALID_STATEMENT_NAME"},
+    {"54", Code::kInvalidArgument, "STATEMENT_TOO_COMPLEX"},
+    {"53", Code::kResourceExhausted, "DATABASE_RESOURCES_EXHAUSTED"},
+    {"57014", Code::kDeadlineExceeded, "STATEMENT_TIMEOUT"},
+    {"0A", Code::kUnimplemented, "NOT_SUPPORTED_BY_DATABASE"},
+    {"XX001", Code::kDataLoss, "DATA_CORRUPTED"},
+    {"XX002", Code::kDataLoss, "DATA_CORRUPTED"},
+};
+constexpr MappedError kOtherSqlstate = {.code = Code::kInternal, .reason = "DATABASE_ERROR"};
+
+constexpr size_t kStatusBytesMax = 7 * 1024;
+constexpr int64_t kRetryDelayMillis = 50;
+
+MappedError Map(Code code, std::string_view reason, bool retry = false) {
+  return {.code = code, .reason = reason, .retry = retry};
+}
+
+void Pack(const google::protobuf::Message& message, std::string_view type, v1::RpcStatus& status) {
+  google::protobuf::Any& any = *status.add_details();
+  any.set_type_url("type.googleapis.com/" + std::string(type));
+  message.SerializeToString(any.mutable_value());
+}
+
+// Cuts at a character's boundary, so that the text stays valid UTF-8.
+void Cut(std::string& text, size_t bytes_max) {
+  if (text.size() <= bytes_max) return;
+  size_t end = bytes_max - 3;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  text.resize(end);
+  text += "...";
+}
+
+v1::SqlError ToSqlError(const pool::Error& error, size_t field_max) {
+  v1::SqlError sql;
+  const auto set = [field_max](std::string* field, std::string text) {
+    Cut(text, field_max);
+    *field = std::move(text);
+  };
+  set(sql.mutable_sqlstate(), error.sql.sqlstate);
+  set(sql.mutable_severity(), error.sql.severity);
+  set(sql.mutable_message(), error.sql.message);
+  set(sql.mutable_detail(), error.sql.detail);
+  set(sql.mutable_hint(), error.sql.hint);
+  sql.set_position(error.sql.position);
+  set(sql.mutable_schema(), error.sql.schema);
+  set(sql.mutable_table(), error.sql.table);
+  set(sql.mutable_column(), error.sql.column);
+  set(sql.mutable_datatype(), error.sql.datatype);
+  set(sql.mutable_constraint(), error.sql.constraint);
+  set(sql.mutable_where(), error.sql.where);
+  sql.set_outcome_unknown(error.outcome_unknown);
+  sql.set_sqlite_extended_code(error.sql.sqlite_extended_code);
+  return sql;
+}
+
+v1::RpcStatus Compose(const pool::Error& error, const MappedError& mapped, size_t field_max) {
+  v1::RpcStatus status;
+  status.set_code(static_cast<int>(mapped.code));
+  std::string message = error.message;
+  Cut(message, field_max);
+  status.set_message(message);
+  v1::ErrorInfo info;
+  info.set_reason(std::string(mapped.reason));
+  info.set_domain("dbsidecar");
+  if (!error.sql.sqlstate.empty()) (*info.mutable_metadata())["sqlstate"] = error.sql.sqlstate;
+  if (error.outcome_unknown) (*info.mutable_metadata())["outcome_unknown"] = "true";
+  Pack(info, "google.rpc.ErrorInfo", status);
+  if (mapped.retry) {
+    v1::RetryInfo retry;
+    retry.mutable_retry_delay()->set_nanos(kRetryDelayMillis * 1'000'000);
+    Pack(retry, "google.rpc.RetryInfo", status);
+  }
+  if (!error.sql.sqlstate.empty() || error.outcome_unknown) {
+    Pack(ToSqlError(error, field_max), "dbsidecar.v1.SqlError", status);
+  }
+  return status;
+}
+
+}  // namespace
+
+std::string_view CodeName(Code code) {
+  static constexpr std::string_view kNames[] = {
+      "OK",           "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",
+      "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",    "PERMISSION_DENIED",
+      "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+      "UNIMPLEMENTED", "INTERNAL",      "UNAVAILABLE",       "DATA_LOSS"};
+  return kNames[static_cast<size_t>(code)];
+}
+
+MappedError MapSqlstate(std::string_view sqlstate) {
+  for (const Row& row : kRows) {
+    if (sqlstate.starts_with(row.sqlstate)) return Map(row.code, row.reason, row.retry);
+  }
+  return kOtherSqlstate;
+}
+
+MappedError MapError(const pool::Error& error) {
+  if (error.outcome_unknown && error.kind != pool::ErrorKind::kDeadline &&
+      error.kind != pool::ErrorKind::kCancelled) {
+    return Map(Code::kUnknown, "OUTCOME_UNKNOWN");
+  }
+  switch (error.kind) {
+    case pool::ErrorKind::kDatabase:
+      return MapSqlstate(error.sql.sqlstate);
+    case pool::ErrorKind::kNoConnection:
+      return Map(Code::kUnavailable, "NO_CONNECTION", true);
+    case pool::ErrorKind::kConnectRejected:
+      return error.sql.sqlstate == "3D000"
+                 ? Map(Code::kNotFound, "UNDEFINED_DATABASE")
+                 : Map(Code::kFailedPrecondition, "DATABASE_AUTH_FAILED");
+    case pool::ErrorKind::kConnectionLost:
+      // Not unknown, hence of a read-only statement: it took no effect.
+      return Map(Code::kUnavailable, "CONNECTION_LOST", true);
+    case pool::ErrorKind::kWaitTimeout:
+      return Map(Code::kDeadlineExceeded, "WAIT_TIMEOUT");
+    case pool::ErrorKind::kQueueFull:
+      return Map(Code::kResourceExhausted, "QUEUE_FULL", true);
+    case pool::ErrorKind::kDeadline:
+      return Map(Code::kDeadlineExceeded, error.outcome_unknown ? "OUTCOME_UNKNOWN" : "DEADLINE");
+    case pool::ErrorKind::kCancelled:
+      return Map(Code::kCancelled, error.outcome_unknown ? "OUTCOME_UNKNOWN" : "CANCELLED");
+    case pool::ErrorKind::kDraining:
+      return Map(Code::kUnavailable, "DRAINING", true);
+    case pool::ErrorKind::kResultTooLarge:
+      return Map(Code::kResourceExhausted, "RESULT_TOO_LARGE");
+    case pool::ErrorKind::kNeedsSession:
+      return Map(Code::kFailedPrecondition, "NEEDS_SESSION");
+    case pool::ErrorKind::kInvalidArgument:
+      return Map(Code::kInvalidArgument, "INVALID_REQUEST");
+    case pool::ErrorKind::kUnsupported:
+      return Map(Code::kUnimplemented, "UNSUPPORTED");
+  }
+  return kOtherSqlstate;
+}
+
+v1::RpcStatus ToRpcStatus(const pool::Error& error) {
+  const MappedError mapped = MapError(error);
+  size_t field_max = 2048;
+  v1::RpcStatus status = Compose(error, mapped, field_max);
+  while (status.ByteSizeLong() > kStatusBytesMax && field_max > 64) {
+    field_max /= 2;
+    status = Compose(error, mapped, field_max);
+  }
+  return status;
+}
+
+}  // namespace dbsidecar::server

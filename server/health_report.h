@@ -1,0 +1,12 @@
+// The Health RPC's content.
+#pragma once
+
+#include "dbsidecar/v1/health.pb.h"
+#include "pool/pool.h"
+
+namespace dbsidecar::server {
+
+// Overall status, readiness and the database's line, from the pool's figures.
+void FillHealth(const pool::PoolStats& stats, v1::LifecyclePhase phase, v1::HealthResponse& health);
+
+}  // namespace dbsidecar::server

@@ -1,0 +1,79 @@
+#include "server/metrics_report.h"
+
+#include "server/pool_observer.h"
+#include "server/process_figures.h"
+
+namespace dbsidecar::server {
+namespace {
+
+uint32_t Count(const pool::PoolStats& stats, pool::ConnectionState state) {
+  return static_cast<uint32_t>(stats.connections[static_cast<size_t>(state)]);
+}
+
+}  // namespace
+
+void FillHistogram(const pool::Histogram& histogram, v1::Histogram& into) {
+  for (const double bound : pool::Histogram::kUpperBoundsSeconds) {
+    into.add_upper_bounds_seconds(bound);
+  }
+  for (const uint64_t count : histogram.counts()) into.add_counts(count);
+  into.set_sum_seconds(histogram.sum_seconds());
+  into.set_count(histogram.count());
+}
+
+void FillPoolMetrics(const pool::PoolStats& stats, const std::map<std::string, uint64_t>& outcomes,
+                     size_t waiters_max, v1::PoolMetrics& metrics) {
+  metrics.set_pool(stats.name);
+  metrics.set_driver(stats.driver);
+  metrics.set_state(stats.draining ? v1::POOL_STATE_DRAINING : v1::POOL_STATE_ACTIVE);
+  metrics.set_total(static_cast<uint32_t>(stats.total));
+  metrics.set_idle(Count(stats, pool::ConnectionState::kIdle));
+  metrics.set_active(Count(stats, pool::ConnectionState::kLeased));
+  metrics.set_waiting(static_cast<uint32_t>(stats.waiting));
+  metrics.set_connecting(Count(stats, pool::ConnectionState::kConnecting));
+  metrics.set_closing(Count(stats, pool::ConnectionState::kClosing));
+  metrics.set_pinging(Count(stats, pool::ConnectionState::kPinging));
+  metrics.set_resetting(Count(stats, pool::ConnectionState::kResetting));
+  size_t in_pool = 0;
+  for (const size_t count : stats.connections) in_pool += count;
+  metrics.set_reserved(static_cast<uint32_t>(stats.total - in_pool));
+  metrics.set_min(static_cast<uint32_t>(stats.min));
+  metrics.set_max(static_cast<uint32_t>(stats.max));
+  metrics.set_waiting_max(static_cast<uint32_t>(waiters_max));
+  if (stats.max > 0) {
+    metrics.set_utilization_percent(100.0 * metrics.active() / static_cast<double>(stats.max));
+  }
+  metrics.set_errors_total(stats.errors);
+  if (stats.last_error_age) {
+    metrics.set_last_error(stats.last_error);
+    SetTimestamp(std::chrono::system_clock::now() -
+                     std::chrono::duration_cast<std::chrono::microseconds>(*stats.last_error_age),
+                 *metrics.mutable_last_error_time());
+  }
+  metrics.set_connections_opened_total(stats.counters.opened);
+  auto& closed = *metrics.mutable_connections_closed_total();
+  for (size_t i = 0; i < pool::kCloseReasons; ++i) {
+    closed[std::string(CloseReasonName(static_cast<pool::CloseReason>(i)))] =
+        stats.counters.closed[i];
+  }
+  metrics.set_connect_failures_total(stats.counters.connect_failures);
+  metrics.set_statements_total(stats.statements);
+  metrics.set_statements_failed_total(stats.errors);
+  for (const auto& [code, count] : outcomes) {
+    (*metrics.mutable_statements_by_outcome_total())[code] = count;
+  }
+  metrics.set_arrived_total(stats.counters.arrived);
+  metrics.set_granted_total(stats.counters.granted);
+  auto& refused = *metrics.mutable_refused_total();
+  for (size_t i = 0; i < pool::kRefuseReasons; ++i) {
+    refused[std::string(RefuseReasonName(static_cast<pool::RefuseReason>(i)))] =
+        stats.counters.refused[i];
+  }
+  metrics.set_abandoned_total(stats.counters.abandoned);
+  FillHistogram(stats.queue, *metrics.mutable_queue_wait());
+  FillHistogram(stats.connect, *metrics.mutable_connect());
+  FillHistogram(stats.execute, *metrics.mutable_execute());
+  FillHistogram(stats.total_time, *metrics.mutable_total_time());
+}
+
+}  // namespace dbsidecar::server

@@ -1,0 +1,17 @@
+// The Metrics RPC's content.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "dbsidecar/v1/metrics.pb.h"
+#include "pool/pool.h"
+
+namespace dbsidecar::server {
+
+void FillPoolMetrics(const pool::PoolStats& stats, const std::map<std::string, uint64_t>& outcomes,
+                     size_t waiters_max, v1::PoolMetrics& metrics);
+
+void FillHistogram(const pool::Histogram& histogram, v1::Histogram& into);
+
+}  // namespace dbsidecar::server

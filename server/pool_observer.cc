@@ -1,0 +1,122 @@
+#include "server/pool_observer.h"
+
+#include "server/error_mapping.h"
+#include "server/log.h"
+
+namespace dbsidecar::server {
+namespace {
+
+double Millis(pool::Duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+std::string_view ConditionName(pool::Condition condition) {
+  switch (condition) {
+    case pool::Condition::kClean:
+      return "clean";
+    case pool::Condition::kDirty:
+      return "dirty";
+    case pool::Condition::kBroken:
+      return "broken";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string_view CloseReasonName(pool::CloseReason reason) {
+  switch (reason) {
+    case pool::CloseReason::kConnectTimeout:
+      return "connect_timeout";
+    case pool::CloseReason::kIdleTimeout:
+      return "idle_timeout";
+    case pool::CloseReason::kLifetime:
+      return "lifetime";
+    case pool::CloseReason::kPingFailed:
+      return "ping_failed";
+    case pool::CloseReason::kResetFailed:
+      return "reset_failed";
+    case pool::CloseReason::kBroken:
+      return "broken";
+    case pool::CloseReason::kLost:
+      return "lost";
+    case pool::CloseReason::kDrain:
+      return "drain";
+  }
+  return "";
+}
+
+std::string_view RefuseReasonName(pool::RefuseReason reason) {
+  switch (reason) {
+    case pool::RefuseReason::kQueueFull:
+      return "queue_full";
+    case pool::RefuseReason::kWaitTimeout:
+      return "wait_timeout";
+    case pool::RefuseReason::kDeadline:
+      return "deadline";
+    case pool::RefuseReason::kDraining:
+      return "draining";
+    case pool::RefuseReason::kConnectRejected:
+      return "connect_rejected";
+  }
+  return "";
+}
+
+void PoolObserver::OnConnectionOpened(pool::ConnectionId id, pool::Duration connect_time) {
+  if (!options_.log_events) return;
+  Log(LogLevel::kInfo, "pool.connect", {{"connection", id}, {"took_ms", Millis(connect_time)}});
+}
+
+void PoolObserver::OnConnectFailed(pool::ConnectionId id, const pool::Error& error,
+                                   bool permanent) {
+  {
+    absl::MutexLock lock(&mutex_);
+    trouble_ = {.message = error.message, .permanent = permanent};
+  }
+  // PoolCore's back-off bounds how often this is written.
+  Log(LogLevel::kWarn, "pool.connect_failed", {{"connection", id}, {"error", error.message}});
+}
+
+void PoolObserver::OnConnectionClosed(pool::ConnectionId id, pool::CloseReason reason) {
+  if (!options_.log_events) return;
+  Log(LogLevel::kInfo, "pool.remove",
+      {{"connection", id}, {"reason", CloseReasonName(reason)}});
+}
+
+void PoolObserver::OnLeased(pool::ConnectionId id, pool::CallId call) {
+  if (!options_.log_events) return;
+  Log(LogLevel::kDebug, "pool.lease", {{"connection", id}, {"call", call}});
+}
+
+void PoolObserver::OnReleased(pool::ConnectionId id, pool::Condition condition) {
+  if (!options_.log_events) return;
+  Log(LogLevel::kDebug, "pool.release",
+      {{"connection", id}, {"condition", ConditionName(condition)}});
+}
+
+void PoolObserver::OnAnswered(const pool::Call& call, const pool::Timing& timing,
+                              const pool::Error* error) {
+  const std::string_view outcome = error == nullptr ? "OK" : CodeName(MapError(*error).code);
+  ++outcomes_[std::string(outcome)];
+  if (!options_.log_calls) return;
+  Log(LogLevel::kInfo, "call",
+      {{"call", call.id},
+       {"caller", call.caller},
+       {"code", outcome},
+       {"queue_ms", Millis(timing.queue)},
+       {"execute_ms", Millis(timing.execute)},
+       {"sqlstate", error == nullptr ? std::string_view() : std::string_view(error->sql.sqlstate)}});
+}
+
+void PoolObserver::OnDatabaseStatus(bool up, std::string_view reason) {
+  Log(up ? LogLevel::kInfo : LogLevel::kWarn, up ? "database.up" : "database.down",
+      {{"reason", reason}});
+  options_.on_database_status(up);
+}
+
+PoolObserver::ConnectTrouble PoolObserver::connect_trouble() const {
+  absl::MutexLock lock(&mutex_);
+  return trouble_;
+}
+
+}  // namespace dbsidecar::server

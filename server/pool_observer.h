@@ -1,0 +1,56 @@
+// Hears what the pool does: writes the pool's event log, tells the health service, and keeps what
+// the reports need beyond the pool's own figures.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "pool/observer.h"
+
+namespace dbsidecar::server {
+
+struct PoolObserverOptions {
+  bool log_events = false;  // A line for each connect, lease, release and close.
+  bool log_calls = false;   // A line for each call.
+  // The database went up or down. Loop thread.
+  std::function<void(bool up)> on_database_status;
+};
+
+class PoolObserver final : public pool::Observer {
+ public:
+  explicit PoolObserver(PoolObserverOptions options) : options_(std::move(options)) {}
+
+  void OnConnectionOpened(pool::ConnectionId id, pool::Duration connect_time) override;
+  void OnConnectFailed(pool::ConnectionId id, const pool::Error& error, bool permanent) override;
+  void OnConnectionClosed(pool::ConnectionId id, pool::CloseReason reason) override;
+  void OnLeased(pool::ConnectionId id, pool::CallId call) override;
+  void OnReleased(pool::ConnectionId id, pool::Condition condition) override;
+  void OnAnswered(const pool::Call& call, const pool::Timing& timing,
+                  const pool::Error* error) override;
+  void OnDatabaseStatus(bool up, std::string_view reason) override;
+
+  // Why no connection came up, for whoever waits for the start; and whether trying on is pointless.
+  struct ConnectTrouble {
+    std::string message;
+    bool permanent = false;
+  };
+  ConnectTrouble connect_trouble() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Calls answered, by outcome: "OK" or the name of a gRPC code. Loop thread.
+  const std::map<std::string, uint64_t>& outcomes() const { return outcomes_; }
+
+ private:
+  const PoolObserverOptions options_;
+  std::map<std::string, uint64_t> outcomes_;
+  mutable absl::Mutex mutex_;
+  ConnectTrouble trouble_ ABSL_GUARDED_BY(mutex_);
+};
+
+std::string_view CloseReasonName(pool::CloseReason reason);
+std::string_view RefuseReasonName(pool::RefuseReason reason);
+
+}  // namespace dbsidecar::server

@@ -1,0 +1,348 @@
+#include "server/result_encoder.h"
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <string>
+
+namespace dbsidecar::server {
+namespace {
+
+using pool::CellKind;
+using pool::RowBuffer;
+
+int64_t ParseInteger(std::string_view text) {
+  int64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+// PostgreSQL writes the shortest text that reads back as the same number.
+double ParseDouble(std::string_view text) {
+  if (text == "NaN") return std::numeric_limits<double>::quiet_NaN();
+  if (text == "Infinity") return std::numeric_limits<double>::infinity();
+  if (text == "-Infinity") return -std::numeric_limits<double>::infinity();
+  double value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return c - 'A' + 10;
+}
+
+// bytea in PostgreSQL's hex form: \x0123. (bytea_output is hex unless a session changed it.)
+std::string ParseBytea(std::string_view text) {
+  if (!text.starts_with("\\x")) return std::string(text);
+  std::string bytes;
+  bytes.reserve(text.size() / 2);
+  for (size_t i = 2; i + 1 < text.size(); i += 2) {
+    bytes.push_back(static_cast<char>(HexDigit(text[i]) << 4 | HexDigit(text[i + 1])));
+  }
+  return bytes;
+}
+
+// The one array that holds all cells of a column; nothing when their kinds differ.
+std::optional<WireKind> CommonKind(const RowBuffer& rows, size_t column, uint32_t type_oid,
+                                   bool typed_by_oid) {
+  if (typed_by_oid && WireKindOf(type_oid) != WireKind::kText) return WireKindOf(type_oid);
+  std::optional<WireKind> common;
+  for (size_t row = 0; row < rows.row_count(); ++row) {
+    const RowBuffer::Cell& cell = rows.at(row, column);
+    WireKind kind = WireKind::kText;
+    switch (cell.kind) {
+      case CellKind::kNull:
+        continue;
+      case CellKind::kInteger:
+        kind = WireKind::kInteger;
+        break;
+      case CellKind::kDouble:
+        kind = WireKind::kDouble;
+        break;
+      case CellKind::kText:
+        kind = IsValidUtf8(rows.bytes(cell)) ? WireKind::kText : WireKind::kBytes;
+        break;
+      case CellKind::kBlob:
+        kind = WireKind::kBytes;
+        break;
+    }
+    if (common && *common != kind) {
+      // A column of texts of which some are not UTF-8 travels as bytes as a whole.
+      if (!typed_by_oid) return std::nullopt;
+      kind = WireKind::kBytes;
+    }
+    common = kind;
+  }
+  return common.value_or(WireKind::kText);
+}
+
+int64_t IntegerOf(const RowBuffer& rows, const RowBuffer::Cell& cell) {
+  return cell.kind == CellKind::kInteger ? cell.integer : ParseInteger(rows.bytes(cell));
+}
+
+double DoubleOf(const RowBuffer& rows, const RowBuffer::Cell& cell) {
+  return cell.kind == CellKind::kDouble ? cell.real : ParseDouble(rows.bytes(cell));
+}
+
+std::string BytesOf(const RowBuffer& rows, const RowBuffer::Cell& cell, uint32_t type_oid) {
+  const std::string_view bytes = rows.bytes(cell);
+  const bool bytea_text =
+      cell.kind == CellKind::kText && WireKindOf(type_oid) == WireKind::kBytes;
+  return bytea_text ? ParseBytea(bytes) : std::string(bytes);
+}
+
+void EncodeValue(const RowBuffer& rows, const RowBuffer::Cell& cell, WireKind kind,
+                 uint32_t type_oid, v1::Value& value) {
+  if (cell.kind == CellKind::kNull) return;
+  switch (kind) {
+    case WireKind::kInteger:
+      value.set_int_value(IntegerOf(rows, cell));
+      break;
+    case WireKind::kDouble:
+      value.set_double_value(DoubleOf(rows, cell));
+      break;
+    case WireKind::kBool:
+      value.set_bool_value(rows.bytes(cell) == "t");
+      break;
+    case WireKind::kText:
+      value.set_string_value(std::string(rows.bytes(cell)));
+      break;
+    case WireKind::kBytes:
+      value.set_bytes_value(BytesOf(rows, cell, type_oid));
+      break;
+  }
+}
+
+WireKind KindOfCell(const RowBuffer& rows, const RowBuffer::Cell& cell, uint32_t type_oid,
+                    bool typed_by_oid) {
+  switch (cell.kind) {
+    case CellKind::kInteger:
+      return WireKind::kInteger;
+    case CellKind::kDouble:
+      return WireKind::kDouble;
+    case CellKind::kBlob:
+      return WireKind::kBytes;
+    case CellKind::kNull:
+    case CellKind::kText:
+      break;
+  }
+  if (typed_by_oid && WireKindOf(type_oid) != WireKind::kText) return WireKindOf(type_oid);
+  return cell.kind == CellKind::kNull || IsValidUtf8(rows.bytes(cell)) ? WireKind::kText
+                                                                       : WireKind::kBytes;
+}
+
+void EncodeMixed(const RowBuffer& rows, size_t column, v1::Column& into) {
+  for (size_t row = 0; row < rows.row_count(); ++row) {
+    const RowBuffer::Cell& cell = rows.at(row, column);
+    EncodeValue(rows, cell, KindOfCell(rows, cell, 0, false), 0, *into.add_mixed());
+  }
+}
+
+void AddCell(const RowBuffer& rows, const RowBuffer::Cell& cell, WireKind kind, uint32_t type_oid,
+             v1::Column& into) {
+  const bool null = cell.kind == CellKind::kNull;
+  switch (kind) {
+    case WireKind::kInteger:
+      into.add_ints(null ? 0 : IntegerOf(rows, cell));
+      break;
+    case WireKind::kDouble:
+      into.add_doubles(null ? 0 : DoubleOf(rows, cell));
+      break;
+    case WireKind::kBool:
+      into.add_bools(!null && rows.bytes(cell) == "t");
+      break;
+    case WireKind::kText: {
+      const std::string_view text = null ? std::string_view() : rows.bytes(cell);
+      into.add_strings(text.data(), text.size());
+      break;
+    }
+    case WireKind::kBytes:
+      *into.add_blobs() = null ? std::string() : BytesOf(rows, cell, type_oid);
+      break;
+  }
+}
+
+void EncodeColumn(const RowBuffer& rows, size_t column, uint32_t type_oid, bool typed_by_oid,
+                  v1::Column& into) {
+  const std::optional<WireKind> kind = CommonKind(rows, column, type_oid, typed_by_oid);
+  size_t nulls = 0;
+  for (size_t row = 0; row < rows.row_count(); ++row) {
+    if (rows.at(row, column).kind != CellKind::kNull) continue;
+    into.add_nulls(static_cast<uint32_t>(row));
+    ++nulls;
+  }
+  if (nulls == rows.row_count()) return;  // All NULL: no array at all.
+  if (!kind) {
+    EncodeMixed(rows, column, into);
+    return;
+  }
+  for (size_t row = 0; row < rows.row_count(); ++row) {
+    AddCell(rows, rows.at(row, column), *kind, type_oid, into);
+  }
+}
+
+// SQLite's numbers have no text of their own: PostgreSQL's form is given to them.
+std::string TextOf(const RowBuffer& rows, const RowBuffer::Cell& cell) {
+  char buffer[32];
+  switch (cell.kind) {
+    case CellKind::kNull:
+      return "";
+    case CellKind::kInteger:
+      return {buffer, std::to_chars(buffer, buffer + sizeof(buffer), cell.integer).ptr};
+    case CellKind::kDouble:
+      if (std::isinf(cell.real)) return cell.real > 0 ? "Infinity" : "-Infinity";
+      return {buffer, std::to_chars(buffer, buffer + sizeof(buffer), cell.real).ptr};
+    case CellKind::kText:
+      return std::string(rows.bytes(cell));
+    case CellKind::kBlob: {
+      static constexpr char kDigits[] = "0123456789abcdef";
+      std::string text = "\\x";
+      for (const char c : rows.bytes(cell)) {
+        text += kDigits[static_cast<unsigned char>(c) >> 4];
+        text += kDigits[static_cast<unsigned char>(c) & 15];
+      }
+      return text;
+    }
+  }
+  return "";
+}
+
+void EncodeTextColumn(const RowBuffer& rows, size_t column, v1::Column& into) {
+  bool utf8 = true;
+  for (size_t row = 0; row < rows.row_count() && utf8; ++row) {
+    const RowBuffer::Cell& cell = rows.at(row, column);
+    utf8 = cell.kind != CellKind::kText || IsValidUtf8(rows.bytes(cell));
+  }
+  for (size_t row = 0; row < rows.row_count(); ++row) {
+    const RowBuffer::Cell& cell = rows.at(row, column);
+    if (cell.kind == CellKind::kNull) into.add_nulls(static_cast<uint32_t>(row));
+    if (utf8) {
+      into.add_strings(TextOf(rows, cell));
+    } else {
+      into.add_blobs(TextOf(rows, cell));
+    }
+  }
+  // All NULL: no array at all.
+  if (static_cast<size_t>(into.nulls_size()) == rows.row_count()) {
+    into.clear_strings();
+    into.clear_blobs();
+  }
+}
+
+void EncodeRows(const pool::Result& result, bool typed_by_oid, v1::ResultSet& set) {
+  for (size_t row = 0; row < result.rows.row_count(); ++row) {
+    v1::Row& into = *set.add_rows();
+    for (size_t column = 0; column < result.columns.size(); ++column) {
+      const RowBuffer::Cell& cell = result.rows.at(row, column);
+      const uint32_t type_oid = result.columns[column].type_oid;
+      EncodeValue(result.rows, cell, KindOfCell(result.rows, cell, type_oid, typed_by_oid),
+                  type_oid, *into.add_values());
+    }
+  }
+}
+
+void EncodeColumnInfo(const pool::ColumnInfo& from, v1::ColumnInfo& into) {
+  if (IsValidUtf8(from.name)) into.set_name(from.name);
+  into.set_type_oid(from.type_oid);
+  into.set_type_modifier(from.type_modifier);
+  into.set_table_oid(from.table_oid);
+  into.set_column_number(from.column_number);
+  if (IsValidUtf8(from.declared_type)) into.set_declared_type(from.declared_type);
+}
+
+uint64_t Nanos(pool::Duration duration) {
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count());
+}
+
+}  // namespace
+
+WireKind WireKindOf(uint32_t type_oid) {
+  switch (type_oid) {
+    case 16:  // bool
+      return WireKind::kBool;
+    case 20:  // int8
+    case 21:  // int2
+    case 23:  // int4
+    case 26:  // oid
+      return WireKind::kInteger;
+    case 700:  // float4
+    case 701:  // float8
+      return WireKind::kDouble;
+    case 17:  // bytea
+      return WireKind::kBytes;
+  }
+  return WireKind::kText;
+}
+
+bool IsValidUtf8(std::string_view text) {
+  const auto* at = reinterpret_cast<const unsigned char*>(text.data());
+  const auto* const end = at + text.size();
+  while (at < end) {
+    if (*at < 0x80) {
+      ++at;
+      continue;
+    }
+    // The well-formed sequences of the Unicode standard, table 3-7.
+    const size_t length = *at >= 0xC2 && *at <= 0xDF   ? 2
+                          : (*at & 0xF0) == 0xE0       ? 3
+                          : *at >= 0xF0 && *at <= 0xF4 ? 4
+                                                       : 0;
+    if (length == 0 || static_cast<size_t>(end - at) < length) return false;
+    const unsigned char low = *at == 0xE0 ? 0xA0 : *at == 0xF0 ? 0x90 : 0x80;
+    const unsigned char high = *at == 0xED ? 0x9F : *at == 0xF4 ? 0x8F : 0xBF;
+    if (at[1] < low || at[1] > high) return false;
+    for (size_t i = 2; i < length; ++i) {
+      if ((at[i] & 0xC0) != 0x80) return false;
+    }
+    at += length;
+  }
+  return true;
+}
+
+void EncodeOutcome(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
+                   v1::QueryResponse& response) {
+  const pool::Instant began = pool::Clock::now();
+  const pool::Result& result = outcome.result;
+  v1::ResultSet& set = *response.mutable_result();
+  for (const pool::ColumnInfo& column : result.columns) {
+    EncodeColumnInfo(column, *set.add_columns());
+  }
+  set.set_row_count(static_cast<uint32_t>(result.rows.row_count()));
+  const bool typed_by_oid = !result.typed_cells;
+  if (format == v1::RESULT_FORMAT_ROWS) {
+    EncodeRows(result, typed_by_oid, set);
+  } else {
+    for (size_t column = 0; column < result.columns.size(); ++column) {
+      if (format == v1::RESULT_FORMAT_TEXT_COLUMNS) {
+        EncodeTextColumn(result.rows, column, *set.add_data());
+      } else {
+        EncodeColumn(result.rows, column, result.columns[column].type_oid, typed_by_oid,
+                     *set.add_data());
+      }
+    }
+  }
+  set.set_rows_affected(result.rows_affected);
+  set.set_command_tag(result.command_tag);
+  set.set_last_insert_id(result.last_insert_id);
+  set.set_truncated(result.truncated);
+  response.set_transaction_status(v1::TRANSACTION_STATUS_IDLE);
+  for (const pool::Notice& notice : outcome.notices) {
+    v1::Notice& into = *response.add_notices();
+    into.set_severity(notice.severity);
+    into.set_sqlstate(notice.sqlstate);
+    if (IsValidUtf8(notice.message)) into.set_message(notice.message);
+  }
+  if (want_timing) {
+    v1::Timing& timing = *response.mutable_timing();
+    timing.set_queue_nanos(Nanos(outcome.timing.queue));
+    timing.set_connect_nanos(Nanos(outcome.timing.connect));
+    timing.set_execute_nanos(Nanos(outcome.timing.execute));
+    timing.set_encode_nanos(Nanos(pool::Clock::now() - began));
+  }
+}
+
+}  // namespace dbsidecar::server

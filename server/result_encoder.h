@@ -1,0 +1,23 @@
+// From the pool's result to the wire: typed columns, rows for people, or text columns.
+#pragma once
+
+#include <string_view>
+
+#include "dbsidecar/v1/query.pb.h"
+#include "dbsidecar/v1/value.pb.h"
+#include "pool/call.h"
+
+namespace dbsidecar::server {
+
+// Fills `response` from a call that went well.
+void EncodeOutcome(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
+                   v1::QueryResponse& response);
+
+// Which of Column's arrays a PostgreSQL type travels in.
+enum class WireKind { kInteger, kDouble, kBool, kText, kBytes };
+WireKind WireKindOf(uint32_t type_oid);
+
+// Text travels as a string only when it is valid UTF-8, as bytes otherwise.
+bool IsValidUtf8(std::string_view text);
+
+}  // namespace dbsidecar::server
