@@ -23,8 +23,8 @@ struct Value {
 };
 
 struct ResultLimits {
-  uint64_t rows_max =
-      0;  // Rows kept; further ones are dropped and `truncated` is set. 0 = no limit.
+  uint64_t rows_max = 0;   // 0 = no limit.
+  bool truncate = false;   // Rows over `rows_max` are dropped, and the result says so; or it fails.
   uint64_t bytes_max = 0;  // Data bytes kept; a result over it fails. 0 = no limit.
 };
 

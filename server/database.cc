@@ -27,27 +27,26 @@ std::unique_ptr<pool::Driver> NewDriver(const Config& config, pool::EventLoop& l
            .prepared_max = static_cast<size_t>(config.query.prepared_max)},
           loop);
     case DatabaseDriver::kSqlite:
-      return pool::NewSqliteDriver(
-          {.name = config.database.name,
-           .prepared_max = static_cast<size_t>(config.query.prepared_max)},
-          loop);
+      return pool::NewSqliteDriver({.name = config.database.name,
+                                    .prepared_max = static_cast<size_t>(config.query.prepared_max)},
+                                   loop);
   }
   return nullptr;
 }
 
 pool::PoolOptions PoolOptionsOf(const Config& config) {
   pool::PoolOptions options;
-  options.core = {.min = static_cast<size_t>(config.pool.connections_min),
-                  .max = static_cast<size_t>(config.pool.connections_max),
-                  .connecting_max = static_cast<size_t>(config.pool.connecting_max),
-                  .waiters_max = static_cast<size_t>(config.pool.waiters_max),
-                  .wait_timeout = config.pool.wait_timeout,
-                  .idle_timeout = config.pool.idle_timeout,
-                  .lifetime = config.pool.lifetime,
-                  .lifetime_jitter_percent =
-                      static_cast<uint32_t>(config.pool.lifetime_jitter_percent),
-                  .connect_timeout = config.pool.connect_timeout,
-                  .ping_after = config.pool.keep_alive_after};
+  options.core = {
+      .min = static_cast<size_t>(config.pool.connections_min),
+      .max = static_cast<size_t>(config.pool.connections_max),
+      .connecting_max = static_cast<size_t>(config.pool.connecting_max),
+      .waiters_max = static_cast<size_t>(config.pool.waiters_max),
+      .wait_timeout = config.pool.wait_timeout,
+      .idle_timeout = config.pool.idle_timeout,
+      .lifetime = config.pool.lifetime,
+      .lifetime_jitter_percent = static_cast<uint32_t>(config.pool.lifetime_jitter_percent),
+      .connect_timeout = config.pool.connect_timeout,
+      .ping_after = config.pool.keep_alive_after};
   options.query_timeout = config.query.query_timeout;
   options.cancel_grace = config.query.cancel_grace;
   options.health_check_interval = config.lifecycle.health_check_interval;
@@ -124,14 +123,16 @@ size_t Database::Stop(pool::Duration limit, const std::function<bool()>& hurry) 
   loop_.Post([this] { pool_->Drain(); });
   const auto never = [] { return false; };
   size_t given_up = 0;
-  if (!Await(limit, [this] { return pool_->quiet(); }, hurry)) {
+  if (!Await(
+          limit, [this] { return pool_->quiet(); }, hurry)) {
     given_up = Ask<size_t>([this] {
       const pool::PoolStats stats = pool_->Stats();
       pool_->CancelAll();
       return stats.running + stats.waiting;
     });
   }
-  Await(kCloseMax, [this] { return pool_->empty(); }, never);
+  Await(
+      kCloseMax, [this] { return pool_->empty(); }, never);
   return given_up;
 }
 

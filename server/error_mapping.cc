@@ -10,64 +10,64 @@ namespace {
 struct Row {
   std::string_view sqlstate;  // A whole SQLSTATE, or the first characters of a class.
   Code code;
-  std::string_view reason;
   bool retry = false;
+  std::string_view reason = "SQL_ERROR";
 };
 
 // The first row that fits decides, so exceptions stand before their class. Classes are those of
 // PostgreSQL's manual, appendix A.
 constexpr Row kRows[] = {
-    {"08P01", Code::kInternal, "PROTOCOL_VIOLATION"},
-    {"08007", Code::kUnknown, "OUTCOME_UNKNOWN"},
-    {"40003", Code::kUnknown, "OUTCOME_UNKNOWN"},
-    {"08", Code::kUnavailable, "DATABASE_UNAVAILABLE", true},
-    {"57P0", Code::kUnavailable, "DATABASE_UNAVAILABLE", true},
-    {"40001", Code::kAborted, "SERIALIZATION_FAILURE", true},
-    {"40P01", Code::kAborted, "DEADLOCK_DETECTED", true},
-    {"55P03", Code::kAborted, "LOCK_NOT_AVAILABLE", true},
-    {"25P03", Code::kAborted, "TRANSACTION_TIMEOUT", true},
-    {"40", Code::kAborted, "TRANSACTION_ROLLBACK", true},
-    {"23505", Code::kAlreadyExists, "UNIQUE_VIOLATION"},
-    {"23P01", Code::kAlreadyExists, "EXCLUSION_VIOLATION"},
-    {"42P04", Code::kAlreadyExists, "OBJECT_EXISTS"},
-    {"42P06", Code::kAlreadyExists, "OBJECT_EXISTS"},
-    {"42P07", Code::kAlreadyExists, "OBJECT_EXISTS"},
-    {"42710", Code::kAlreadyExists, "OBJECT_EXISTS"},
-    {"42701", Code::kAlreadyExists, "OBJECT_EXISTS"},
-    {"23", Code::kFailedPrecondition, "CONSTRAINT_VIOLATION"},
-    {"44000", Code::kFailedPrecondition, "CHECK_OPTION_VIOLATION"},
-    {"21", Code::kFailedPrecondition, "CARDINALITY_VIOLATION"},
-    {"24", Code::kFailedPrecondition, "INVALID_CURSOR_STATE"},
-    {"25", Code::kFailedPrecondition, "INVALID_TRANSACTION_STATE"},
-    {"2B", Code::kFailedPrecondition, "DEPENDENT_OBJECTS_EXIST"},
-    {"2D", Code::kFailedPrecondition, "INVALID_TRANSACTION_STATE"},
-    {"34", Code::kFailedPrecondition, "INVALID_CURSOR_NAME"},
-    {"3B", Code::kFailedPrecondition, "INVALID_SAVEPOINT"},
-    {"55", Code::kFailedPrecondition, "OBJECT_NOT_IN_PREREQUISITE_STATE"},
-    {"P0001", Code::kFailedPrecondition, "RAISED_EXCEPTION"},
-    {"22003", Code::kOutOfRange, "VALUE_OUT_OF_RANGE"},
-    {"22008", Code::kOutOfRange, "VALUE_OUT_OF_RANGE"},
-    {"22015", Code::kOutOfRange, "VALUE_OUT_OF_RANGE"},
-    {"42P01", Code::kNotFound, "UNDEFINED_TABLE"},
-    {"42703", Code::kNotFound, "UNDEFINED_COLUMN"},
-    {"42883", Code::kNotFound, "UNDEFINED_FUNCTION"},
-    {"42704", Code::kNotFound, "UNDEFINED_OBJECT"},
-    {"3D000", Code::kNotFound, "UNDEFINED_DATABASE"},
-    {"3F000", Code::kNotFound, "UNDEFINED_SCHEMA"},
-    {"P0002", Code::kNotFound, "NO_DATA_FOUND"},
-    {"42501", Code::kPermissionDenied, "INSUFFICIENT_PRIVILEGE"},
-    {"28", Code::kFailedPrecondition, "DATABASE_AUTH_FAILED"},
-    {"22", Code::kInvalidArgument, "INVALID_VALUE"},
-    {"42", Code::kInvalidArgument, "INVALID_STATEMENT"},
-    {"26", Code::kInvalidArgument, "INVALID_STATEMENT_NAME"},
-    {"54", Code::kInvalidArgument, "STATEMENT_TOO_COMPLEX"},
-    {"53", Code::kResourceExhausted, "DATABASE_RESOURCES_EXHAUSTED"},
-    {"57014", Code::kDeadlineExceeded, "STATEMENT_TIMEOUT"},
-    {"0A", Code::kUnimplemented, "NOT_SUPPORTED_BY_DATABASE"},
-    {"XX001", Code::kDataLoss, "DATA_CORRUPTED"},
-    {"XX002", Code::kDataLoss, "DATA_CORRUPTED"},
+    {"08P01", Code::kInternal},
+    {"08007", Code::kUnknown, false, "OUTCOME_UNKNOWN"},
+    {"40003", Code::kUnknown, false, "OUTCOME_UNKNOWN"},
+    {"08", Code::kUnavailable, true},
+    {"57P0", Code::kUnavailable, true},
+    {"40001", Code::kAborted, true},
+    {"40P01", Code::kAborted, true},
+    {"55P03", Code::kAborted, true},
+    {"25P03", Code::kAborted, true},
+    {"40", Code::kAborted, true},
+    {"23505", Code::kAlreadyExists},
+    {"23P01", Code::kAlreadyExists},
+    {"42P04", Code::kAlreadyExists},
+    {"42P06", Code::kAlreadyExists},
+    {"42P07", Code::kAlreadyExists},
+    {"42710", Code::kAlreadyExists},
+    {"42701", Code::kAlreadyExists},
+    {"23", Code::kFailedPrecondition},
+    {"44000", Code::kFailedPrecondition},
+    {"21", Code::kFailedPrecondition},
+    {"24", Code::kFailedPrecondition},
+    {"25", Code::kFailedPrecondition},
+    {"2B", Code::kFailedPrecondition},
+    {"2D", Code::kFailedPrecondition},
+    {"34", Code::kFailedPrecondition},
+    {"3B", Code::kFailedPrecondition},
+    {"55", Code::kFailedPrecondition},
+    {"P0001", Code::kFailedPrecondition},
+    {"22003", Code::kOutOfRange},
+    {"22008", Code::kOutOfRange},
+    {"22015", Code::kOutOfRange},
+    {"42P01", Code::kNotFound},
+    {"42703", Code::kNotFound},
+    {"42883", Code::kNotFound},
+    {"42704", Code::kNotFound},
+    {"3D000", Code::kNotFound},
+    {"3F000", Code::kNotFound},
+    {"P0002", Code::kNotFound},
+    {"42501", Code::kPermissionDenied},
+    {"28", Code::kFailedPrecondition, false, "DATABASE_AUTH_FAILED"},
+    {"22", Code::kInvalidArgument},
+    {"42", Code::kInvalidArgument},
+    {"26", Code::kInvalidArgument},
+    {"54", Code::kInvalidArgument},
+    {"53", Code::kResourceExhausted},
+    {"57014", Code::kDeadlineExceeded},
+    {"0A", Code::kUnimplemented},
+    {"XX001", Code::kDataLoss},
+    {"XX002", Code::kDataLoss},
 };
-constexpr MappedError kOtherSqlstate = {.code = Code::kInternal, .reason = "DATABASE_ERROR"};
+constexpr MappedError kOtherSqlstate = {.code = Code::kInternal, .reason = "SQL_ERROR"};
 
 constexpr size_t kStatusBytesMax = 7 * 1024;
 constexpr int64_t kRetryDelayMillis = 50;
@@ -140,11 +140,22 @@ v1::RpcStatus Compose(const pool::Error& error, const MappedError& mapped, size_
 }  // namespace
 
 std::string_view CodeName(Code code) {
-  static constexpr std::string_view kNames[] = {
-      "OK",           "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",
-      "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",    "PERMISSION_DENIED",
-      "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
-      "UNIMPLEMENTED", "INTERNAL",      "UNAVAILABLE",       "DATA_LOSS"};
+  static constexpr std::string_view kNames[] = {"OK",
+                                                "CANCELLED",
+                                                "UNKNOWN",
+                                                "INVALID_ARGUMENT",
+                                                "DEADLINE_EXCEEDED",
+                                                "NOT_FOUND",
+                                                "ALREADY_EXISTS",
+                                                "PERMISSION_DENIED",
+                                                "RESOURCE_EXHAUSTED",
+                                                "FAILED_PRECONDITION",
+                                                "ABORTED",
+                                                "OUT_OF_RANGE",
+                                                "UNIMPLEMENTED",
+                                                "INTERNAL",
+                                                "UNAVAILABLE",
+                                                "DATA_LOSS"};
   return kNames[static_cast<size_t>(code)];
 }
 
@@ -166,9 +177,8 @@ MappedError MapError(const pool::Error& error) {
     case pool::ErrorKind::kNoConnection:
       return Map(Code::kUnavailable, "NO_CONNECTION", true);
     case pool::ErrorKind::kConnectRejected:
-      return error.sql.sqlstate == "3D000"
-                 ? Map(Code::kNotFound, "UNDEFINED_DATABASE")
-                 : Map(Code::kFailedPrecondition, "DATABASE_AUTH_FAILED");
+      return error.sql.sqlstate == "3D000" ? Map(Code::kNotFound, "SQL_ERROR")
+                                           : Map(Code::kFailedPrecondition, "DATABASE_AUTH_FAILED");
     case pool::ErrorKind::kConnectionLost:
       // Not unknown, hence of a read-only statement: it took no effect.
       return Map(Code::kUnavailable, "CONNECTION_LOST", true);
@@ -185,7 +195,7 @@ MappedError MapError(const pool::Error& error) {
     case pool::ErrorKind::kResultTooLarge:
       return Map(Code::kResourceExhausted, "RESULT_TOO_LARGE");
     case pool::ErrorKind::kNeedsSession:
-      return Map(Code::kFailedPrecondition, "NEEDS_SESSION");
+      return Map(Code::kFailedPrecondition, "SESSION_REQUIRED");
     case pool::ErrorKind::kInvalidArgument:
       return Map(Code::kInvalidArgument, "INVALID_REQUEST");
     case pool::ErrorKind::kUnsupported:

@@ -14,7 +14,7 @@ system_clock::time_point Ago(pool::Duration age) {
 void FillDatabase(const pool::PoolStats& stats, v1::DatabaseCheck& check) {
   check.set_pool(stats.name);
   check.set_driver(stats.driver);
-  check.set_status(stats.database_up           ? v1::DATABASE_STATUS_UP
+  check.set_status(stats.database_up              ? v1::DATABASE_STATUS_UP
                    : stats.last_connect_error_age ? v1::DATABASE_STATUS_DOWN
                                                   : v1::DATABASE_STATUS_UNKNOWN);
   check.set_server_version(stats.facts.server_version);
@@ -38,9 +38,9 @@ void FillHealth(const pool::PoolStats& stats, v1::LifecyclePhase phase,
   FillDatabase(stats, *health.add_databases());
   if (!stats.database_up) {
     health.set_status(v1::HEALTH_STATUS_UNHEALTHY);
-    health.add_causes("the database is not reachable: " +
-                      (stats.last_connect_error.empty() ? std::string("no connection yet")
-                                                        : stats.last_connect_error));
+    health.add_causes("the database is not reachable: " + (stats.last_connect_error.empty()
+                                                               ? std::string("no connection yet")
+                                                               : stats.last_connect_error));
   } else if (phase != v1::LIFECYCLE_PHASE_SERVING) {
     health.set_status(v1::HEALTH_STATUS_DEGRADED);
     health.add_causes("the sidecar is starting or stopping");

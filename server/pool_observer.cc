@@ -79,8 +79,7 @@ void PoolObserver::OnConnectFailed(pool::ConnectionId id, const pool::Error& err
 
 void PoolObserver::OnConnectionClosed(pool::ConnectionId id, pool::CloseReason reason) {
   if (!options_.log_events) return;
-  Log(LogLevel::kInfo, "pool.remove",
-      {{"connection", id}, {"reason", CloseReasonName(reason)}});
+  Log(LogLevel::kInfo, "pool.remove", {{"connection", id}, {"reason", CloseReasonName(reason)}});
 }
 
 void PoolObserver::OnLeased(pool::ConnectionId id, pool::CallId call) {
@@ -105,7 +104,8 @@ void PoolObserver::OnAnswered(const pool::Call& call, const pool::Timing& timing
        {"code", outcome},
        {"queue_ms", Millis(timing.queue)},
        {"execute_ms", Millis(timing.execute)},
-       {"sqlstate", error == nullptr ? std::string_view() : std::string_view(error->sql.sqlstate)}});
+       {"sqlstate",
+        error == nullptr ? std::string_view() : std::string_view(error->sql.sqlstate)}});
 }
 
 void PoolObserver::OnDatabaseStatus(bool up, std::string_view reason) {

@@ -51,8 +51,7 @@ pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits
   statement.sql = request.sql();
   statement.parameters.reserve(static_cast<size_t>(request.params_size()));
   for (const v1::Value& value : request.params()) statement.parameters.push_back(ToValue(value));
-  statement.limits.rows_max =
-      request.max_rows() != 0 ? request.max_rows() : limits.result_rows_max;
+  statement.limits.rows_max = request.max_rows() != 0 ? request.max_rows() : limits.result_rows_max;
   statement.limits.bytes_max = limits.result_bytes_max;
   statement.read_only = request.read_only();
   statement.idempotent = request.idempotent();

@@ -45,7 +45,8 @@ std::string ParseBytea(std::string_view text) {
   return bytes;
 }
 
-// The one array that holds all cells of a column; nothing when their kinds differ.
+// The one array that holds all cells of a column; nothing when their kinds differ, or when a text
+// is not UTF-8.
 std::optional<WireKind> CommonKind(const RowBuffer& rows, size_t column, uint32_t type_oid,
                                    bool typed_by_oid) {
   if (typed_by_oid && WireKindOf(type_oid) != WireKind::kText) return WireKindOf(type_oid);
@@ -63,17 +64,13 @@ std::optional<WireKind> CommonKind(const RowBuffer& rows, size_t column, uint32_
         kind = WireKind::kDouble;
         break;
       case CellKind::kText:
-        kind = IsValidUtf8(rows.bytes(cell)) ? WireKind::kText : WireKind::kBytes;
+        if (!IsValidUtf8(rows.bytes(cell))) return std::nullopt;
         break;
       case CellKind::kBlob:
         kind = WireKind::kBytes;
         break;
     }
-    if (common && *common != kind) {
-      // A column of texts of which some are not UTF-8 travels as bytes as a whole.
-      if (!typed_by_oid) return std::nullopt;
-      kind = WireKind::kBytes;
-    }
+    if (common && *common != kind) return std::nullopt;
     common = kind;
   }
   return common.value_or(WireKind::kText);
@@ -89,8 +86,7 @@ double DoubleOf(const RowBuffer& rows, const RowBuffer::Cell& cell) {
 
 std::string BytesOf(const RowBuffer& rows, const RowBuffer::Cell& cell, uint32_t type_oid) {
   const std::string_view bytes = rows.bytes(cell);
-  const bool bytea_text =
-      cell.kind == CellKind::kText && WireKindOf(type_oid) == WireKind::kBytes;
+  const bool bytea_text = cell.kind == CellKind::kText && WireKindOf(type_oid) == WireKind::kBytes;
   return bytea_text ? ParseBytea(bytes) : std::string(bytes);
 }
 

@@ -1,0 +1,276 @@
+#include "server/serve.h"
+
+#include <fmt/format.h>
+#include <grpc/support/log.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <netdb.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <thread>
+
+#include "absl/synchronization/mutex.h"
+#include "server/database.h"
+#include "server/log.h"
+#include "server/query_service.h"
+#include "server/sidecar_service.h"
+
+namespace dbsidecar::server {
+namespace {
+
+using std::chrono::steady_clock;
+
+// The signals that stop the process, taken one at a time by the main thread.
+class StopSignals {
+ public:
+  // Blocks them in this thread and in all that it starts later.
+  StopSignals() {
+    sigemptyset(&stop_);
+    for (const int signal : {SIGTERM, SIGINT, SIGUSR2}) sigaddset(&stop_, signal);
+    all_ = stop_;
+    sigaddset(&all_, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &all_, nullptr);
+    signal(SIGPIPE, SIG_IGN);
+  }
+
+  // Whether one has come, waiting up to `limit` for it. A hang-up is answered in the log.
+  bool Wait(steady_clock::duration limit) {
+    const auto give_up = steady_clock::now() + limit;
+    while (true) {
+      const auto left = std::max(give_up - steady_clock::now(), steady_clock::duration::zero());
+      const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(left).count();
+      const timespec timeout{.tv_sec = static_cast<time_t>(nanos / 1'000'000'000),
+                             .tv_nsec = static_cast<long>(nanos % 1'000'000'000)};
+      const int signal = sigtimedwait(&all_, nullptr, &timeout);
+      if (signal == SIGHUP) {
+        Log(LogLevel::kWarn, "server.reload_not_served",
+            {{"remedy", "restart the sidecar to apply a new configuration"}});
+      } else if (signal > 0) {
+        Log(LogLevel::kInfo, "server.signal", {{"signal", strsignal(signal)}});
+        return true;
+      } else if (steady_clock::now() >= give_up) {
+        return false;
+      }
+    }
+  }
+
+ private:
+  sigset_t stop_;
+  sigset_t all_;
+};
+
+// Says SERVING or NOT_SERVING to whoever probes, by the phase and the database.
+class Readiness {
+ public:
+  void Attach(grpc::HealthCheckServiceInterface* service) {
+    absl::MutexLock lock(&mutex_);
+    service_ = service;
+    service_->SetServingStatus("liveness", true);
+    Publish();
+  }
+  void SetServing(bool serving) {
+    absl::MutexLock lock(&mutex_);
+    serving_ = serving;
+    Publish();
+  }
+  void SetDatabaseUp(bool up) {
+    absl::MutexLock lock(&mutex_);
+    database_up_ = up;
+    Publish();
+  }
+
+ private:
+  void Publish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (service_ == nullptr) return;
+    for (const char* name : {"", "readiness", "dbsidecar.v1.Sidecar"}) {
+      service_->SetServingStatus(name, serving_ && database_up_);
+    }
+  }
+
+  absl::Mutex mutex_;
+  grpc::HealthCheckServiceInterface* service_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  bool serving_ ABSL_GUARDED_BY(mutex_) = false;
+  bool database_up_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+// Why nothing can listen on `address` now; empty when it can. gRPC itself tells only that it
+// failed, and would take a Unix socket away from a process that uses it.
+std::string ProbeUnix(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) {
+    return fmt::format("the path is longer than {} bytes", sizeof(address.sun_path) - 1);
+  }
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bool answered = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+  close(fd);
+  if (answered) return "another process listens there";
+  const std::string folder = path.substr(0, path.rfind('/') + 1);
+  return access(folder.c_str(), W_OK) == 0 ? "" : fmt::format("{}: {}", folder, strerror(errno));
+}
+
+std::string ProbeTcp(const ListenAddress& address) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  const int trouble =
+      getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
+  if (trouble != 0) return gai_strerror(trouble);
+  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  const bool bound = bind(fd, found->ai_addr, found->ai_addrlen) == 0;
+  const std::string reason = bound ? "" : strerror(errno);
+  close(fd);
+  freeaddrinfo(found);
+  return reason;
+}
+
+bool CanListen(const ListenAddress& address) {
+  const std::string trouble = address.IsUnix() ? ProbeUnix(address.path) : ProbeTcp(address);
+  if (trouble.empty()) return true;
+  Log(LogLevel::kError, "server.listen_failed",
+      {{"address", address.ToString()},
+       {"error", trouble},
+       {"remedy", "stop what uses it, or give another address with --listen"}});
+  return false;
+}
+
+RequestLimits LimitsOf(const Config& config) {
+  return {.result_rows_max = static_cast<uint64_t>(config.query.result_rows_max),
+          .result_bytes_max = static_cast<uint64_t>(config.query.result_bytes_max),
+          .parameters_max = static_cast<size_t>(config.query.params_max)};
+}
+
+void OnGrpcLog(gpr_log_func_args* args) {
+  Log(args->severity == GPR_LOG_SEVERITY_ERROR ? LogLevel::kWarn : LogLevel::kDebug, "grpc",
+      {{"message", args->message}});
+}
+
+// All parts of a serving process, in the order in which they depend on each other.
+class Server {
+ public:
+  Server(const Config& config, StopSignals& signals)
+      : config_(config),
+        signals_(signals),
+        database_(config, [this](bool up) { readiness_.SetDatabaseUp(up); }),
+        service_(database_, static_cast<size_t>(config.pool.waiters_max)) {}
+
+  ~Server() {
+    if (server_ != nullptr) {
+      server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
+      server_->Wait();
+    }
+    queries_.reset();
+  }
+
+  int Run() {
+    if (!Listen()) return 1;
+    bool stopped = false;
+    const std::string trouble = database_.Start(config_.lifecycle.start_timeout, [&] {
+      stopped = stopped || signals_.Wait(steady_clock::duration::zero());
+      return stopped;
+    });
+    if (!trouble.empty()) {
+      Log(LogLevel::kError, "server.start_failed",
+          {{"error", trouble}, {"remedy", "check --database-url and that the database runs"}});
+      database_.Stop(steady_clock::duration::zero(), [] { return true; });
+      return 1;
+    }
+    if (!stopped) ServeUntilSignal();
+    Stop();
+    return 0;
+  }
+
+ private:
+  bool Listen() {
+    for (const ListenAddress& address : config_.listen) {
+      if (!CanListen(address)) return false;
+    }
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::ServerBuilder builder;
+    std::vector<int> ports(config_.listen.size(), 0);
+    for (size_t i = 0; i < ports.size(); ++i) {
+      builder.AddListeningPort(config_.listen[i].ToString(), grpc::InsecureServerCredentials(),
+                               &ports[i]);
+    }
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
+    builder.SetMaxReceiveMessageSize(static_cast<int>(config_.query.request_bytes_max));
+    builder.SetMaxSendMessageSize(-1);
+    builder.RegisterService(&service_);
+    queries_ = std::make_unique<QueryService>(service_, database_, LimitsOf(config_),
+                                              config_.grpc_threads, builder);
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr) {
+      Log(LogLevel::kError, "server.listen_failed", {{"error", "gRPC could not start"}});
+      return false;
+    }
+    readiness_.Attach(server_->GetHealthCheckService());
+    queries_->Start();
+    for (size_t i = 0; i < ports.size(); ++i) LogListening(config_.listen[i], ports[i]);
+    return true;
+  }
+
+  static void LogListening(ListenAddress address, int port) {
+    if (!address.IsUnix()) address.port = static_cast<uint16_t>(port);
+    Log(LogLevel::kInfo, "server.listening", {{"address", address.ToString()}});
+  }
+
+  void ServeUntilSignal() {
+    service_.SetPhase(v1::LIFECYCLE_PHASE_SERVING);
+    readiness_.SetServing(true);
+    Log(LogLevel::kInfo, "server.ready", {{"version", DBSIDECAR_VERSION}});
+    while (!signals_.Wait(std::chrono::hours(1))) {
+    }
+  }
+
+  void Stop() {
+    // Readiness goes first, so that no new work is sent here; then the calls that come all the
+    // same are served for a while.
+    readiness_.SetServing(false);
+    service_.SetPhase(v1::LIFECYCLE_PHASE_LAME_DUCK);
+    const bool again = signals_.Wait(config_.lifecycle.drain_delay);
+    service_.SetPhase(v1::LIFECYCLE_PHASE_DRAINING);
+    Log(LogLevel::kInfo, "server.draining",
+        {{"timeout_ms", config_.lifecycle.drain_timeout.count()}});
+    const steady_clock::duration limit =
+        again ? steady_clock::duration::zero() : config_.lifecycle.drain_timeout;
+    const size_t given_up =
+        database_.Stop(limit, [this] { return signals_.Wait(steady_clock::duration::zero()); });
+    Log(given_up == 0 ? LogLevel::kInfo : LogLevel::kWarn, "server.stopped",
+        {{"calls_given_up", given_up}});
+  }
+
+  const Config& config_;
+  StopSignals& signals_;
+  Readiness readiness_;
+  Database database_;
+  SidecarService service_;
+  std::unique_ptr<QueryService> queries_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace
+
+int Serve(const Config& config) {
+  // Debian builds Abseil with it on, and gRPC's every lock pays for it.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  gpr_set_log_function(&OnGrpcLog);
+  StopSignals signals;
+  const int exit_code = Server(config, signals).Run();
+  FlushLog();
+  return exit_code;
+}
+
+}  // namespace dbsidecar::server
