@@ -72,7 +72,7 @@ class Checker {
   }
 
   void CheckPoolSize() {
-    if (!Valid({"min-connections", "max-connections", "database-url"})) return;
+    if (!Valid({"min-connections", "max-connections"})) return;
     if (config_.database.in_memory) return;  // CheckInMemory() has its own words.
     if (config_.pool.connections_min <= config_.pool.connections_max) return;
     Refuse("min-connections", Concat("is more than ", Describe("max-connections"),
@@ -109,7 +109,7 @@ class Checker {
 
   void CheckNotLater(std::string_view late, milliseconds late_value, std::string_view early,
                      milliseconds early_value) {
-    if (!Valid({late, early, "database-url"}) || !Given(late)) return;
+    if (!Valid({late, early}) || !Given(late)) return;
     if (config_.database.in_memory && early == "lifetime") return;  // Lifetime is off then.
     if (early_value == milliseconds::zero() || late_value <= early_value) return;
     Refuse(late, Concat("never takes effect, because ", Describe(early),

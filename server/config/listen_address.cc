@@ -79,6 +79,7 @@ std::string ListenAddress::ToString() const {
 }
 
 absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text) {
+  if (text.empty()) return Bad("is empty");
   if (ConsumePrefix(text, "unix:")) return ParseUnixAddress(text);
   if (text.starts_with("/")) return Bad("is a path", Concat("write unix:", text));
   if (text.find("://") != std::string_view::npos) return Bad("is a URL");

@@ -44,7 +44,10 @@ bool SameInAllProfiles(const Option& option) {
 
 std::string DefaultsForHelp(const Option& option) {
   if (option.production.empty()) return "none";
-  if (SameInAllProfiles(option)) return std::string(option.production);
+  if (SameInAllProfiles(option)) {
+    const bool special = option.production == "0" && !option.zero.empty();
+    return special ? Concat("0 (", option.zero, ")") : std::string(option.production);
+  }
   return Concat(option.production, " (production), ", option.development, " (development), ",
                 option.test, " (test)");
 }
@@ -129,11 +132,11 @@ file. A value is taken from the first of these that has one:
 5. the default.
 
 `dbsidecar config check` takes the same flags and prints every value and where it came from, with
-passwords hidden. Nothing is repaired silently: unknown flags, keys and `DBSIDECAR_` variables, empty
-values, values that are out of range or contradict each other are all listed at once, and the sidecar
-exits with code 2. A bad value counts even where a better source overrides it. The variables that
-Kubernetes makes from a service called `dbsidecar` (`DBSIDECAR_SERVICE_HOST`, `DBSIDECAR_PORT`...) are
-ignored.
+passwords hidden. Nothing is repaired silently: unknown flags, keys and `DBSIDECAR_` variables,
+empty values, values that are out of range or contradict each other are all listed at once, and the
+sidecar exits with code 2. A bad value counts even where a better source overrides it. The variables
+that Kubernetes makes from a service called `dbsidecar` (`DBSIDECAR_SERVICE_HOST`,
+`DBSIDECAR_PORT`...) are ignored, and so is `DBSIDECAR_ADDR`, which the client verbs read.
 
 ## How values are written
 
@@ -171,7 +174,7 @@ The path after `sqlite:` is taken literally: nothing in it is percent-decoded, a
 * `min-connections` is not more than `max-connections`.
 * A SQLite file needs `max-connections` of 2 or more: one connection writes, the others read.
 * A SQLite database in memory lives in one connection. The sidecar then sets `max-connections` and
-  `min-connections` to 1 and turns `idle-timeout` and `lifetime` off; setting them to anything else is
+  `min-connections` to 1 and turns `idle-timeout` and `lifetime` off; setting them otherwise is
   refused. `config check` shows these values with the source "rule: SQLite in memory".
 * `idle-timeout` or `keep-alive-after` longer than `lifetime`, and `statement-timeout` longer than
   `query-timeout`, are refused when they are set (not when they are defaults), because they would

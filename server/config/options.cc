@@ -5,8 +5,6 @@
 #include <cstdlib>
 #include <limits>
 
-#include "server/text.h"
-
 namespace dbsidecar::server {
 namespace {
 
@@ -21,391 +19,433 @@ constexpr std::string_view kProfiles = "production|development|test";
 constexpr std::string_view kLogLevels = "debug|info|warn|error";
 constexpr std::string_view kLogFormats = "json|text";
 
-// clang-format off
 constexpr std::array kOptions = {
     // --- General ---
     Option{.group = OptionGroup::kGeneral,
-           .flag = "database-url", .environment = "DATABASE_URL", .yaml_key = "database.url",
+           .flag = "database-url",
+           .environment = "DATABASE_URL",
+           .yaml_key = "database.url",
            .type = OptionType::kUrl,
            .field = [](Config& config) -> Field { return &config.database; },
-           .production = "sqlite:dbsidecar.db", .development = "sqlite:dbsidecar.db", .test = "sqlite:dbsidecar.db",
+           .production = "sqlite:dbsidecar.db",
+           .development = "sqlite:dbsidecar.db",
+           .test = "sqlite:dbsidecar.db",
            .secret = true,
-           .help = "The database: postgresql://..., sqlite:name.db, sqlite::memory: or file:name.db?mode=ro."},
+           .help = "The database: postgresql://..., sqlite:name.db, sqlite::memory: or "
+                   "file:name.db?mode=ro."},
     Option{.group = OptionGroup::kGeneral,
-           .flag = "listen", .environment = "DBSIDECAR_LISTEN", .yaml_key = "listen",
+           .flag = "listen",
+           .environment = "DBSIDECAR_LISTEN",
+           .yaml_key = "listen",
            .type = OptionType::kAddressList,
            .field = [](Config& config) -> Field { return &config.listen; },
-           .production = "127.0.0.1:50051", .development = "127.0.0.1:50051", .test = "127.0.0.1:50051",
-           .help = "An address for gRPC: host:port, [::1]:port or unix:/path; port 0 takes a free one. Repeat the flag, or separate by commas."},
+           .production = "127.0.0.1:50051",
+           .development = "127.0.0.1:50051",
+           .test = "127.0.0.1:50051",
+           .help = "An address for gRPC: host:port, [::1]:port or unix:/path; port 0 takes a free "
+                   "one. Repeat the flag, or separate by commas."},
     Option{.group = OptionGroup::kGeneral,
-           .flag = "profile", .environment = "DBSIDECAR_PROFILE", .yaml_key = "profile",
+           .flag = "profile",
+           .environment = "DBSIDECAR_PROFILE",
+           .yaml_key = "profile",
            .type = OptionType::kChoice,
            .field = [](Config& config) -> Field { return &config.profile; },
-           .production = "production", .development = "production", .test = "production",
+           .production = "production",
+           .development = "production",
+           .test = "production",
            .choices = kProfiles,
            .help = "Which set of defaults to start from."},
     Option{.group = OptionGroup::kGeneral,
-           .flag = "config", .environment = "DBSIDECAR_CONFIG", .yaml_key = "",
+           .flag = "config",
+           .environment = "DBSIDECAR_CONFIG",
+           .yaml_key = "",
            .type = OptionType::kString,
            .field = [](Config& config) -> Field { return &config.config_file; },
-           .production = "", .development = "", .test = "",
+           .production = "",
+           .development = "",
+           .test = "",
            .help = "A YAML file with settings."},
     Option{.group = OptionGroup::kGeneral,
-           .flag = "grpc-threads", .environment = "DBSIDECAR_GRPC_THREADS", .yaml_key = "grpc.threads",
+           .flag = "grpc-threads",
+           .environment = "DBSIDECAR_GRPC_THREADS",
+           .yaml_key = "grpc.threads",
            .type = OptionType::kInteger,
            .field = [](Config& config) -> Field { return &config.grpc_threads; },
-           .production = "1", .development = "1", .test = "1",
-           .min = 1, .max = 64, .unit = "threads",
+           .production = "1",
+           .development = "1",
+           .test = "1",
+           .min = 1,
+           .max = 64,
+           .unit = "threads",
            .help = "Threads that serve gRPC calls, each with a completion queue of its own."},
 
     // --- Pool ---
     Option{.group = OptionGroup::kPool,
-           .flag = "max-connections", .environment = "DBSIDECAR_MAX_CONNECTIONS", .yaml_key = "pool.max",
+           .flag = "max-connections",
+           .environment = "DBSIDECAR_MAX_CONNECTIONS",
+           .yaml_key = "pool.max",
            .type = OptionType::kInteger,
            .field = [](Config& config) -> Field { return &config.pool.connections_max; },
-           .production = "20", .development = "10", .test = "4",
-           .min = 1, .max = 10'000, .unit = "connections",
+           .production = "20",
+           .development = "10",
+           .test = "4",
+           .min = 1,
+           .max = 10'000,
+           .unit = "connections",
            .reload = true,
            .help = "The most connections to the database that exist at any time."},
     Option{.group = OptionGroup::kPool,
-           .flag = "min-connections", .environment = "DBSIDECAR_MIN_CONNECTIONS", .yaml_key = "pool.min",
+           .flag = "min-connections",
+           .environment = "DBSIDECAR_MIN_CONNECTIONS",
+           .yaml_key = "pool.min",
            .type = OptionType::kInteger,
            .field = [](Config& config) -> Field { return &config.pool.connections_min; },
-           .production = "5", .development = "2", .test = "0",
-           .min = 0, .max = 10'000, .unit = "connections",
+           .production = "5",
+           .development = "2",
+           .test = "0",
+           .min = 0,
+           .max = 10'000,
+           .unit = "connections",
            .reload = true,
            .help = "Connections that are opened before the sidecar is ready, and kept open."},
     Option{.group = OptionGroup::kPool,
-           .flag = "connecting-max", .environment = "DBSIDECAR_CONNECTING_MAX", .yaml_key = "pool.connecting_max",
+           .flag = "connecting-max",
+           .environment = "DBSIDECAR_CONNECTING_MAX",
+           .yaml_key = "pool.connecting_max",
            .type = OptionType::kInteger,
            .field = [](Config& config) -> Field { return &config.pool.connecting_max; },
-           .production = "4", .development = "4", .test = "4",
-           .min = 1, .max = 1'000, .unit = "connections",
+           .production = "4",
+           .development = "4",
+           .test = "4",
+           .min = 1,
+           .max = 1'000,
+           .unit = "connections",
            .reload = true,
            .help = "The most connections that are being opened at the same time."},
     Option{.group = OptionGroup::kPool,
-           .flag = "waiters-max", .environment = "DBSIDECAR_WAITERS_MAX", .yaml_key = "pool.waiters_max",
+           .flag = "waiters-max",
+           .environment = "DBSIDECAR_WAITERS_MAX",
+           .yaml_key = "pool.waiters_max",
            .type = OptionType::kInteger,
            .field = [](Config& config) -> Field { return &config.pool.waiters_max; },
-           .production = "1000", .development = "1000", .test = "100",
-           .min = 1, .max = 1'000'000, .unit = "calls", .zero = "no call waits",
+           .production = "1000",
+           .development = "1000",
+           .test = "100",
+           .min = 1,
+           .max = 1'000'000,
+           .unit = "calls",
+           .zero = "no call waits",
            .reload = true,
-           .help = "The queue limit: calls that may wait for a connection; one more is refused with RESOURCE_EXHAUSTED."},
+           .help = "The queue limit: calls that may wait for a connection; one more is refused "
+                   "with RESOURCE_EXHAUSTED."},
     Option{.group = OptionGroup::kPool,
-           .flag = "wait-timeout", .environment = "DBSIDECAR_WAIT_TIMEOUT", .yaml_key = "pool.wait_timeout",
+           .flag = "wait-timeout",
+           .environment = "DBSIDECAR_WAIT_TIMEOUT",
+           .yaml_key = "pool.wait_timeout",
            .type = OptionType::kDuration,
            .field = [](Config& config) -> Field { return &config.pool.wait_timeout; },
-           .production = "10s", .development = "30s", .test = "2s",
-           .min = 1, .max = kHour,
+           .production = "10s",
+           .development = "30s",
+           .test = "2s",
+           .min = 1,
+           .max = kHour,
            .reload = true,
            .help = "How long a call waits for a connection before it is refused."},
     Option{.group = OptionGroup::kPool,
-           .flag = "connect-timeout", .environment = "DBSIDECAR_CONNECT_TIMEOUT", .yaml_key = "pool.connect_timeout",
+           .flag = "connect-timeout",
+           .environment = "DBSIDECAR_CONNECT_TIMEOUT",
+           .yaml_key = "pool.connect_timeout",
            .type = OptionType::kDuration,
            .field = [](Config& config) -> Field { return &config.pool.connect_timeout; },
-           .production = "10s", .development = "10s", .test = "2s",
-           .min = 10, .max = 10 * kMinute,
+           .production = "10s",
+           .development = "10s",
+           .test = "2s",
+           .min = 10,
+           .max = 10 * kMinute,
            .reload = true,
            .help = "How long opening one connection may take."},
     Option{.group = OptionGroup::kPool,
-           .flag = "idle-timeout", .environment = "DBSIDECAR_IDLE_TIMEOUT", .yaml_key = "pool.idle_timeout",
+           .flag = "idle-timeout",
+           .environment = "DBSIDECAR_IDLE_TIMEOUT",
+           .yaml_key = "pool.idle_timeout",
            .type = OptionType::kDuration,
            .field = [](Config& config) -> Field { return &config.pool.idle_timeout; },
-           .production = "1min", .development = "30s", .test = "5s",
-           .min = 10, .max = kDay, .zero = "off",
+           .production = "1min",
+           .development = "30s",
+           .test = "5s",
+           .min = 10,
+           .max = kDay,
+           .zero = "off",
            .reload = true,
            .help = "A connection above the minimum that has been idle for so long is closed."},
     Option{.group = OptionGroup::kPool,
-           .flag = "lifetime", .environment = "DBSIDECAR_LIFETIME", .yaml_key = "pool.lifetime",
+           .flag = "lifetime",
+           .environment = "DBSIDECAR_LIFETIME",
+           .yaml_key = "pool.lifetime",
            .type = OptionType::kDuration,
            .field = [](Config& config) -> Field { return &config.pool.lifetime; },
-           .production = "30min", .development = "30min", .test = "0",
-           .min = 10, .max = 30 * kDay, .zero = "off",
+           .production = "30min",
+           .development = "30min",
+           .test = "0",
+           .min = 10,
+           .max = 30 * kDay,
+           .zero = "off",
            .reload = true,
            .help = "A connection that has existed for so long is replaced once it is idle."},
     Option{.group = OptionGroup::kPool,
-           .flag = "lifetime-jitter-percent", .environment = "DBSIDECAR_LIFETIME_JITTER_PERCENT", .yaml_key = "pool.lifetime_jitter_percent",
+           .flag = "lifetime-jitter-percent",
+           .environment = "DBSIDECAR_LIFETIME_JITTER_PERCENT",
+           .yaml_key = "pool.lifetime_jitter_percent",
            .type = OptionType::kInteger,
            .field = [](Config& config) -> Field { return &config.pool.lifetime_jitter_percent; },
-           .production = "10", .development = "10", .test = "10",
-           .min = 0, .max = 90, .unit = "percent",
+           .production = "10",
+           .development = "10",
+           .test = "10",
+           .min = 0,
+           .max = 90,
+           .unit = "percent",
            .reload = true,
-           .help = "How much of its lifetime a connection may lose, by a roll of the dice at its opening, so that not all retire together."},
+           .help = "How much of its lifetime a connection may lose, by a roll of the dice at its "
+                   "opening, so that not all retire together."},
     Option{.group = OptionGroup::kPool,
-           .flag = "keep-alive-after", .environment = "DBSIDECAR_KEEP_ALIVE_AFTER", .yaml_key = "pool.keep_alive_after",
+           .flag = "keep-alive-after",
+           .environment = "DBSIDECAR_KEEP_ALIVE_AFTER",
+           .yaml_key = "pool.keep_alive_after",
            .type = OptionType::kDuration,
            .field = [](Config& config) -> Field { return &config.pool.keep_alive_after; },
-           .production = "10s", .development = "5s", .test = "0",
-           .min = 10, .max = kHour, .zero = "off",
+           .production = "10s",
+           .development = "5s",
+           .test = "0",
+           .min = 10,
+           .max = kHour,
+           .zero = "off",
            .reload = true,
-           .help = "A connection that has been idle for so long is pinged before it is lent; TCP probes start after the same time."},
+           .help = "A connection that has been idle for so long is pinged before it is lent."},
     Option{.group = OptionGroup::kPool,
-           .flag = "pool-logging", .environment = "ENABLE_POOL_LOGGING", .yaml_key = "pool.logging",
+           .flag = "pool-logging",
+           .environment = "ENABLE_POOL_LOGGING",
+           .yaml_key = "pool.logging",
            .type = OptionType::kBoolean,
            .field = [](Config& config) -> Field { return &config.pool.logging; },
-           .production = "false", .development = "true", .test = "true",
+           .production = "false",
+           .development = "true",
+           .test = "true",
            .reload = true,
            .help = "Log an event when a connection is opened, lent, returned or closed."},
 
     // --- Queries ---
     Option{.group = OptionGroup::kQueries,
-           .flag = "query-timeout", .environment = "DBSIDECAR_QUERY_TIMEOUT", .yaml_key = "query.timeout",
+           .flag = "query-timeout",
+           .environment = "DBSIDECAR_QUERY_TIMEOUT",
+           .yaml_key = "query.timeout",
            .type = OptionType::kDuration,
            .field = [](Config& config) -> Field { return &config.query.query_timeout; },
-           .production = "30s", .development = "1min", .test = "5s",
-           .min = 1, .max = kDay, .zero = "off",
+           .production = "30s",
+           .development = "1min",
+           .test = "5s",
+           .min = 1,
+           .max = kDay,
+           .zero = "off",
            .reload = true,
-           .help = "How long a statement may run before the sidecar cancels it, however late the call's own deadline is."},
+           .help = "How long a statement may run before the sidecar cancels it, however late the "
+                   "call's own deadline is."},
     Option{.group = OptionGroup::kQueries,
-           .flag = "statement-timeout", .environment = "DBSIDECAR_STATEMENT_TIMEOUT", .yaml_key = "query.statement_timeout",
+           .flag = "statement-timeout",
+           .environment = "DBSIDECAR_STATEMENT_TIMEOUT",
+           .yaml_key = "query.statement_timeout",
            .type = OptionType::kDuration,
            .field = [](Config& config) -> Field { return &config.query.statement_timeout; },
-           .production = "30s", .development = "1min", .test = "5s",
-           .min = 1, .max = kDay, .zero = "off",
+           .production = "30s",
+           .development = "1min",
+           .test = "5s",
+           .min = 1,
+           .max = kDay,
+           .zero = "off",
            .reload = true,
-           .help = "PostgreSQL's statement_timeout on every connection: ends a statement even when the sidecar is gone."},
+           .help = "PostgreSQL's statement_timeout on every connection: ends a statement even when "
+                   "the sidecar is gone."},
+    Option{
+        .group = OptionGroup::kQueries,
+        .flag = "cancel-grace",
+        .environment = "DBSIDECAR_CANCEL_GRACE",
+        .yaml_key = "query.cancel_grace",
+        .type = OptionType::kDuration,
+        .field = [](Config& config) -> Field { return &config.query.cancel_grace; },
+        .production = "5s",
+        .development = "5s",
+        .test = "5s",
+        .min = 10,
+        .max = 10 * kMinute,
+        .reload = true,
+        .help =
+            "How long the database may take to confirm a cancel before the connection is closed."},
+    Option{
+        .group = OptionGroup::kQueries,
+        .flag = "prepared-max",
+        .environment = "DBSIDECAR_PREPARED_MAX",
+        .yaml_key = "query.prepared_max",
+        .type = OptionType::kInteger,
+        .field = [](Config& config) -> Field { return &config.query.prepared_max; },
+        .production = "256",
+        .development = "256",
+        .test = "256",
+        .min = 1,
+        .max = 100'000,
+        .unit = "statements",
+        .zero = "none is prepared",
+        .help = "Prepared statements kept per connection; the one unused for longest goes first."},
     Option{.group = OptionGroup::kQueries,
-           .flag = "cancel-grace", .environment = "DBSIDECAR_CANCEL_GRACE", .yaml_key = "query.cancel_grace",
-           .type = OptionType::kDuration,
-           .field = [](Config& config) -> Field { return &config.query.cancel_grace; },
-           .production = "5s", .development = "5s", .test = "5s",
-           .min = 10, .max = 10 * kMinute,
-           .reload = true,
-           .help = "How long the database may take to confirm a cancel before the connection is closed."},
-    Option{.group = OptionGroup::kQueries,
-           .flag = "prepared-max", .environment = "DBSIDECAR_PREPARED_MAX", .yaml_key = "query.prepared_max",
-           .type = OptionType::kInteger,
-           .field = [](Config& config) -> Field { return &config.query.prepared_max; },
-           .production = "256", .development = "256", .test = "256",
-           .min = 1, .max = 100'000, .unit = "statements", .zero = "none is prepared",
-           .help = "Prepared statements kept per connection; the one unused for longest goes first."},
-    Option{.group = OptionGroup::kQueries,
-           .flag = "params-max", .environment = "DBSIDECAR_PARAMS_MAX", .yaml_key = "query.params_max",
+           .flag = "params-max",
+           .environment = "DBSIDECAR_PARAMS_MAX",
+           .yaml_key = "query.params_max",
            .type = OptionType::kInteger,
            .field = [](Config& config) -> Field { return &config.query.params_max; },
-           .production = "65535", .development = "65535", .test = "65535",
-           .min = 1, .max = 65'535, .unit = "parameters",
+           .production = "65535",
+           .development = "65535",
+           .test = "65535",
+           .min = 1,
+           .max = 65'535,
+           .unit = "parameters",
            .reload = true,
            .help = "The most parameters of one statement; the default is PostgreSQL's own limit."},
     Option{.group = OptionGroup::kQueries,
-           .flag = "result-rows-max", .environment = "DBSIDECAR_RESULT_ROWS_MAX", .yaml_key = "query.result_rows_max",
+           .flag = "result-rows-max",
+           .environment = "DBSIDECAR_RESULT_ROWS_MAX",
+           .yaml_key = "query.result_rows_max",
            .type = OptionType::kInteger,
            .field = [](Config& config) -> Field { return &config.query.result_rows_max; },
-           .production = "0", .development = "0", .test = "0",
-           .min = 1, .max = std::numeric_limits<std::int32_t>::max(), .unit = "rows", .zero = "no limit",
+           .production = "0",
+           .development = "0",
+           .test = "0",
+           .min = 1,
+           .max = std::numeric_limits<std::int32_t>::max(),
+           .unit = "rows",
+           .zero = "no limit",
            .reload = true,
            .help = "The most rows of a Query result, unless the call sets max_rows."},
+    Option{
+        .group = OptionGroup::kQueries,
+        .flag = "result-bytes-max",
+        .environment = "DBSIDECAR_RESULT_BYTES_MAX",
+        .yaml_key = "query.result_bytes_max",
+        .type = OptionType::kBytes,
+        .field = [](Config& config) -> Field { return &config.query.result_bytes_max; },
+        .production = "4MiB",
+        .development = "4MiB",
+        .test = "4MiB",
+        .min = kKibibyte,
+        .max = kGibibyte,
+        .reload = true,
+        .help =
+            "The largest Query result; gRPC clients refuse more than 4MiB unless told otherwise."},
     Option{.group = OptionGroup::kQueries,
-           .flag = "result-bytes-max", .environment = "DBSIDECAR_RESULT_BYTES_MAX", .yaml_key = "query.result_bytes_max",
-           .type = OptionType::kBytes,
-           .field = [](Config& config) -> Field { return &config.query.result_bytes_max; },
-           .production = "4MiB", .development = "4MiB", .test = "4MiB",
-           .min = kKibibyte, .max = kGibibyte,
-           .reload = true,
-           .help = "The largest Query result; gRPC clients refuse more than 4MiB unless told otherwise."},
-    Option{.group = OptionGroup::kQueries,
-           .flag = "request-bytes-max", .environment = "DBSIDECAR_REQUEST_BYTES_MAX", .yaml_key = "query.request_bytes_max",
+           .flag = "request-bytes-max",
+           .environment = "DBSIDECAR_REQUEST_BYTES_MAX",
+           .yaml_key = "query.request_bytes_max",
            .type = OptionType::kBytes,
            .field = [](Config& config) -> Field { return &config.query.request_bytes_max; },
-           .production = "16MiB", .development = "16MiB", .test = "16MiB",
-           .min = kKibibyte, .max = kGibibyte,
+           .production = "16MiB",
+           .development = "16MiB",
+           .test = "16MiB",
+           .min = kKibibyte,
+           .max = kGibibyte,
            .help = "The largest request that is accepted."},
 
     // --- Start, health and stop ---
+    Option{
+        .group = OptionGroup::kLifecycle,
+        .flag = "start-timeout",
+        .environment = "DBSIDECAR_START_TIMEOUT",
+        .yaml_key = "lifecycle.start_timeout",
+        .type = OptionType::kDuration,
+        .field = [](Config& config) -> Field { return &config.lifecycle.start_timeout; },
+        .production = "30s",
+        .development = "30s",
+        .test = "30s",
+        .min = 100,
+        .max = kHour,
+        .help =
+            "How long opening the pool may take at start; then the sidecar exits with the reason."},
     Option{.group = OptionGroup::kLifecycle,
-           .flag = "start-timeout", .environment = "DBSIDECAR_START_TIMEOUT", .yaml_key = "lifecycle.start_timeout",
-           .type = OptionType::kDuration,
-           .field = [](Config& config) -> Field { return &config.lifecycle.start_timeout; },
-           .production = "30s", .development = "30s", .test = "30s",
-           .min = 100, .max = kHour,
-           .help = "How long opening the pool may take at start; then the sidecar exits with the reason."},
-    Option{.group = OptionGroup::kLifecycle,
-           .flag = "health-check-interval", .environment = "HEALTH_CHECK_INTERVAL", .yaml_key = "lifecycle.health_check_interval",
+           .flag = "health-check-interval",
+           .environment = "HEALTH_CHECK_INTERVAL",
+           .yaml_key = "lifecycle.health_check_interval",
            .type = OptionType::kDuration,
            .field = [](Config& config) -> Field { return &config.lifecycle.health_check_interval; },
-           .production = "5min", .development = "5min", .test = "1s",
-           .min = 100, .max = kDay,
-           .environment_is_milliseconds = true, .reload = true,
-           .help = "Between two checks of the database."},
-    Option{.group = OptionGroup::kLifecycle,
-           .flag = "drain-delay", .environment = "DBSIDECAR_DRAIN_DELAY", .yaml_key = "lifecycle.drain_delay",
-           .type = OptionType::kDuration,
-           .field = [](Config& config) -> Field { return &config.lifecycle.drain_delay; },
-           .production = "5s", .development = "0", .test = "0",
-           .min = 0, .max = kHour,
+           .production = "5min",
+           .development = "5min",
+           .test = "1s",
+           .min = 100,
+           .max = kDay,
+           .environment_is_milliseconds = true,
            .reload = true,
-           .help = "How long the sidecar keeps serving after a stop signal while it reports not ready."},
+           .help = "Between two checks of the database."},
+    Option{
+        .group = OptionGroup::kLifecycle,
+        .flag = "drain-delay",
+        .environment = "DBSIDECAR_DRAIN_DELAY",
+        .yaml_key = "lifecycle.drain_delay",
+        .type = OptionType::kDuration,
+        .field = [](Config& config) -> Field { return &config.lifecycle.drain_delay; },
+        .production = "5s",
+        .development = "0",
+        .test = "0",
+        .min = 0,
+        .max = kHour,
+        .reload = true,
+        .help =
+            "How long the sidecar keeps serving after a stop signal while it reports not ready."},
     Option{.group = OptionGroup::kLifecycle,
-           .flag = "drain-timeout", .environment = "DBSIDECAR_DRAIN_TIMEOUT", .yaml_key = "lifecycle.drain_timeout",
+           .flag = "drain-timeout",
+           .environment = "DBSIDECAR_DRAIN_TIMEOUT",
+           .yaml_key = "lifecycle.drain_timeout",
            .type = OptionType::kDuration,
            .field = [](Config& config) -> Field { return &config.lifecycle.drain_timeout; },
-           .production = "20s", .development = "5s", .test = "2s",
-           .min = 0, .max = kHour,
+           .production = "20s",
+           .development = "5s",
+           .test = "2s",
+           .min = 0,
+           .max = kHour,
            .reload = true,
            .help = "How long accepted calls may take to finish at stop; then they are cancelled."},
 
     // --- Log ---
     Option{.group = OptionGroup::kLog,
-           .flag = "log-level", .environment = "DBSIDECAR_LOG_LEVEL", .yaml_key = "log.level",
+           .flag = "log-level",
+           .environment = "DBSIDECAR_LOG_LEVEL",
+           .yaml_key = "log.level",
            .type = OptionType::kChoice,
            .field = [](Config& config) -> Field { return &config.log.level; },
-           .production = "info", .development = "info", .test = "info",
+           .production = "info",
+           .development = "info",
+           .test = "info",
            .choices = kLogLevels,
            .reload = true,
            .help = "The least important events that are written."},
     Option{.group = OptionGroup::kLog,
-           .flag = "log-format", .environment = "DBSIDECAR_LOG_FORMAT", .yaml_key = "log.format",
+           .flag = "log-format",
+           .environment = "DBSIDECAR_LOG_FORMAT",
+           .yaml_key = "log.format",
            .type = OptionType::kChoice,
            .field = [](Config& config) -> Field { return &config.log.format; },
-           .production = "json", .development = "text", .test = "text",
+           .production = "json",
+           .development = "text",
+           .test = "text",
            .choices = kLogFormats,
            .help = "One JSON object per line, or text for people."},
     Option{.group = OptionGroup::kLog,
-           .flag = "log-calls", .environment = "DBSIDECAR_LOG_CALLS", .yaml_key = "log.calls",
+           .flag = "log-calls",
+           .environment = "DBSIDECAR_LOG_CALLS",
+           .yaml_key = "log.calls",
            .type = OptionType::kBoolean,
            .field = [](Config& config) -> Field { return &config.log.calls; },
-           .production = "false", .development = "false", .test = "false",
+           .production = "false",
+           .development = "false",
+           .test = "false",
            .reload = true,
-           .help = "Log a line per call: its method, duration and outcome, without SQL or parameters."},
+           .help =
+               "Log a line per call: its method, duration and outcome, without SQL or parameters."},
 };
-// clang-format on
-
-// What a text of type T, or a number, becomes in a Config. One overload per alternative of Field.
-class Assigner {
- public:
-  Assigner(const Option& option, std::string_view text, ValueSource where)
-      : option_(option), text_(text), where_(where) {}
-
-  absl::Status operator()(std::string* field) const {
-    *field = text_;
-    return absl::OkStatus();
-  }
-  absl::Status operator()(DatabaseUrl* field) const {
-    return Store(ParseDatabaseUrl(text_), field);
-  }
-  absl::Status operator()(bool* field) const { return Store(ParseBoolean(text_), field); }
-  absl::Status operator()(int* field) const {
-    return StoreWithinLimits(ParseInteger(text_), field);
-  }
-  absl::Status operator()(std::int64_t* field) const {
-    const bool bytes = option_.type == OptionType::kBytes;
-    return StoreWithinLimits(bytes ? ParseBytes(text_) : ParseInteger(text_), field);
-  }
-  absl::Status operator()(std::chrono::milliseconds* field) const {
-    const bool bare = where_ == ValueSource::kEnvironment && option_.environment_is_milliseconds;
-    const auto duration =
-        ParseDuration(text_, bare ? BareNumber::kMilliseconds : BareNumber::kRefused);
-    if (!duration.ok()) return duration.status();
-    std::int64_t count = 0;
-    const absl::Status status = StoreWithinLimits(duration->count(), &count);
-    if (status.ok()) *field = std::chrono::milliseconds(count);
-    return status;
-  }
-  absl::Status operator()(std::vector<ListenAddress>* field) const {
-    std::vector<ListenAddress> addresses;
-    std::vector<std::string> complaints;
-    for (const std::string_view entry : Split(text_, ',')) {
-      auto address = ParseListenAddress(Trim(entry));
-      if (address.ok()) {
-        addresses.push_back(*std::move(address));
-      } else {
-        complaints.push_back(Concat("\"", entry, "\" ", std::string(address.status().message())));
-      }
-    }
-    if (!complaints.empty()) return absl::InvalidArgumentError(Join(complaints, ". "));
-    *field = std::move(addresses);
-    return absl::OkStatus();
-  }
-  absl::Status operator()(Profile* field) const { return StoreChoice(field); }
-  absl::Status operator()(LogLevel* field) const { return StoreChoice(field); }
-  absl::Status operator()(LogFormat* field) const { return StoreChoice(field); }
-
- private:
-  template <typename T>
-  static absl::Status Store(absl::StatusOr<T> value, T* field) {
-    if (value.ok()) *field = *std::move(value);
-    return value.status();
-  }
-
-  template <typename T>
-  absl::Status StoreWithinLimits(const absl::StatusOr<std::int64_t>& number, T* field) const {
-    if (!number.ok()) return number.status();
-    const bool special_zero = *number == 0 && !option_.zero.empty();
-    if (!special_zero && (*number < option_.min || *number > option_.max)) {
-      return absl::InvalidArgumentError(
-          Concat("is out of range; write ", DescribeAccepted(option_)));
-    }
-    *field = static_cast<T>(*number);
-    return absl::OkStatus();
-  }
-
-  // The names in `choices` are in the order of the enumerators.
-  template <typename Enum>
-  absl::Status StoreChoice(Enum* field) const {
-    const std::vector<std::string_view> names = Split(option_.choices, '|');
-    const auto found = std::ranges::find(names, text_);
-    if (found == names.end()) {
-      return absl::InvalidArgumentError(
-          Concat("is not one of its values; write ", DescribeAccepted(option_)));
-    }
-    *field = static_cast<Enum>(found - names.begin());
-    return absl::OkStatus();
-  }
-
-  const Option& option_;
-  const std::string_view text_;
-  const ValueSource where_;
-};
-
-class Formatter {
- public:
-  explicit Formatter(const Option& option) : option_(option) {}
-
-  std::string operator()(const std::string* field) const { return *field; }
-  std::string operator()(const DatabaseUrl* field) const {
-    if (field->driver == DatabaseDriver::kPostgres) return RedactUrl(field->name);
-    return field->name.starts_with("file:") ? field->name : Concat("sqlite:", field->name);
-  }
-  std::string operator()(const bool* field) const { return *field ? "true" : "false"; }
-  std::string operator()(const int* field) const { return Concat(*field); }
-  std::string operator()(const std::int64_t* field) const {
-    return option_.type == OptionType::kBytes ? FormatBytes(*field) : Concat(*field);
-  }
-  std::string operator()(const std::chrono::milliseconds* field) const {
-    return FormatDuration(*field);
-  }
-  std::string operator()(const std::vector<ListenAddress>* field) const {
-    std::vector<std::string> entries;
-    for (const ListenAddress& address : *field) entries.push_back(address.ToString());
-    return Join(entries, ",");
-  }
-  std::string operator()(const Profile* field) const { return Choice(*field); }
-  std::string operator()(const LogLevel* field) const { return Choice(*field); }
-  std::string operator()(const LogFormat* field) const { return Choice(*field); }
-
- private:
-  template <typename Enum>
-  std::string Choice(Enum value) const {
-    return std::string(Split(option_.choices, '|').at(static_cast<std::size_t>(value)));
-  }
-
-  const Option& option_;
-};
-
-std::string FormatLimit(const Option& option, std::int64_t limit) {
-  if (option.type == OptionType::kDuration) {
-    return FormatDuration(std::chrono::milliseconds(limit));
-  }
-  return option.type == OptionType::kBytes ? FormatBytes(limit) : Concat(limit);
-}
-
-std::string DescribeRange(const Option& option) {
-  std::string text =
-      Concat(FormatLimit(option, option.min), " to ", FormatLimit(option, option.max));
-  if (!option.unit.empty()) text += Concat(" ", option.unit);
-  if (!option.zero.empty()) text += Concat(", or 0 (", option.zero, ")");
-  return text;
-}
 
 }  // namespace
 
@@ -453,36 +493,6 @@ std::string_view ProfileName(Profile profile) {
       return "development";
     case Profile::kTest:
       return "test";
-  }
-  std::abort();
-}
-
-absl::Status Assign(const Option& option, std::string_view text, ValueSource where,
-                    Config& config) {
-  return std::visit(Assigner(option, text, where), option.field(config));
-}
-
-std::string FormatValue(const Option& option, const Config& config) {
-  // The table's accessors serve both ways; this one only reads.
-  return std::visit(Formatter(option), option.field(const_cast<Config&>(config)));
-}
-
-std::string DescribeAccepted(const Option& option) {
-  switch (option.type) {
-    case OptionType::kString:
-      return "a path";
-    case OptionType::kUrl:
-      return "a database URL";
-    case OptionType::kAddressList:
-      return "addresses";
-    case OptionType::kBoolean:
-      return "true or false";
-    case OptionType::kInteger:
-    case OptionType::kDuration:
-    case OptionType::kBytes:
-      return DescribeRange(option);
-    case OptionType::kChoice:
-      return ReplaceAll(option.choices, {{"|", ", "}});
   }
   std::abort();
 }
