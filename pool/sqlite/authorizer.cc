@@ -1,0 +1,166 @@
+#include "pool/sqlite/authorizer.h"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "pool/sqlite/sqlite_error.h"
+
+namespace dbsidecar::pool {
+namespace {
+
+// They report, and change nothing, whatever their argument.
+constexpr std::array<std::string_view, 14> kReportingPragmas = {
+    "TABLE_INFO",    "TABLE_XINFO",      "TABLE_LIST",        "INDEX_LIST",      "INDEX_INFO",
+    "INDEX_XINFO",   "FOREIGN_KEY_LIST", "FOREIGN_KEY_CHECK", "INTEGRITY_CHECK", "QUICK_CHECK",
+    "DATABASE_LIST", "FUNCTION_LIST",    "COLLATION_LIST",    "COMPILE_OPTIONS"};
+// They report without an argument; with one they would change the connection or the file.
+constexpr std::array<std::string_view, 11> kReportingPragmasWithoutArgument = {
+    "USER_VERSION", "APPLICATION_ID", "PAGE_COUNT",  "PAGE_SIZE",  "FREELIST_COUNT", "ENCODING",
+    "JOURNAL_MODE", "FOREIGN_KEYS",   "SYNCHRONOUS", "CACHE_SIZE", "SCHEMA_VERSION"};
+// They write to the database itself, not to the connection.
+constexpr std::array<std::string_view, 2> kWritingPragmas = {"USER_VERSION", "APPLICATION_ID"};
+
+template <size_t kSize>
+bool Contains(const std::array<std::string_view, kSize>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+Error NeedsSession(std::string_view what, std::string_view remedy) {
+  return ErrorOf(ErrorKind::kNeedsSession, fmt::format("{}; {}", what, remedy));
+}
+
+Error RefusedTransaction() {
+  return NeedsSession("a statement in autocommit cannot open or end a transaction",
+                      "use SessionControl.begin and SessionControl.commit: transactions are opened "
+                      "with the call's session, not with SQL text in autocommit");
+}
+
+Error RefusedSessionState(std::string_view what) {
+  return NeedsSession(fmt::format("{} changes the state of the connection, which the next caller "
+                                  "would inherit",
+                                  what),
+                      "use SessionControl.pin to hold a connection of your own");
+}
+
+Error Unsupported(std::string message) {
+  return ErrorOf(ErrorKind::kUnsupported, std::move(message));
+}
+
+Error RefusedVacuumInto() {
+  return Unsupported("VACUUM INTO writes to a file of its own, which the sidecar does not allow");
+}
+
+bool IsSchemaTable(const char* table) {
+  return table != nullptr && UpperCase(table).starts_with("SQLITE_");
+}
+
+}  // namespace
+
+void Authorizer::Install(sqlite3* database) { sqlite3_set_authorizer(database, Callback, this); }
+
+void Authorizer::BeginStatement() {
+  phase_ = Phase::kCompiling;
+  verdict_ = {};
+}
+
+Verdict Authorizer::EndStatement() {
+  phase_ = Phase::kOwn;
+  return std::exchange(verdict_, {});
+}
+
+void Authorizer::BeginRun() {
+  phase_ = Phase::kRunning;
+  verdict_ = {};
+}
+
+std::optional<Error> Authorizer::EndRun() {
+  phase_ = Phase::kOwn;
+  return std::exchange(verdict_, {}).refusal;
+}
+
+int Authorizer::Callback(void* self, int action, const char* first, const char* second,
+                         const char* /*database*/, const char* trigger) {
+  return static_cast<Authorizer*>(self)->Allows(action, first, second, trigger) ? SQLITE_OK
+                                                                                : SQLITE_DENY;
+}
+
+bool Authorizer::Allows(int action, const char* first, const char* second, const char* trigger) {
+  std::optional<Error> refusal;
+  switch (phase_) {
+    case Phase::kOwn:
+      return true;
+    case Phase::kRunning:
+      // VACUUM attaches a nameless temporary database; VACUUM INTO names a file.
+      if (action == SQLITE_ATTACH && first != nullptr && *first != '\0') {
+        refusal = RefusedVacuumInto();
+      }
+      break;
+    case Phase::kCompiling:
+      refusal = Judge(action, first, second);
+      NoteChange(action, first, trigger);
+      break;
+  }
+  if (!refusal.has_value()) return true;
+  verdict_.refusal = std::move(refusal);
+  return false;
+}
+
+std::optional<Error> Authorizer::Judge(int action, const char* first, const char* second) {
+  switch (action) {
+    case SQLITE_TRANSACTION:
+    case SQLITE_SAVEPOINT:
+      return RefusedTransaction();
+    case SQLITE_ATTACH:
+      return RefusedSessionState("ATTACH");
+    case SQLITE_DETACH:
+      return RefusedSessionState("DETACH");
+    case SQLITE_CREATE_TEMP_TABLE:
+    case SQLITE_CREATE_TEMP_VIEW:
+    case SQLITE_CREATE_TEMP_TRIGGER:
+    case SQLITE_CREATE_TEMP_INDEX:
+    case SQLITE_DROP_TEMP_TABLE:
+    case SQLITE_DROP_TEMP_VIEW:
+    case SQLITE_DROP_TEMP_TRIGGER:
+    case SQLITE_DROP_TEMP_INDEX:
+      return RefusedSessionState("a temporary table, view, trigger or index");
+    case SQLITE_PRAGMA:
+      return JudgePragma(first, second);
+    case SQLITE_FUNCTION:
+      if (second != nullptr && UpperCase(second) == "LOAD_EXTENSION") {
+        return Unsupported("load_extension() is not allowed: the sidecar loads no extensions");
+      }
+      return std::nullopt;
+    default:  // SQLite's own codes, most of which need no judgement.
+      return std::nullopt;
+  }
+}
+
+std::optional<Error> Authorizer::JudgePragma(const char* name, const char* argument) {
+  const std::string pragma = UpperCase(name == nullptr ? "" : name);
+  const bool bare = argument == nullptr;
+  if (Contains(kReportingPragmas, pragma) ||
+      (bare && Contains(kReportingPragmasWithoutArgument, pragma))) {
+    verdict_.reading_pragma = true;
+  } else if (pragma == "OPTIMIZE" || Contains(kWritingPragmas, pragma)) {
+    verdict_.writing_pragma = true;
+  } else {
+    return RefusedSessionState("PRAGMA " + pragma);
+  }
+  return std::nullopt;
+}
+
+// The first one is the statement's own; those of triggers and foreign keys come after it.
+void Authorizer::NoteChange(int action, const char* table, const char* trigger) {
+  if (verdict_.change.has_value() || trigger != nullptr || IsSchemaTable(table)) return;
+  if (action == SQLITE_INSERT) verdict_.change = Command::kInsert;
+  if (action == SQLITE_UPDATE) verdict_.change = Command::kUpdate;
+  if (action == SQLITE_DELETE) verdict_.change = Command::kDelete;
+}
+
+}  // namespace dbsidecar::pool

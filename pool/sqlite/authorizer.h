@@ -1,0 +1,56 @@
+// Judges statements while SQLite compiles them: what a pooled connection must not run, because it
+// would change the connection for the next caller or reach beyond the database.
+#pragma once
+
+#include <optional>
+
+#include "pool/error.h"
+#include "pool/sqlite/statement_text.h"
+
+struct sqlite3;
+
+namespace dbsidecar::pool {
+
+// What compiling a statement showed.
+struct Verdict {
+  std::optional<Error> refusal;
+  std::optional<Command> change;  // The first change of data that it makes by itself.
+  bool writing_pragma = false;    // Writes although SQLite cannot tell.
+  bool reading_pragma = false;    // Only reads although SQLite cannot tell.
+};
+
+class Authorizer {
+ public:
+  Authorizer() = default;
+  Authorizer(const Authorizer&) = delete;
+  Authorizer& operator=(const Authorizer&) = delete;
+
+  // REQUIRES: outlives `database`. Installed once: SQLite recompiles every statement whenever an
+  // authorizer is set.
+  void Install(sqlite3* database);
+
+  // Between these two every statement compiled is the caller's.
+  void BeginStatement();
+  Verdict EndStatement();
+
+  // Between these two the caller's statement runs. What SQLite compiles on its behalf (VACUUM,
+  // virtual tables) is allowed, but no file is attached.
+  void BeginRun();
+  // Set when something was refused.
+  std::optional<Error> EndRun();
+
+ private:
+  enum class Phase { kOwn, kCompiling, kRunning };
+
+  static int Callback(void* self, int action, const char* first, const char* second,
+                      const char* database, const char* trigger);
+  bool Allows(int action, const char* first, const char* second, const char* trigger);
+  std::optional<Error> Judge(int action, const char* first, const char* second);
+  std::optional<Error> JudgePragma(const char* name, const char* argument);
+  void NoteChange(int action, const char* table, const char* trigger);
+
+  Phase phase_ = Phase::kOwn;
+  Verdict verdict_;
+};
+
+}  // namespace dbsidecar::pool

@@ -1,0 +1,101 @@
+#include "pool/sqlite/sqlite_driver.h"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <atomic>
+#include <string>
+#include <utility>
+
+#include "pool/check.h"
+#include "pool/sqlite/sqlite_connection.h"
+
+namespace dbsidecar::pool {
+namespace {
+
+std::string NewMemoryTarget() {
+  static std::atomic<uint64_t> count{0};
+  return fmt::format("file:/dbsidecar-{}?vfs=memdb", ++count);
+}
+
+class SqliteDriver final : public Driver {
+ public:
+  SqliteDriver(SqliteConfig config, EventLoop& loop) : shared_(std::move(config), loop) {
+    if (shared_.location.kind == SqliteLocation::Kind::kMemory) KeepMemory();
+  }
+  ~SqliteDriver() override { sqlite3_close(memory_keeper_); }
+
+  std::string_view name() const override { return "sqlite"; }
+
+  std::vector<LaneShape> Lanes(size_t min, size_t max) const override {
+    one_connection_ = max < 2;
+    switch (shared_.location.kind) {
+      case SqliteLocation::Kind::kMemory:
+        return {{.min = 1, .max = 1}};
+      case SqliteLocation::Kind::kReadOnlyFile:
+        return {{.min = min, .max = max}};
+      case SqliteLocation::Kind::kFile:
+        break;
+    }
+    if (one_connection_) return {{.min = min, .max = max}};
+    const size_t writer_min = std::min<size_t>(1, min);
+    return {{.min = min - writer_min, .max = max - 1}, {.min = writer_min, .max = 1}};
+  }
+
+  Classification Classify(const Statement& statement) override {
+    const Classification* known = shared_.known.Find(statement.sql);
+    return known == nullptr ? Classification() : *known;
+  }
+
+  std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
+                                            ConnectionEvents& events) override {
+    return std::make_unique<SqliteConnection>(id, RoleOf(lane), shared_, events);
+  }
+
+  DatabaseFacts facts() const override {
+    DatabaseFacts facts;
+    facts.server_version = sqlite3_libversion();
+    facts.role = "embedded";
+    return facts;
+  }
+
+  void RefreshFacts(std::function<void()> done) override { shared_.loop.Post(std::move(done)); }
+
+ private:
+  // A database in memory ends with the last handle on it. This one keeps it from ending whenever
+  // the pool replaces its connection.
+  void KeepMemory() {
+    shared_.location.target = NewMemoryTarget();
+    const int code =
+        sqlite3_open_v2(shared_.location.target.c_str(), &memory_keeper_,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI, nullptr);
+    DBSIDECAR_CHECK(code == SQLITE_OK);
+  }
+
+  SqliteSession::Role RoleOf(size_t lane) const {
+    switch (shared_.location.kind) {
+      case SqliteLocation::Kind::kMemory:
+        return SqliteSession::Role::kWriter;
+      case SqliteLocation::Kind::kReadOnlyFile:
+        return SqliteSession::Role::kReadOnly;
+      case SqliteLocation::Kind::kFile:
+        break;
+    }
+    const bool writes = one_connection_ || lane == kWriterLane;
+    return writes ? SqliteSession::Role::kWriter : SqliteSession::Role::kReader;
+  }
+
+  SqliteShared shared_;
+  sqlite3* memory_keeper_ = nullptr;
+  // Where the budget is a single connection there is one lane, and its connection writes too.
+  mutable bool one_connection_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Driver> NewSqliteDriver(SqliteConfig config, EventLoop& loop) {
+  return std::make_unique<SqliteDriver>(std::move(config), loop);
+}
+
+}  // namespace dbsidecar::pool

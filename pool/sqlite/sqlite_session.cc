@@ -1,0 +1,254 @@
+#include "pool/sqlite/sqlite_session.h"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "pool/sqlite/sqlite_result.h"
+
+namespace dbsidecar::pool {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr size_t kPreparedBytesMax = size_t{4} << 20;
+constexpr Duration kSetUpTime = std::chrono::seconds(5);
+// Left of a call's deadline when waiting for a lock ends, so that the answer is in time.
+constexpr Duration kAnswerTime = milliseconds(20);
+constexpr int kStepsBetweenChecks = 1000;
+
+Error TooLarge(uint64_t bytes_max, bool writes) {
+  return ErrorOf(
+      ErrorKind::kResultTooLarge,
+      fmt::format("the result is over the limit of {} bytes (result-bytes-max); use "
+                  "QueryStream, or LIMIT in the statement{}",
+                  bytes_max, writes ? "; it was rolled back, so nothing took effect" : ""));
+}
+
+}  // namespace
+
+SqliteSession::SqliteSession(const SqliteConfig& config, const SqliteLocation& location, Role role,
+                             Interruption& interruption)
+    : config_(config),
+      location_(location),
+      role_(role),
+      interruption_(interruption),
+      prepared_(config.prepared_max, kPreparedBytesMax) {}
+
+SqliteSession::~SqliteSession() {
+  prepared_.Clear();
+  uncached_ = {};
+  interruption_.Attach(nullptr);
+  sqlite3_close(database_);
+}
+
+void SqliteSession::Finalize::operator()(sqlite3_stmt* statement) const {
+  sqlite3_finalize(statement);
+}
+
+std::optional<OpenFailure> SqliteSession::Open() {
+  busy_until_ = Clock::now() + kSetUpTime;
+  const int access =
+      role_ == Role::kReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  const int uri = location_.target.starts_with("file:") ? SQLITE_OPEN_URI : 0;
+  const int code = sqlite3_open_v2(location_.target.c_str(), &database_,
+                                   access | uri | SQLITE_OPEN_NOMUTEX, nullptr);
+  if (code != SQLITE_OK) return OpenFailureNow();
+  interruption_.Attach(database_);
+  sqlite3_extended_result_codes(database_, 1);
+  sqlite3_busy_handler(database_, OnBusy, this);
+  sqlite3_progress_handler(database_, kStepsBetweenChecks, OnProgress, this);
+  sqlite3_db_config(database_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  authorizer_.Install(database_);
+  return SetUp();
+}
+
+std::optional<OpenFailure> SqliteSession::SetUp() {
+  if (std::optional<OpenFailure> failure = SetJournalMode()) return failure;
+  const bool ready =
+      RunOwn(fmt::format("PRAGMA synchronous={}", config_.synchronous)) &&
+      RunOwn(fmt::format("PRAGMA cache_size={}", config_.cache_size)) &&
+      RunOwn(fmt::format("PRAGMA foreign_keys={}", config_.foreign_keys ? "ON" : "OFF")) &&
+      RunOwn(fmt::format("PRAGMA temp_store={}", config_.temp_store)) &&
+      // Reads the schema, where damage shows.
+      RunOwnPatiently("SELECT 1 FROM sqlite_schema LIMIT 1") && Reset();
+  if (!ready) return OpenFailureNow();
+  return std::nullopt;
+}
+
+std::optional<OpenFailure> SqliteSession::SetJournalMode() {
+  if (location_.kind != SqliteLocation::Kind::kFile) return std::nullopt;
+  if (sqlite3_db_readonly(database_, "main") == 1) {
+    if (role_ == Role::kReader) return std::nullopt;
+    return DescribeOpenFailure(SqliteReport::Of(SQLITE_READONLY, ""), location_.path);
+  }
+  std::string mode;
+  if (!RunOwnPatiently(fmt::format("PRAGMA journal_mode={}", config_.journal_mode), &mode)) {
+    return OpenFailureNow();
+  }
+  if (UpperCase(mode) == UpperCase(config_.journal_mode)) return std::nullopt;
+  return RejectedOpen("08001", fmt::format("the database {} cannot have journal_mode {} here (it "
+                                           "stays {}); move it to a local file system",
+                                           location_.path, config_.journal_mode, mode));
+}
+
+OpenFailure SqliteSession::OpenFailureNow() {
+  return DescribeOpenFailure(SqliteReport::Read(database_), location_.path);
+}
+
+bool SqliteSession::RunOwn(const std::string& sql, std::string* first_cell) {
+  const auto take = [](void* cell, int, char** texts, char**) {
+    if (cell != nullptr && texts[0] != nullptr) *static_cast<std::string*>(cell) = texts[0];
+    return 0;
+  };
+  return sqlite3_exec(database_, sql.c_str(), take, first_cell, nullptr) == SQLITE_OK;
+}
+
+bool SqliteSession::RunOwnPatiently(const std::string& sql, std::string* first_cell) {
+  while (!RunOwn(sql, first_cell)) {
+    if (sqlite3_errcode(database_) != SQLITE_BUSY || !WaitForLock(2)) return false;
+  }
+  return true;
+}
+
+int SqliteSession::OnBusy(void* self, int attempts) {
+  return static_cast<SqliteSession*>(self)->WaitForLock(attempts) ? 1 : 0;
+}
+
+int SqliteSession::OnProgress(void* self) {
+  return static_cast<SqliteSession*>(self)->interruption_.requested() ? 1 : 0;
+}
+
+// False = no more waiting.
+bool SqliteSession::WaitForLock(int attempts) {
+  const Duration left = busy_until_ - Clock::now();
+  if (left <= Duration::zero()) return false;
+  const Duration pause = std::min(milliseconds(1 << std::min(attempts, 4)), milliseconds(25));
+  return !interruption_.WaitFor(std::min(pause, left));
+}
+
+bool SqliteSession::Ping() {
+  busy_until_ = Clock::now() + config_.busy_max;
+  return RunOwn("PRAGMA schema_version") && sqlite3_get_autocommit(database_) != 0;
+}
+
+bool SqliteSession::Reset() {
+  if (sqlite3_get_autocommit(database_) == 0) RunOwn("ROLLBACK");
+  if (role_ != Role::kWriter && !RunOwn("PRAGMA query_only=ON")) return false;
+  return sqlite3_get_autocommit(database_) != 0;
+}
+
+SqliteSession::Execution SqliteSession::Run(const Statement& statement, Instant deadline) {
+  busy_until_ = deadline == kNever ? Clock::now() + config_.busy_max : deadline - kAnswerTime;
+  Execution execution;
+  execution.outcome.error = TryRun(statement, execution);
+  if (execution.outcome.error.has_value()) execution.outcome.result = {};
+  execution.condition = Settle();
+  uncached_ = {};
+  return execution;
+}
+
+std::optional<Error> SqliteSession::TryRun(const Statement& statement, Execution& execution) {
+  std::optional<Error> error;
+  Prepared* prepared = Lookup(statement.sql, error, execution.refused_by_text);
+  if (prepared == nullptr) return error;
+  if (prepared->writes && statement.read_only) {
+    return ReadOnlyError("the call is marked read_only");
+  }
+  if (prepared->writes && role_ == Role::kReadOnly) {
+    return ReadOnlyError("the database is opened read-only");
+  }
+  if (prepared->writes && role_ == Role::kReader) {
+    execution.belongs_to_writer = true;
+    return std::nullopt;
+  }
+  error = Bind(*prepared, statement.parameters);
+  if (!error.has_value()) error = RunPrepared(*prepared, statement, execution.outcome.result);
+  sqlite3_reset(prepared->statement.get());
+  sqlite3_clear_bindings(prepared->statement.get());
+  return error;
+}
+
+std::optional<Error> SqliteSession::RunPrepared(Prepared& prepared, const Statement& statement,
+                                                Result& result) {
+  // SQLite forgets an interrupt that comes before the first step.
+  if (interruption_.requested()) return InterruptedError();
+  const ResultLimits& limits = statement.limits;
+  const bool may_be_too_large = prepared.writes && prepared.returns_rows && limits.bytes_max > 0;
+  authorizer_.BeginRun();
+  std::optional<Error> error =
+      may_be_too_large ? StepOrRollBack(prepared, limits, result) : Step(prepared, limits, result);
+  std::optional<Error> refusal = authorizer_.EndRun();
+  return error.has_value() && refusal.has_value() ? refusal : error;
+}
+
+std::optional<Error> SqliteSession::Step(Prepared& prepared, const ResultLimits& limits,
+                                         Result& result) {
+  sqlite3_stmt* statement = prepared.statement.get();
+  int code = sqlite3_step(statement);
+  // Only now: the first step compiles the statement again when the schema has changed.
+  result.columns = ReadColumns(statement);
+  result.rows.SetColumnCount(result.columns.size());
+  for (; code == SQLITE_ROW; code = sqlite3_step(statement)) {
+    if (limits.rows_max > 0 && result.rows.row_count() >= limits.rows_max) {
+      result.truncated = true;
+      // A write takes effect only when it is stepped to its end.
+      if (!prepared.writes) break;
+    } else if (!AddRow(statement, limits.bytes_max, result.rows)) {
+      return TooLarge(limits.bytes_max, prepared.writes);
+    }
+  }
+  if (code != SQLITE_ROW && code != SQLITE_DONE) return Failure();
+  FinishResult(prepared, result);
+  return std::nullopt;
+}
+
+// Its rows may turn out too large only after it has changed the data.
+std::optional<Error> SqliteSession::StepOrRollBack(Prepared& prepared, const ResultLimits& limits,
+                                                   Result& result) {
+  if (!RunOwn("BEGIN IMMEDIATE")) return Failure();
+  std::optional<Error> error = Step(prepared, limits, result);
+  sqlite3_reset(prepared.statement.get());
+  if (!error.has_value() && !RunOwn("COMMIT")) error = Failure();
+  // On an error, Settle rolls back.
+  return error;
+}
+
+void SqliteSession::FinishResult(const Prepared& prepared, Result& result) {
+  switch (prepared.name.command) {
+    case Command::kInsert:
+    case Command::kUpdate:
+    case Command::kDelete:
+      result.rows_affected = sqlite3_changes64(database_);
+      break;
+    case Command::kSelect:
+    case Command::kOther:
+      break;
+  }
+  const int64_t rows = result.rows_affected >= 0 ? result.rows_affected
+                                                 : static_cast<int64_t>(result.rows.row_count());
+  result.command_tag = CommandTag(prepared.name, rows);
+  if (prepared.name.command != Command::kInsert) return;
+  result.last_insert_id = sqlite3_last_insert_rowid(database_);
+  // An insert without an id of its own must not show that of another caller.
+  sqlite3_set_last_insert_rowid(database_, 0);
+}
+
+Condition SqliteSession::Settle() {
+  if (sqlite3_get_autocommit(database_) == 0) RunOwn("ROLLBACK");
+  const bool clean = !broken_ && sqlite3_get_autocommit(database_) != 0;
+  return clean ? Condition::kClean : Condition::kBroken;
+}
+
+Error SqliteSession::Failure(std::string_view sql, size_t skipped) {
+  SqliteReport report = SqliteReport::Read(database_, sql, skipped);
+  if (report.breaks_connection()) broken_ = true;
+  const bool gave_up_waiting = report.primary_code() == SQLITE_BUSY && interruption_.requested();
+  if (report.primary_code() == SQLITE_INTERRUPT || gave_up_waiting) return InterruptedError();
+  return StatementError(report);
+}
+
+}  // namespace dbsidecar::pool

@@ -1,0 +1,109 @@
+#include "pool/sqlite/statement_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace dbsidecar::pool {
+namespace {
+
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+// The length of the comment that `sql` begins with; 0 = none. Like SQLite, takes a comment that
+// is never closed to run to the end.
+size_t CommentLength(std::string_view sql) {
+  const bool line = sql.starts_with("--");
+  if (!line && !sql.starts_with("/*")) return 0;
+  const std::string_view closing = line ? "\n" : "*/";
+  const size_t end = sql.find(closing, 2);
+  return end == std::string_view::npos ? sql.size() : end + closing.size();
+}
+
+bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+// The next word in upper case, taken off `sql`; empty when something else comes next.
+std::string TakeWord(std::string_view& sql) {
+  sql.remove_prefix(BlankPrefix(sql));
+  const auto end = std::find_if_not(sql.begin(), sql.end(), IsWordCharacter);
+  const std::string_view word = sql.substr(0, static_cast<size_t>(end - sql.begin()));
+  sql.remove_prefix(word.size());
+  return UpperCase(word);
+}
+
+// "CREATE UNIQUE INDEX" is a CREATE INDEX, "CREATE VIRTUAL TABLE" a CREATE TABLE.
+std::string ObjectWord(std::string_view rest) {
+  std::string word = TakeWord(rest);
+  if (word == "UNIQUE" || word == "VIRTUAL" || word == "TEMP" || word == "TEMPORARY") {
+    word = TakeWord(rest);
+  }
+  return word;
+}
+
+}  // namespace
+
+std::string UpperCase(std::string_view text) {
+  std::string upper(text);
+  for (char& c : upper) {
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  }
+  return upper;
+}
+
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+bool IsWordCharacter(char c) {
+  return IsDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+size_t BlankPrefix(std::string_view sql) {
+  size_t at = sql.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+  while (at < sql.size()) {
+    if (IsSpace(sql[at]) || sql[at] == ';') {
+      ++at;
+    } else if (const size_t comment = CommentLength(sql.substr(at)); comment > 0) {
+      at += comment;
+    } else {
+      break;
+    }
+  }
+  return at;
+}
+
+CommandName NameCommand(std::string_view sql) {
+  const std::string first = TakeWord(sql);
+  if (first == "SELECT" || first == "VALUES") return {.command = Command::kSelect};
+  if (first == "INSERT" || first == "REPLACE") return {.command = Command::kInsert};
+  if (first == "UPDATE") return {.command = Command::kUpdate};
+  if (first == "DELETE") return {.command = Command::kDelete};
+  if (first == "WITH") return {.command = Command::kSelect, .after_with = true};
+  if (first == "CREATE" || first == "DROP" || first == "ALTER") {
+    return {.words = fmt::format("{} {}", first, ObjectWord(sql))};
+  }
+  return {.words = first};
+}
+
+std::string CommandTag(const CommandName& name, int64_t rows) {
+  switch (name.command) {
+    case Command::kSelect:
+      return fmt::format("SELECT {}", rows);
+    case Command::kInsert:
+      return fmt::format("INSERT 0 {}", rows);
+    case Command::kUpdate:
+      return fmt::format("UPDATE {}", rows);
+    case Command::kDelete:
+      return fmt::format("DELETE {}", rows);
+    case Command::kOther:
+      return name.words;
+  }
+  return "";
+}
+
+int32_t CharacterPosition(std::string_view sql, int64_t byte_offset) {
+  if (byte_offset < 0) return 0;
+  const std::string_view before = sql.substr(0, static_cast<size_t>(byte_offset));
+  const auto continuation = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
+  return static_cast<int32_t>(before.size()) -
+         static_cast<int32_t>(std::count_if(before.begin(), before.end(), continuation)) + 1;
+}
+
+}  // namespace dbsidecar::pool
