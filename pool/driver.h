@@ -50,6 +50,9 @@ class ConnectionEvents {
   virtual void OnClosed(ConnectionId id) = 0;
 };
 
+// The error of a result over one of its limits. `took_effect`: the statement did more than read.
+Error ResultTooLarge(const ResultLimits& limits, bool took_effect);
+
 class Connection {
  public:
   virtual ~Connection() = default;

@@ -27,7 +27,7 @@ std::unique_ptr<pool::Driver> NewDriver(const Config& config, pool::EventLoop& l
            .prepared_max = static_cast<size_t>(config.query.prepared_max)},
           loop);
     case DatabaseDriver::kSqlite:
-      return pool::NewSqliteDriver({.name = config.database.name,
+      return pool::NewSqliteDriver({.location = config.database.name,
                                     .prepared_max = static_cast<size_t>(config.query.prepared_max)},
                                    loop);
   }

@@ -52,6 +52,7 @@ pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits
   statement.parameters.reserve(static_cast<size_t>(request.params_size()));
   for (const v1::Value& value : request.params()) statement.parameters.push_back(ToValue(value));
   statement.limits.rows_max = request.max_rows() != 0 ? request.max_rows() : limits.result_rows_max;
+  statement.limits.truncate = request.max_rows() != 0;
   statement.limits.bytes_max = limits.result_bytes_max;
   statement.read_only = request.read_only();
   statement.idempotent = request.idempotent();
@@ -71,6 +72,10 @@ std::optional<pool::Error> CheckRequest(const v1::QueryRequest& request,
     return Refusal(pool::ErrorKind::kUnsupported,
                    "sessions and transactions are not served by this version; leave `session` "
                    "unset");
+  }
+  if (request.has_settings()) {
+    return Refusal(pool::ErrorKind::kUnsupported,
+                   "settings for one call are not served by this version; leave `settings` unset");
   }
   if (static_cast<size_t>(request.params_size()) > limits.parameters_max) {
     return Refusal(pool::ErrorKind::kInvalidArgument,

@@ -299,13 +299,17 @@ void PostgresConnection::TakeRows(Operation& operation, const PGresult* result) 
   }
   const ResultLimits& limits = operation.call->statement.limits;
   for (int row = 0; row < PQntuples(result); ++row) {
-    if (limits.rows_max != 0 && into.rows.row_count() >= limits.rows_max) into.truncated = true;
+    if (limits.rows_max != 0 && into.rows.row_count() >= limits.rows_max) {
+      (limits.truncate ? into.truncated : operation.too_large) = true;
+    }
     if (into.truncated || operation.too_large) {
       ++operation.dropped_rows;
       continue;
     }
     AppendRow(result, row, into.rows);
-    operation.too_large = limits.bytes_max != 0 && into.rows.data_bytes() > limits.bytes_max;
+    if (limits.bytes_max != 0 && into.rows.data_bytes() > limits.bytes_max) {
+      operation.too_large = true;
+    }
   }
   if (operation.too_large) into.rows = RowBuffer();
   if (PQresultStatus(result) == PGRES_TUPLES_OK) {
@@ -392,14 +396,7 @@ void PostgresConnection::Reply(Operation operation) {
     outcome.error.reset();  // We asked for it.
   }
   if (operation.too_large && !outcome.error) {
-    const std::string_view effect =
-        operation.traits.pure_read ? "" : " (the statement itself took effect)";
-    outcome.error = Error{.kind = ErrorKind::kResultTooLarge,
-                          .message = fmt::format("the result is over the limit of {} bytes{}; use "
-                                                 "QueryStream, max_rows, or LIMIT in the statement",
-                                                 call.statement.limits.bytes_max, effect),
-                          .sql = {},
-                          .outcome_unknown = false};
+    outcome.error = ResultTooLarge(call.statement.limits, !operation.traits.pure_read);
   }
   Condition condition = operation.traits.leaves_traces ? Condition::kDirty : Condition::kClean;
   if (PQtransactionStatus(conn_) != PQTRANS_IDLE) {

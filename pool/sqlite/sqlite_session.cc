@@ -20,12 +20,11 @@ constexpr Duration kSetUpTime = std::chrono::seconds(5);
 constexpr Duration kAnswerTime = milliseconds(20);
 constexpr int kStepsBetweenChecks = 1000;
 
-Error TooLarge(uint64_t bytes_max, bool writes) {
-  return ErrorOf(
-      ErrorKind::kResultTooLarge,
-      fmt::format("the result is over the limit of {} bytes (result-bytes-max); use "
-                  "QueryStream, or LIMIT in the statement{}",
-                  bytes_max, writes ? "; it was rolled back, so nothing took effect" : ""));
+// A write is rolled back before its result is given up, hence never "took effect".
+Error TooLarge(const ResultLimits& limits, bool writes) {
+  Error error = ResultTooLarge(limits, false);
+  if (writes) error.message += "; it was rolled back, so nothing took effect";
+  return error;
 }
 
 }  // namespace
@@ -177,7 +176,8 @@ std::optional<Error> SqliteSession::RunPrepared(Prepared& prepared, const Statem
   // SQLite forgets an interrupt that comes before the first step.
   if (interruption_.requested()) return InterruptedError();
   const ResultLimits& limits = statement.limits;
-  const bool may_be_too_large = prepared.writes && prepared.returns_rows && limits.bytes_max > 0;
+  const bool limited = limits.bytes_max > 0 || (limits.rows_max > 0 && !limits.truncate);
+  const bool may_be_too_large = prepared.writes && prepared.returns_rows && limited;
   authorizer_.BeginRun();
   std::optional<Error> error =
       may_be_too_large ? StepOrRollBack(prepared, limits, result) : Step(prepared, limits, result);
@@ -191,14 +191,17 @@ std::optional<Error> SqliteSession::Step(Prepared& prepared, const ResultLimits&
   int code = sqlite3_step(statement);
   // Only now: the first step compiles the statement again when the schema has changed.
   result.columns = ReadColumns(statement);
+  result.typed_cells = true;
   result.rows.SetColumnCount(result.columns.size());
   for (; code == SQLITE_ROW; code = sqlite3_step(statement)) {
-    if (limits.rows_max > 0 && result.rows.row_count() >= limits.rows_max) {
+    const bool enough = limits.rows_max > 0 && result.rows.row_count() >= limits.rows_max;
+    if (enough && !limits.truncate) return TooLarge(limits, prepared.writes);
+    if (enough) {
       result.truncated = true;
       // A write takes effect only when it is stepped to its end.
       if (!prepared.writes) break;
     } else if (!AddRow(statement, limits.bytes_max, result.rows)) {
-      return TooLarge(limits.bytes_max, prepared.writes);
+      return TooLarge(limits, prepared.writes);
     }
   }
   if (code != SQLITE_ROW && code != SQLITE_DONE) return Failure();
