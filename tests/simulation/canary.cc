@@ -164,11 +164,22 @@ class LetsTheFloorSink : public Saboteur {
 };
 
 class NeverRetires : public Saboteur {
-  void DistortActions(const Event&, const PoolCore& core, Actions& actions) override {
-    if (core.draining() || core.waiting() > 0) return;
-    std::erase_if(actions, [](const Action& action) {
-      return IsClose(action, CloseReason::kIdleTimeout) || IsClose(action, CloseReason::kLifetime);
-    });
+  void DistortActions(const Event& event, const PoolCore& core, Actions& actions) override {
+    if (event.kind != Event::Kind::kTick || core.config().min == 0) return;
+    std::erase_if(actions,
+                  [](const Action& action) { return IsClose(action, CloseReason::kIdleTimeout); });
+  }
+};
+
+class RetiresTooSoon : public Saboteur {
+  void DistortActions(const Event& event, const PoolCore& core, Actions& actions) override {
+    if (event.kind != Event::Kind::kConnected || core.config().lifetime == pool::Duration::zero()) {
+      return;
+    }
+    if (core.count(pool::ConnectionState::kIdle) == 0 || !actions.empty()) return;
+    actions.push_back({.kind = Action::Kind::kClose,
+                       .connection = event.connection,
+                       .close_reason = CloseReason::kLifetime});
   }
 };
 
@@ -198,6 +209,7 @@ const std::vector<Canary>& Canaries() {
       Make<LendsABrokenConnection>("LendsABrokenConnection", 10),
       Make<LetsTheFloorSink>("LetsTheFloorSink", 11),
       Make<NeverRetires>("NeverRetires", 12),
+      Make<RetiresTooSoon>("RetiresTooSoon", 12),
   };
   return canaries;
 }

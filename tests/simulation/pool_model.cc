@@ -33,14 +33,8 @@ void PoolModel::Observe(const Event& event, const pool::Actions& actions,
   Apply(event);
   for (const Action& action : actions) Apply(event, action);
   // The gauges come last: they disagree after any other fault too, and say less about it.
-  CheckUnknownStates();
-  CheckAnsweredInTime(event.at);
-  CheckNoIdleStandsBy(event.at);
-  CheckProgress(event, readings);
-  CheckDrain(readings);
-  CheckFloor(event);
-  CheckRetirement(event);
-  CheckNextTick(event, readings);
+  // Reserve tells the core nothing about the time, so it cannot make anything happen.
+  if (event.kind != Event::Kind::kReserve) CheckWhatIsDue(event, readings);
   CheckGauges(readings);
   CheckCounters(readings.counters);
 }
@@ -215,7 +209,9 @@ void PoolModel::Apply(const Event& event, const Action& action) {
 void PoolModel::ApplyOpen(const Event& event, const Action& action) {
   if (action.connection <= last_opened_) Fail(2, "an id was used twice: " + Describe(action));
   if (!HasRoom()) Fail(1, Describe(action) + " goes over the budget");
-  if (draining_ && waiters_.empty()) Fail(8, Describe(action) + " while draining, for nobody");
+  if (draining_ && Arriving() >= waiters_.size()) {
+    Fail(8, Describe(action) + " while draining, for nobody");
+  }
   if (WaitsOutBackoff(event.at) && event.at < last_failure_ + config_.backoff_base / 2) {
     Fail(4, Describe(action) + " during the back-off");
   }
@@ -239,7 +235,8 @@ void PoolModel::ApplyClose(const Event& event, const Action& action) {
     Fail(12, Describe(action) + " before its time");
   }
   if (action.close_reason == CloseReason::kIdleTimeout &&
-      (event.at < connection->since + config_.idle_timeout || Staying() <= config_.min)) {
+      (event.at < connection->since + config_.idle_timeout ||
+       Staying() <= (draining_ ? 0 : config_.min))) {
     Fail(12, Describe(action) + " without need");
   }
   if (was_open) {
@@ -316,6 +313,17 @@ void PoolModel::Expect(const Action& action, State from, State to, int invariant
 
 // --- After the event ---
 
+void PoolModel::CheckWhatIsDue(const Event& event, const Readings& readings) {
+  CheckUnknownStates();
+  CheckAnsweredInTime(event.at);
+  CheckNoIdleStandsBy(event.at);
+  CheckProgress(event, readings);
+  CheckDrain(readings);
+  CheckFloor(event);
+  CheckRetirement(event);
+  CheckNextTick(event, readings);
+}
+
 void PoolModel::CheckUnknownStates() {
   for (const auto& [id, connection] : connections_) {
     if (connection.state == State::kMustReset) Fail(10, ConnectionText(id) + " was not reset");
@@ -343,7 +351,7 @@ void PoolModel::CheckNoIdleStandsBy(Instant now) {
 void PoolModel::CheckProgress(const Event& event, const Readings& readings) {
   if (waiters_.empty()) return;
   const size_t connecting = Count(State::kConnecting);
-  const size_t arriving = connecting + Count(State::kPinging) + Count(State::kResetting);
+  const size_t arriving = Arriving();
   const bool enough = arriving >= waiters_.size() || connecting >= ConnectingMax();
   if (HasRoom() && !enough && !WaitsOutBackoff(event.at)) {
     Fail(4, "someone waits, the budget has room, and no connection is on its way");
@@ -456,6 +464,10 @@ size_t PoolModel::Count(State state) const {
   return static_cast<size_t>(
       std::count_if(connections_.begin(), connections_.end(),
                     [&](const auto& entry) { return entry.second.state == state; }));
+}
+
+size_t PoolModel::Arriving() const {
+  return Count(State::kConnecting) + Count(State::kPinging) + Count(State::kResetting);
 }
 
 size_t PoolModel::Staying() const { return connections_.size() - Count(State::kClosing); }

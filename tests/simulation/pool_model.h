@@ -77,6 +77,7 @@ class PoolModel {
   bool MayRefuse(const Event& event, const Waiter& waiter, pool::RefuseReason reason) const;
   void Expect(const pool::Action& action, State from, State to, int invariant, pool::Instant now);
 
+  void CheckWhatIsDue(const Event& event, const Readings& readings);
   void CheckUnknownStates();
   void CheckAnsweredInTime(pool::Instant now);
   void CheckNoIdleStandsBy(pool::Instant now);
@@ -92,6 +93,8 @@ class PoolModel {
   size_t ConnectingMax() const;
   bool HasRoom() const { return connections_.size() + reserved_ < config_.max; }
   size_t Count(State state) const;
+  // On its way to whoever waits.
+  size_t Arriving() const;
   // Open or about to be: neither reserved nor on its way out.
   size_t Staying() const;
   bool Fresh(const Connection& connection, pool::Instant now) const;
