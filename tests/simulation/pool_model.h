@@ -32,6 +32,8 @@ class PoolModel {
   void ExpectGranted(pool::WaiterId waiter);
   void ExpectDatabaseUp(const Readings& readings);
   void ExpectNothingLeft(const Readings& readings);
+  // To be called when far more happens than the world gives cause for.
+  void ReportLivelock() { Fail(4, "events without end, and nothing comes of them"); }
 
   const std::optional<Violation>& violation() const { return violation_; }
 

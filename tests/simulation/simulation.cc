@@ -108,7 +108,8 @@ class Simulation {
 
   void RunUntil(Instant end) {
     const uint64_t events_max = report_.events + kCalmEventsMax;
-    while (!failed() && report_.events < events_max && Step(end)) {
+    while (!failed() && Step(end)) {
+      if (report_.events > events_max) model_.ReportLivelock();
     }
     now_ = std::max(now_, end);
   }
