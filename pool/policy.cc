@@ -19,20 +19,21 @@ size_t ConnectionsToOpen(const Demand& demand) {
   if (demand.total >= demand.max || demand.connecting >= demand.connecting_max) return 0;
   const size_t for_waiters =
       demand.waiting > demand.arriving ? demand.waiting - demand.arriving : 0;
-  const size_t for_floor = demand.floor > demand.total ? demand.floor - demand.total : 0;
+  const size_t for_floor = demand.floor > demand.staying ? demand.floor - demand.staying : 0;
   return std::min({std::max(for_waiters, for_floor), demand.max - demand.total,
                    demand.connecting_max - demand.connecting});
 }
 
 Duration ConnectBackoff(uint32_t failures, Duration base, Duration cap, uint64_t random) {
-  const uint32_t doublings = std::min<uint32_t>(failures > 0 ? failures - 1 : 0, 20);
-  const Duration full = std::min(cap, base * (int64_t{1} << doublings));
+  Duration full = std::min(base, cap);
+  // Halving the cap instead of doubling past it cannot overflow.
+  for (uint32_t i = 1; i < failures && full < cap; ++i) full = full > cap / 2 ? cap : full * 2;
   return full / 2 + RandomPart(full / 2, random);
 }
 
 Instant RetireAt(Instant opened_at, Duration lifetime, uint32_t jitter_percent, uint64_t random) {
   if (lifetime == Duration::zero()) return kNever;
-  return opened_at + lifetime - RandomPart(lifetime * jitter_percent / 100, random);
+  return opened_at + lifetime - RandomPart(lifetime / 100 * jitter_percent, random);
 }
 
 Instant EarlierDeadline(Instant deadline, Instant now, Duration limit) {

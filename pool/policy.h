@@ -10,9 +10,10 @@ namespace dbsidecar::pool {
 
 // What PoolCore needs to know to size the pool.
 struct Demand {
-  size_t total = 0;       // Every connection that counts against `max`, closing ones too.
+  size_t total = 0;       // All that counts against `max`, closing ones and reserved places too.
   size_t arriving = 0;    // Connecting, being pinged or being reset: soon able to serve.
   size_t connecting = 0;  // The part of `arriving` that is being opened.
+  size_t staying = 0;     // What counts for the floor: open or arriving, not closing or reserved.
   size_t waiting = 0;     // Waiters without a connection.
   size_t floor = 0;       // Connections to hold even without waiters.
   size_t max = 0;

@@ -13,6 +13,10 @@
 //  9. The gauges and counters agree with what happened.
 // 10. A connection that is dirty is reset, and one in an unknown state is closed, before anyone
 //     gets it.
+// 11. The floor: until it drains, the pool holds `min` connections or is opening them, as far as
+//     budget and back-off allow.
+// 12. An idle connection retires when its lifetime is over, or when it has been idle for the idle
+//     timeout and is above the floor; not sooner.
 #include "pool/pool_core.h"
 
 #include <algorithm>
@@ -31,6 +35,8 @@ void PoolCore::Start(Instant now, Actions& actions) {
 
 void PoolCore::Arrive(Instant now, WaiterId waiter, Instant deadline, Actions& actions) {
   ++counters_.arrived;
+  // Whoever gave up by now takes no place in the queue.
+  ExpireWaiters(now, actions);
   const Instant expires_at = EarlierDeadline(deadline, now, config_.wait_timeout);
   const RefuseReason on_expiry =
       expires_at == deadline ? RefuseReason::kDeadline : RefuseReason::kWaitTimeout;
@@ -73,6 +79,8 @@ void PoolCore::Connected(Instant now, ConnectionId id, Actions& actions) {
 void PoolCore::ConnectFailed(Instant now, ConnectionId id, bool permanent, Actions& actions) {
   const auto it = connections_.find(id);
   if (it != connections_.end()) {
+    DBSIDECAR_CHECK(it->second.state == ConnectionState::kConnecting ||
+                    it->second.state == ConnectionState::kClosing);
     if (it->second.state == ConnectionState::kConnecting) {
       ++counters_.connect_failures;
       NoteFailure(now);
@@ -216,8 +224,6 @@ void PoolCore::MaybeOpen(Instant now, Actions& actions) {
 }
 
 size_t PoolCore::WantedConnections() const {
-  // No new connections on the way out.
-  if (draining_ && waiters_.empty()) return 0;
   const size_t connecting = count(ConnectionState::kConnecting);
   // A database that refused the last connection is asked by one at a time.
   const size_t connecting_max = connect_failures_in_a_row_ > 0 ? 1 : config_.connecting_max;
@@ -225,6 +231,7 @@ size_t PoolCore::WantedConnections() const {
                             .arriving = connecting + count(ConnectionState::kPinging) +
                                         count(ConnectionState::kResetting),
                             .connecting = connecting,
+                            .staying = StayingCount(),
                             .waiting = waiters_.size(),
                             .floor = Floor(),
                             .max = config_.max,
@@ -239,6 +246,8 @@ void PoolCore::MaybeCloseForDrain(Instant now, Actions& actions) {
                         connection.state == ConnectionState::kClosing;
     if (!in_use) unneeded.push_back(id);
   }
+  // The table has no order of its own; the same events must give the same actions.
+  std::sort(unneeded.begin(), unneeded.end());
   for (const ConnectionId id : unneeded) Close(now, id, CloseReason::kDrain, actions);
 }
 
@@ -299,7 +308,8 @@ void PoolCore::Remove(Connections::iterator it) {
 }
 
 void PoolCore::NoteFailure(Instant now) {
-  ++connect_failures_in_a_row_;
+  // Connects that were in progress together fail together: one bad sign, not several.
+  if (now >= connect_not_before_) ++connect_failures_in_a_row_;
   connect_not_before_ = now + ConnectBackoff(connect_failures_in_a_row_, config_.backoff_base,
                                              config_.backoff_cap, random_());
   if (OpenCount() == 0) {
@@ -310,7 +320,7 @@ void PoolCore::NoteFailure(Instant now) {
 
 void PoolCore::NoteSuccess() {
   connect_failures_in_a_row_ = 0;
-  connect_not_before_ = Instant::min();
+  connect_not_before_ = Instant{};
   database_up_ = true;
   probe_wanted_ = false;
 }
@@ -351,6 +361,7 @@ void PoolCore::CloseOverdue(Instant now, Actions& actions) {
             : connection.state == ConnectionState::kPinging  ? CloseReason::kPingFailed
                                                              : CloseReason::kResetFailed);
   }
+  std::sort(overdue.begin(), overdue.end());
   for (const auto& [id, reason] : overdue) {
     Close(now, id, reason, actions);
     if (reason == CloseReason::kConnectTimeout) NoteFailure(now);
@@ -361,10 +372,9 @@ void PoolCore::RetireIdle(Instant now, Actions& actions) {
   // Oldest first; a copy, because closing takes them out of the list.
   for (const ConnectionId id : std::vector<ConnectionId>(idle_)) {
     const Connection& connection = connections_[id];
-    const size_t staying = total() - reserved_ - count(ConnectionState::kClosing);
     if (now >= connection.retire_at) {
       Close(now, id, CloseReason::kLifetime, actions);
-    } else if (config_.idle_timeout != Duration::zero() && staying > Floor() &&
+    } else if (config_.idle_timeout != Duration::zero() && StayingCount() > Floor() &&
                now - connection.since >= config_.idle_timeout) {
       Close(now, id, CloseReason::kIdleTimeout, actions);
     }
@@ -389,8 +399,7 @@ Duration PoolCore::TimeLimit(ConnectionState state) const {
 
 Instant PoolCore::DueAt(const Connection& connection) const {
   if (connection.state == ConnectionState::kIdle) {
-    const bool may_idle_out = config_.idle_timeout != Duration::zero() &&
-                              total() - reserved_ - count(ConnectionState::kClosing) > Floor();
+    const bool may_idle_out = config_.idle_timeout != Duration::zero() && StayingCount() > Floor();
     return std::min(connection.retire_at,
                     may_idle_out ? connection.since + config_.idle_timeout : kNever);
   }
@@ -406,7 +415,12 @@ Instant PoolCore::NextTick() const {
 }
 
 size_t PoolCore::Floor() const {
+  if (draining_) return 0;
   return std::min(config_.max, std::max<size_t>(config_.min, probe_wanted_ ? 1 : 0));
+}
+
+size_t PoolCore::StayingCount() const {
+  return connections_.size() - count(ConnectionState::kClosing);
 }
 
 size_t PoolCore::OpenCount() const {

@@ -108,7 +108,7 @@ class PoolCore {
   // The caller left. Nothing happens unless it waits; it gets no answer.
   void Abandon(Instant now, WaiterId waiter, Actions& actions);
   void Connected(Instant now, ConnectionId id, Actions& actions);
-  // The driver has let go of a connection that did not come up.
+  // The driver has let go of a connection that did not come up. REQUIRES: it was not Connected.
   void ConnectFailed(Instant now, ConnectionId id, bool permanent, Actions& actions);
   void Pinged(Instant now, ConnectionId id, bool ok, Actions& actions);
   void ResetDone(Instant now, ConnectionId id, bool ok, Actions& actions);
@@ -184,7 +184,10 @@ class PoolCore {
   void RetireIdle(Instant now, Actions& actions);
   Instant DueAt(const Connection& connection) const;
   Duration TimeLimit(ConnectionState state) const;
+  // Connections to hold without demand.
   size_t Floor() const;
+  // Open or being opened: not on its way out.
+  size_t StayingCount() const;
   size_t OpenCount() const;
   Connection* Find(ConnectionId id, ConnectionState state);
 
@@ -206,7 +209,7 @@ class PoolCore {
   bool database_up_ = false;
   bool probe_wanted_ = false;  // Hold at least one connection until the database is known to be up.
   uint32_t connect_failures_in_a_row_ = 0;
-  Instant connect_not_before_ = Instant::min();
+  Instant connect_not_before_{};  // The steady clock's zero: long past.
   PoolCounters counters_;
 };
 

@@ -1,0 +1,507 @@
+#include "tests/simulation/pool_model.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace dbsidecar::simulation {
+
+using pool::Action;
+using pool::CloseReason;
+using pool::Condition;
+using pool::ConnectionState;
+using pool::Duration;
+using pool::Instant;
+using pool::kNever;
+using pool::RefuseReason;
+
+namespace {
+
+// The instant `limit` after `since`; a limit of 0 never comes.
+Instant DueAt(Instant since, Duration limit) {
+  return limit == Duration::zero() ? kNever : since + limit;
+}
+
+std::string ConnectionText(pool::ConnectionId id) { return "connection " + std::to_string(id); }
+std::string WaiterText(pool::WaiterId id) { return "waiter " + std::to_string(id); }
+
+}  // namespace
+
+void PoolModel::Observe(const Event& event, const pool::Actions& actions,
+                        const Readings& readings) {
+  if (violation_) return;
+  Apply(event);
+  for (const Action& action : actions) Apply(event, action);
+  // The gauges come last: they disagree after any other fault too, and say less about it.
+  // Reserve tells the core nothing about the time, so it cannot make anything happen.
+  if (event.kind != Event::Kind::kReserve) CheckWhatIsDue(event, readings);
+  CheckGauges(readings);
+  CheckCounters(readings.counters);
+}
+
+void PoolModel::ExpectGranted(pool::WaiterId waiter) {
+  const auto it = fates_.find(waiter);
+  if (it == fates_.end() || it->second != Fate::kGranted) {
+    Fail(4, WaiterText(waiter) + " got no connection although nothing stood in the way");
+  }
+}
+
+void PoolModel::ExpectDatabaseUp(const Readings& readings) {
+  if (!readings.database_up) Fail(9, "the database answers, yet is reported down");
+}
+
+void PoolModel::ExpectNothingLeft(const Readings& readings) {
+  if (!connections_.empty()) {
+    Fail(8, ConnectionText(connections_.begin()->first) + " is left after the drain");
+  }
+  if (!waiters_.empty()) Fail(8, WaiterText(waiters_.front().id) + " is left after the drain");
+  if (!readings.empty) Fail(8, "the drained pool does not report that it is empty");
+  if (readings.next_tick != kNever) Fail(8, "the drained pool still wants to be woken");
+}
+
+// --- Events ---
+
+void PoolModel::Apply(const Event& event) {
+  switch (event.kind) {
+    case Event::Kind::kStart:
+      started_ = true;
+      break;
+    case Event::Kind::kArrive:
+      ApplyArrive(event);
+      break;
+    case Event::Kind::kAbandon:
+      ApplyAbandon(event);
+      break;
+    case Event::Kind::kConnected:
+      ApplyConnected(event);
+      break;
+    case Event::Kind::kConnectFailed:
+      ApplyConnectFailed(event);
+      break;
+    case Event::Kind::kPinged:
+      ApplyAnswer(event, State::kPinging);
+      break;
+    case Event::Kind::kResetDone:
+      ApplyAnswer(event, State::kResetting);
+      break;
+    case Event::Kind::kReleased:
+      ApplyReleased(event);
+      break;
+    case Event::Kind::kLost:
+      ApplyLost(event);
+      break;
+    case Event::Kind::kClosed:
+      connections_.erase(event.connection);
+      break;
+    case Event::Kind::kReserve:
+      ApplyReserve(event);
+      break;
+    case Event::Kind::kUnreserve:
+      --reserved_;
+      break;
+    case Event::Kind::kDrain:
+      draining_ = true;
+      break;
+    case Event::Kind::kCheck:
+    case Event::Kind::kTick:
+      break;
+  }
+}
+
+void PoolModel::ApplyArrive(const Event& event) {
+  ++counters_.arrived;
+  waiters_.push_back(
+      {.id = event.waiter,
+       .expires_at = std::min(event.deadline, DueAt(event.at, config_.wait_timeout))});
+  fates_[event.waiter] = Fate::kWaiting;
+}
+
+void PoolModel::ApplyAbandon(const Event& event) {
+  if (TakeWaiter(event.waiter, Fate::kAbandoned)) ++counters_.abandoned;
+}
+
+void PoolModel::ApplyConnected(const Event& event) {
+  Connection* connection = Find(event.connection);
+  if (connection == nullptr || connection->state != State::kConnecting) return;
+  ++counters_.opened;
+  connection->opened_at = event.at;
+  Move(*connection, State::kIdle, event.at);
+  NoteSuccess();
+}
+
+void PoolModel::ApplyConnectFailed(const Event& event) {
+  Connection* connection = Find(event.connection);
+  if (connection == nullptr) return;
+  if (connection->state == State::kConnecting) {
+    ++counters_.connect_failures;
+    NoteFailure(event.at);
+  }
+  connections_.erase(event.connection);
+}
+
+void PoolModel::ApplyAnswer(const Event& event, State expected) {
+  Connection* connection = Find(event.connection);
+  if (connection == nullptr || connection->state != expected) return;
+  Move(*connection, event.ok ? State::kIdle : State::kMustClose, event.at);
+  if (event.ok && expected == State::kPinging) NoteSuccess();
+}
+
+void PoolModel::ApplyReleased(const Event& event) {
+  Connection& connection = connections_.at(event.connection);
+  switch (event.condition) {
+    case Condition::kClean:
+      Move(connection, State::kIdle, event.at);
+      break;
+    case Condition::kDirty:
+      Move(connection, State::kMustReset, event.at);
+      break;
+    case Condition::kBroken:
+      Move(connection, State::kMustClose, event.at);
+      break;
+  }
+}
+
+void PoolModel::ApplyLost(const Event& event) {
+  Connection* connection = Find(event.connection);
+  if (connection == nullptr || connection->state == State::kClosing) return;
+  Move(*connection, State::kMustClose, event.at);
+}
+
+void PoolModel::ApplyReserve(const Event& event) {
+  if (!event.ok) return;
+  if (!HasRoom()) Fail(1, "a place was reserved that the budget does not have");
+  if (!waiters_.empty()) Fail(7, "a place was reserved past the waiters");
+  ++reserved_;
+}
+
+void PoolModel::NoteFailure(Instant now) {
+  failing_ = true;
+  last_failure_ = now;
+}
+
+void PoolModel::NoteSuccess() { failing_ = false; }
+
+// --- Actions ---
+
+void PoolModel::Apply(const Event& event, const Action& action) {
+  switch (action.kind) {
+    case Action::Kind::kOpen:
+      ApplyOpen(event, action);
+      break;
+    case Action::Kind::kPing:
+      Expect(action, State::kIdle, State::kPinging, 2, event.at);
+      break;
+    case Action::Kind::kReset:
+      Expect(action, State::kMustReset, State::kResetting, 2, event.at);
+      break;
+    case Action::Kind::kClose:
+      ApplyClose(event, action);
+      break;
+    case Action::Kind::kGrant:
+      ApplyGrant(event, action);
+      break;
+    case Action::Kind::kRefuse:
+      ApplyRefuse(event, action);
+      break;
+  }
+}
+
+void PoolModel::ApplyOpen(const Event& event, const Action& action) {
+  if (action.connection <= last_opened_) Fail(2, "an id was used twice: " + Describe(action));
+  if (!HasRoom()) Fail(1, Describe(action) + " goes over the budget");
+  if (draining_ && Arriving() >= waiters_.size()) {
+    Fail(8, Describe(action) + " while draining, for nobody");
+  }
+  if (WaitsOutBackoff(event.at) && event.at < last_failure_ + config_.backoff_base / 2) {
+    Fail(4, Describe(action) + " during the back-off");
+  }
+  if (Count(State::kConnecting) >= config_.connecting_max) {
+    Fail(1, Describe(action) + " is one connect too many at once");
+  }
+  last_opened_ = action.connection;
+  connections_[action.connection] = {.state = State::kConnecting, .since = event.at};
+}
+
+void PoolModel::ApplyClose(const Event& event, const Action& action) {
+  Connection* connection = Find(action.connection);
+  if (connection == nullptr || connection->state == State::kClosing ||
+      connection->state == State::kLeased) {
+    Fail(2, Describe(action) + ", which is not the core's to close");
+    return;
+  }
+  const bool was_open = connection->state != State::kConnecting;
+  if (action.close_reason == CloseReason::kLifetime &&
+      event.at < connection->opened_at + LifetimeMin()) {
+    Fail(12, Describe(action) + " before its time");
+  }
+  if (action.close_reason == CloseReason::kIdleTimeout &&
+      (event.at < connection->since + config_.idle_timeout ||
+       Staying() <= (draining_ ? 0 : config_.min))) {
+    Fail(12, Describe(action) + " without need");
+  }
+  if (was_open) {
+    ++counters_.closed[static_cast<size_t>(action.close_reason)];
+  } else if (action.close_reason == CloseReason::kConnectTimeout) {
+    ++counters_.connect_failures;
+    NoteFailure(event.at);
+  }
+  Move(*connection, State::kClosing, event.at);
+}
+
+void PoolModel::ApplyGrant(const Event& event, const Action& action) {
+  ++counters_.granted;
+  const bool first = !waiters_.empty() && waiters_.front().id == action.waiter;
+  const std::optional<Waiter> waiter = TakeWaiter(action.waiter, Fate::kGranted);
+  if (!waiter) {
+    Fail(5, Describe(action) + ", who has its answer or left");
+    return;
+  }
+  Connection* connection = Find(action.connection);
+  if (connection == nullptr) {
+    Fail(2, Describe(action) + ": no such connection");
+    return;
+  }
+  const bool unclean = connection->state == State::kMustReset ||
+                       connection->state == State::kMustClose ||
+                       connection->state == State::kResetting;
+  if (unclean) Fail(10, Describe(action) + " in an unclean state");
+  if (connection->state != State::kIdle) Fail(2, Describe(action) + ", which is not idle");
+  if (!Fresh(*connection, event.at)) Fail(2, Describe(action) + " without the ping it needs");
+  if (waiter->expires_at <= event.at) Fail(6, Describe(action) + " after its time");
+  if (!first) Fail(7, Describe(action) + " past an earlier one");
+  Move(*connection, State::kLeased, event.at);
+}
+
+void PoolModel::ApplyRefuse(const Event& event, const Action& action) {
+  ++counters_.refused[static_cast<size_t>(action.refuse_reason)];
+  const std::optional<Waiter> waiter = TakeWaiter(action.waiter, Fate::kRefused);
+  if (!waiter) {
+    Fail(5, Describe(action) + ", who has its answer or left");
+  } else if (!MayRefuse(event, *waiter, action.refuse_reason)) {
+    Fail(6, Describe(action) + " without that reason");
+  }
+}
+
+bool PoolModel::MayRefuse(const Event& event, const Waiter& waiter, RefuseReason reason) const {
+  const bool arriving = event.kind == Event::Kind::kArrive && event.waiter == waiter.id;
+  switch (reason) {
+    case RefuseReason::kQueueFull: {
+      const auto waits = [&](const Waiter& other) { return other.expires_at > event.at; };
+      return arriving && static_cast<size_t>(std::count_if(waiters_.begin(), waiters_.end(),
+                                                           waits)) >= config_.waiters_max;
+    }
+    case RefuseReason::kWaitTimeout:
+    case RefuseReason::kDeadline:
+      return waiter.expires_at <= event.at;
+    case RefuseReason::kDraining:
+      return arriving && draining_;
+    case RefuseReason::kConnectRejected:
+      return event.kind == Event::Kind::kConnectFailed && event.permanent &&
+             Staying() == Count(State::kConnecting);
+  }
+  return false;
+}
+
+void PoolModel::Expect(const Action& action, State from, State to, int invariant, Instant now) {
+  Connection* connection = Find(action.connection);
+  if (connection == nullptr || connection->state != from) {
+    Fail(invariant, Describe(action) + ", which is in another state");
+  } else {
+    Move(*connection, to, now);
+  }
+}
+
+// --- After the event ---
+
+void PoolModel::CheckWhatIsDue(const Event& event, const Readings& readings) {
+  CheckUnknownStates();
+  CheckAnsweredInTime(event.at);
+  CheckNoIdleStandsBy(event.at);
+  CheckProgress(event, readings);
+  CheckDrain(readings);
+  CheckFloor(event);
+  CheckRetirement(event);
+  CheckNextTick(event, readings);
+}
+
+void PoolModel::CheckUnknownStates() {
+  for (const auto& [id, connection] : connections_) {
+    if (connection.state == State::kMustReset) Fail(10, ConnectionText(id) + " was not reset");
+    if (connection.state == State::kMustClose) Fail(10, ConnectionText(id) + " was not closed");
+  }
+}
+
+void PoolModel::CheckAnsweredInTime(Instant now) {
+  for (const Waiter& waiter : waiters_) {
+    if (waiter.expires_at <= now) Fail(6, WaiterText(waiter.id) + " has no answer in time");
+  }
+}
+
+void PoolModel::CheckNoIdleStandsBy(Instant now) {
+  if (waiters_.empty()) return;
+  for (const auto& [id, connection] : connections_) {
+    if (connection.state != State::kIdle) continue;
+    if (Fresh(connection, now)) Fail(3, ConnectionText(id) + " is idle while someone waits");
+    if (Count(State::kPinging) < waiters_.size()) {
+      Fail(3, ConnectionText(id) + " is not even pinged while someone waits");
+    }
+  }
+}
+
+void PoolModel::CheckProgress(const Event& event, const Readings& readings) {
+  if (waiters_.empty()) return;
+  const size_t connecting = Count(State::kConnecting);
+  const size_t arriving = Arriving();
+  const bool enough = arriving >= waiters_.size() || connecting >= ConnectingMax();
+  if (HasRoom() && !enough && !WaitsOutBackoff(event.at)) {
+    Fail(4, "someone waits, the budget has room, and no connection is on its way");
+  }
+  if (HasRoom() && arriving == 0 && readings.next_tick > last_failure_ + config_.backoff_cap) {
+    Fail(4, "someone waits for the end of a back-off, and nobody will notice it");
+  }
+}
+
+void PoolModel::CheckNextTick(const Event& event, const Readings& readings) {
+  if (event.kind == Event::Kind::kTick && readings.next_tick <= event.at) {
+    Fail(4, "a tick is due right after a tick: a busy loop");
+  }
+  for (const Waiter& waiter : waiters_) {
+    if (readings.next_tick > waiter.expires_at) {
+      Fail(4, "no tick is due when " + WaiterText(waiter.id) + " expires");
+    }
+  }
+  for (const auto& [id, connection] : connections_) {
+    const Instant due =
+        connection.state == State::kConnecting  ? DueAt(connection.since, config_.connect_timeout)
+        : connection.state == State::kPinging   ? DueAt(connection.since, config_.ping_timeout)
+        : connection.state == State::kResetting ? DueAt(connection.since, config_.reset_timeout)
+                                                : kNever;
+    if (readings.next_tick > due) Fail(4, "no tick is due when " + ConnectionText(id) + " is late");
+    if (event.kind == Event::Kind::kTick && due <= event.at) {
+      Fail(4, ConnectionText(id) + " is overdue and was not closed");
+    }
+  }
+}
+
+void PoolModel::CheckFloor(const Event& event) {
+  const bool enough = Staying() >= config_.min || Count(State::kConnecting) >= ConnectingMax();
+  if (started_ && !draining_ && HasRoom() && !enough && !WaitsOutBackoff(event.at)) {
+    Fail(11, "fewer than `min` connections are open, and none is being opened");
+  }
+}
+
+void PoolModel::CheckRetirement(const Event& event) {
+  if (event.kind != Event::Kind::kTick) return;
+  for (const auto& [id, connection] : connections_) {
+    if (connection.state != State::kIdle) continue;
+    if (DueAt(connection.opened_at, config_.lifetime) <= event.at) {
+      Fail(12, ConnectionText(id) + " outlived its lifetime");
+    }
+    // One more than `min` may be held to learn whether the database is there.
+    if (DueAt(connection.since, config_.idle_timeout) <= event.at &&
+        Staying() > std::max<size_t>(config_.min, 1)) {
+      Fail(12, ConnectionText(id) + " is kept although nobody needs it");
+    }
+  }
+}
+
+void PoolModel::CheckDrain(const Readings& readings) {
+  if (!draining_ || !waiters_.empty()) return;
+  for (const auto& [id, connection] : connections_) {
+    if (connection.state != State::kLeased && connection.state != State::kClosing) {
+      Fail(8, ConnectionText(id) + " stays open in a drained pool");
+    }
+  }
+  if (connections_.empty() && reserved_ == 0 && !readings.empty) {
+    Fail(8, "the drained pool does not report that it is empty");
+  }
+}
+
+void PoolModel::CheckGauges(const Readings& readings) {
+  const std::array<size_t, pool::kConnectionStates> expected = {
+      Count(State::kConnecting), Count(State::kIdle),      Count(State::kPinging),
+      Count(State::kLeased),     Count(State::kResetting), Count(State::kClosing)};
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (readings.counts[i] != expected[i]) {
+      Fail(9, "gauge " + std::to_string(i) + " reads " + std::to_string(readings.counts[i]) +
+                  " instead of " + std::to_string(expected[i]));
+    }
+  }
+  if (readings.total != connections_.size() + reserved_) Fail(9, "the total is wrong");
+  if (readings.waiting != waiters_.size()) Fail(9, "the number of waiters is wrong");
+  if (readings.draining != draining_) Fail(9, "draining is wrong");
+  if (readings.empty != (connections_.empty() && reserved_ == 0 && waiters_.empty())) {
+    Fail(9, "empty is wrong");
+  }
+  Instant oldest = kNever;
+  for (const auto& [id, connection] : connections_) {
+    if (connection.state == State::kLeased) oldest = std::min(oldest, connection.since);
+  }
+  if (readings.oldest_lease != oldest) Fail(9, "the oldest lease is wrong");
+}
+
+void PoolModel::CheckCounters(const pool::PoolCounters& counters) {
+  if (counters.opened != counters_.opened) Fail(9, "`opened` is wrong");
+  if (counters.connect_failures != counters_.connect_failures) {
+    Fail(9, "`connect_failures` is wrong");
+  }
+  if (counters.closed != counters_.closed) Fail(9, "`closed` is wrong");
+  if (counters.arrived != counters_.arrived) Fail(9, "`arrived` is wrong");
+  if (counters.granted != counters_.granted) Fail(9, "`granted` is wrong");
+  if (counters.refused != counters_.refused) Fail(9, "`refused` is wrong");
+  if (counters.abandoned != counters_.abandoned) Fail(9, "`abandoned` is wrong");
+}
+
+// --- Small questions ---
+
+bool PoolModel::WaitsOutBackoff(Instant now) const {
+  return failing_ && now < last_failure_ + config_.backoff_cap;
+}
+
+size_t PoolModel::ConnectingMax() const { return failing_ ? 1 : config_.connecting_max; }
+
+size_t PoolModel::Count(State state) const {
+  return static_cast<size_t>(
+      std::count_if(connections_.begin(), connections_.end(),
+                    [&](const auto& entry) { return entry.second.state == state; }));
+}
+
+size_t PoolModel::Arriving() const {
+  return Count(State::kConnecting) + Count(State::kPinging) + Count(State::kResetting);
+}
+
+size_t PoolModel::Staying() const { return connections_.size() - Count(State::kClosing); }
+
+bool PoolModel::Fresh(const Connection& connection, Instant now) const {
+  return config_.ping_after == Duration::zero() || now - connection.since <= config_.ping_after;
+}
+
+Duration PoolModel::LifetimeMin() const {
+  return config_.lifetime - config_.lifetime * config_.lifetime_jitter_percent / 100;
+}
+
+std::optional<PoolModel::Waiter> PoolModel::TakeWaiter(pool::WaiterId id, Fate fate) {
+  const auto it = std::find_if(waiters_.begin(), waiters_.end(),
+                               [&](const Waiter& waiter) { return waiter.id == id; });
+  if (it == waiters_.end()) return std::nullopt;
+  const Waiter waiter = *it;
+  waiters_.erase(it);
+  fates_[id] = fate;
+  return waiter;
+}
+
+PoolModel::Connection* PoolModel::Find(pool::ConnectionId id) {
+  const auto it = connections_.find(id);
+  return it == connections_.end() ? nullptr : &it->second;
+}
+
+void PoolModel::Move(Connection& connection, State state, Instant now) {
+  connection.state = state;
+  connection.since = now;
+}
+
+void PoolModel::Fail(int invariant, std::string what) {
+  if (!violation_) violation_ = Violation{.invariant = invariant, .what = std::move(what)};
+}
+
+}  // namespace dbsidecar::simulation

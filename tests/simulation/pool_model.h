@@ -1,0 +1,123 @@
+// PoolModel judges PoolCore from outside. It sees the events that went in, the actions that came
+// out and the gauges, keeps its own idea of every connection and waiter, and names the invariant
+// (by its number at the top of pool_core.cc) that does not hold.
+//
+// It is written against the invariants, not after PoolCore's code: where the core is free to
+// choose, the model accepts every choice.
+#pragma once
+
+#include <cstddef>
+#include <list>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "pool/pool_core.h"
+#include "tests/simulation/event.h"
+
+namespace dbsidecar::simulation {
+
+struct Violation {
+  int invariant = 0;
+  std::string what;
+};
+
+class PoolModel {
+ public:
+  explicit PoolModel(const pool::PoolConfig& config) : config_(config) {}
+
+  // To be called after every event. The first violation is kept, and nothing is judged after it.
+  void Observe(const Event& event, const pool::Actions& actions, const Readings& readings);
+  // To be called when faults are off and the world has come to rest.
+  void ExpectGranted(pool::WaiterId waiter);
+  void ExpectDatabaseUp(const Readings& readings);
+  void ExpectNothingLeft(const Readings& readings);
+  // To be called when far more happens than the world gives cause for.
+  void ReportLivelock() { Fail(4, "events without end, and nothing comes of them"); }
+
+  const std::optional<Violation>& violation() const { return violation_; }
+
+ private:
+  enum class State {
+    kConnecting,
+    kIdle,
+    kPinging,
+    kLeased,
+    kMustReset,  // Released dirty; the core has not asked for the reset yet.
+    kResetting,
+    kMustClose,  // In an unknown state; the core has not closed it yet.
+    kClosing,
+  };
+  struct Connection {
+    State state = State::kConnecting;
+    pool::Instant since{};
+    pool::Instant opened_at{};
+  };
+  struct Waiter {
+    pool::WaiterId id;
+    pool::Instant expires_at;
+  };
+  enum class Fate { kWaiting, kGranted, kRefused, kAbandoned };
+
+  void Apply(const Event& event);
+  void ApplyArrive(const Event& event);
+  void ApplyAbandon(const Event& event);
+  void ApplyConnected(const Event& event);
+  void ApplyConnectFailed(const Event& event);
+  void ApplyAnswer(const Event& event, State expected);
+  void ApplyReleased(const Event& event);
+  void ApplyLost(const Event& event);
+  void ApplyReserve(const Event& event);
+  void NoteFailure(pool::Instant now);
+  void NoteSuccess();
+
+  void Apply(const Event& event, const pool::Action& action);
+  void ApplyOpen(const Event& event, const pool::Action& action);
+  void ApplyClose(const Event& event, const pool::Action& action);
+  void ApplyGrant(const Event& event, const pool::Action& action);
+  void ApplyRefuse(const Event& event, const pool::Action& action);
+  bool MayRefuse(const Event& event, const Waiter& waiter, pool::RefuseReason reason) const;
+  void Expect(const pool::Action& action, State from, State to, int invariant, pool::Instant now);
+
+  void CheckWhatIsDue(const Event& event, const Readings& readings);
+  void CheckUnknownStates();
+  void CheckAnsweredInTime(pool::Instant now);
+  void CheckNoIdleStandsBy(pool::Instant now);
+  void CheckProgress(const Event& event, const Readings& readings);
+  void CheckNextTick(const Event& event, const Readings& readings);
+  void CheckFloor(const Event& event);
+  void CheckRetirement(const Event& event);
+  void CheckDrain(const Readings& readings);
+  void CheckGauges(const Readings& readings);
+  void CheckCounters(const pool::PoolCounters& counters);
+
+  bool WaitsOutBackoff(pool::Instant now) const;
+  size_t ConnectingMax() const;
+  bool HasRoom() const { return connections_.size() + reserved_ < config_.max; }
+  size_t Count(State state) const;
+  // On its way to whoever waits.
+  size_t Arriving() const;
+  // Open or about to be: neither reserved nor on its way out.
+  size_t Staying() const;
+  bool Fresh(const Connection& connection, pool::Instant now) const;
+  pool::Duration LifetimeMin() const;
+  std::optional<Waiter> TakeWaiter(pool::WaiterId id, Fate fate);
+  Connection* Find(pool::ConnectionId id);
+  void Move(Connection& connection, State state, pool::Instant now);
+  void Fail(int invariant, std::string what);
+
+  const pool::PoolConfig config_;
+  std::map<pool::ConnectionId, Connection> connections_;  // Ordered: reports must not vary.
+  std::list<Waiter> waiters_;                             // In order of arrival.
+  std::map<pool::WaiterId, Fate> fates_;
+  pool::ConnectionId last_opened_ = 0;
+  size_t reserved_ = 0;
+  bool started_ = false;
+  bool draining_ = false;
+  bool failing_ = false;  // No success since the last failed connect.
+  pool::Instant last_failure_ = pool::Instant::min();
+  pool::PoolCounters counters_;
+  std::optional<Violation> violation_;
+};
+
+}  // namespace dbsidecar::simulation

@@ -1,0 +1,515 @@
+#include "pool/pool_core.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace dbsidecar::pool {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+std::string Text(const Action& action) {
+  const std::string connection = std::to_string(action.connection);
+  const std::string waiter = std::to_string(action.waiter);
+  switch (action.kind) {
+    case Action::Kind::kOpen:
+      return "open " + connection;
+    case Action::Kind::kPing:
+      return "ping " + connection;
+    case Action::Kind::kReset:
+      return "reset " + connection;
+    case Action::Kind::kClose:
+      return "close " + connection;
+    case Action::Kind::kGrant:
+      return "grant " + connection + " to " + waiter;
+    case Action::Kind::kRefuse:
+      return "refuse " + waiter;
+  }
+  return "?";
+}
+
+// A pool that opens nothing on its own account and lets nothing run out.
+PoolConfig Quiet() {
+  return {.min = 0,
+          .max = 2,
+          .connecting_max = 2,
+          .waiters_max = 10,
+          .wait_timeout = Duration::zero(),
+          .idle_timeout = Duration::zero(),
+          .lifetime = Duration::zero(),
+          .connect_timeout = Duration::zero(),
+          .ping_after = Duration::zero()};
+}
+
+class PoolCoreTest : public testing::Test {
+ protected:
+  void Use(const PoolConfig& config) { core_ = std::make_unique<PoolCore>(config, /*seed=*/7); }
+
+  // What the core asked for since the last call.
+  std::vector<std::string> Did() {
+    std::vector<std::string> texts;
+    for (const Action& action : actions_) texts.push_back(Text(action));
+    if (!actions_.empty()) last_ = actions_.back();
+    actions_.clear();
+    return texts;
+  }
+
+  void Start() { core_->Start(now_, actions_); }
+  void Arrive(WaiterId waiter, Instant deadline = kNever) {
+    core_->Arrive(now_, waiter, deadline, actions_);
+  }
+  void Connected(ConnectionId id) { core_->Connected(now_, id, actions_); }
+  void ConnectFailed(ConnectionId id, bool permanent = false) {
+    core_->ConnectFailed(now_, id, permanent, actions_);
+  }
+  void Released(ConnectionId id, Condition condition = Condition::kClean) {
+    core_->Released(now_, id, condition, actions_);
+  }
+  void Tick() { core_->Tick(now_, actions_); }
+  // Starts the pool and brings `count` connections up, without demand.
+  void OpenIdle(PoolConfig config, size_t count) {
+    config.min = count;
+    Use(config);
+    Start();
+    for (ConnectionId id = 1; id <= count; ++id) Connected(id);
+    Did();
+  }
+  size_t Count(ConnectionState state) { return core_->count(state); }
+
+  std::unique_ptr<PoolCore> core_;
+  Instant now_{hours(1)};
+  Actions actions_;
+  Action last_{};
+};
+
+TEST_F(PoolCoreTest, StartOpensTheMinimum) {
+  PoolConfig config = Quiet();
+  config.min = 2;
+  Use(config);
+  Start();
+  EXPECT_THAT(Did(), ElementsAre("open 1", "open 2"));
+}
+
+TEST_F(PoolCoreTest, StartOpensOneConnectionEvenWithoutAMinimumToLearnWhetherTheDatabaseIsThere) {
+  Use(Quiet());
+  Start();
+  EXPECT_THAT(Did(), ElementsAre("open 1"));
+  EXPECT_FALSE(core_->database_up());
+  Connected(1);
+  EXPECT_TRUE(core_->database_up());
+}
+
+TEST_F(PoolCoreTest, WantsNothingBeforeStartButMayBeAskedWhenItsNextTickIs) {
+  Use(Quiet());
+  EXPECT_EQ(core_->NextTick(), kNever);
+  PoolConfig config = Quiet();
+  config.min = 1;
+  Use(config);
+  // "At once", in a form that can be subtracted from the present without overflow.
+  EXPECT_GE(core_->NextTick(), Instant{});
+}
+
+TEST_F(PoolCoreTest, AWaiterGetsAnIdleConnectionAtOnce) {
+  OpenIdle(Quiet(), 1);
+  Arrive(5);
+  EXPECT_THAT(Did(), ElementsAre("grant 1 to 5"));
+  EXPECT_EQ(Count(ConnectionState::kLeased), 1u);
+  EXPECT_EQ(core_->OldestLease(), now_);
+}
+
+TEST_F(PoolCoreTest, TheNewestIdleConnectionIsLentFirst) {
+  OpenIdle(Quiet(), 2);
+  Arrive(5);
+  EXPECT_THAT(Did(), ElementsAre("grant 2 to 5"));
+}
+
+TEST_F(PoolCoreTest, WaitersAreGrantedInTheOrderInWhichTheyCame) {
+  Use(Quiet());
+  Arrive(1);
+  Arrive(2);
+  Arrive(3);
+  EXPECT_THAT(Did(), ElementsAre("open 1", "open 2"));
+  Connected(2);
+  Connected(1);
+  EXPECT_THAT(Did(), ElementsAre("grant 2 to 1", "grant 1 to 2"));
+  Released(1);
+  EXPECT_THAT(Did(), ElementsAre("grant 1 to 3"));
+}
+
+TEST_F(PoolCoreTest, AWaiterWhoLeftIsNeverGranted) {
+  Use(Quiet());
+  Arrive(1);
+  Arrive(2);
+  core_->Abandon(now_, 1, actions_);
+  Did();
+  Connected(1);
+  EXPECT_THAT(Did(), ElementsAre("grant 1 to 2"));
+  EXPECT_EQ(core_->counters().abandoned, 1u);
+}
+
+TEST_F(PoolCoreTest, AWaiterIsRefusedAtItsDeadlineOrTheWaitTimeoutWhicheverIsSooner) {
+  PoolConfig config = Quiet();
+  config.wait_timeout = seconds(5);
+  Use(config);
+  Arrive(1);
+  Arrive(2, now_ + seconds(3));
+  Did();
+  EXPECT_EQ(core_->NextTick(), now_ + seconds(3));
+  now_ += seconds(3);
+  Tick();
+  EXPECT_THAT(Did(), ElementsAre("refuse 2"));
+  EXPECT_EQ(last_.refuse_reason, RefuseReason::kDeadline);
+  now_ += seconds(2);
+  Tick();
+  EXPECT_THAT(Did(), ElementsAre("refuse 1"));
+  EXPECT_EQ(last_.refuse_reason, RefuseReason::kWaitTimeout);
+}
+
+TEST_F(PoolCoreTest, AConnectionThatComesTooLateIsNotGrantedToAnExpiredWaiter) {
+  Use(Quiet());
+  Arrive(1, now_ + seconds(1));
+  Did();
+  now_ += seconds(1);
+  Connected(1);
+  EXPECT_THAT(Did(), ElementsAre("refuse 1"));
+  EXPECT_EQ(Count(ConnectionState::kIdle), 1u);
+}
+
+TEST_F(PoolCoreTest, AFullQueueRefusesNewcomers) {
+  PoolConfig config = Quiet();
+  config.waiters_max = 1;
+  Use(config);
+  Arrive(1);
+  Did();
+  Arrive(2);
+  EXPECT_THAT(Did(), ElementsAre("refuse 2"));
+  EXPECT_EQ(last_.refuse_reason, RefuseReason::kQueueFull);
+}
+
+TEST_F(PoolCoreTest, WhoeverGaveUpByNowTakesNoPlaceInTheQueue) {
+  PoolConfig config = Quiet();
+  config.waiters_max = 1;
+  Use(config);
+  Arrive(1, now_ + seconds(1));
+  Did();
+  now_ += seconds(2);
+  Arrive(2);
+  EXPECT_THAT(Did(), ElementsAre("refuse 1"));
+  EXPECT_EQ(core_->waiting(), 1u);
+}
+
+TEST_F(PoolCoreTest, ADirtyConnectionIsResetBeforeTheNextGrant) {
+  OpenIdle(Quiet(), 1);
+  Arrive(1);
+  Did();
+  Released(1, Condition::kDirty);
+  EXPECT_THAT(Did(), ElementsAre("reset 1"));
+  core_->ResetDone(now_, 1, true, actions_);
+  Arrive(2);
+  EXPECT_THAT(Did(), ElementsAre("grant 1 to 2"));
+}
+
+TEST_F(PoolCoreTest, AFailedOrOverdueResetClosesTheConnection) {
+  OpenIdle(Quiet(), 2);
+  Arrive(1);
+  Arrive(2);
+  Released(1, Condition::kDirty);
+  Released(2, Condition::kDirty);
+  Did();
+  core_->ResetDone(now_, 1, false, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 1"));
+  now_ += core_->config().reset_timeout;
+  EXPECT_EQ(core_->NextTick(), now_);
+  Tick();
+  EXPECT_THAT(Did(), ElementsAre("close 2"));
+  EXPECT_EQ(core_->counters().closed[static_cast<size_t>(CloseReason::kResetFailed)], 2u);
+}
+
+TEST_F(PoolCoreTest, ReleasingABrokenConnectionOpensAnotherForTheWaiter) {
+  PoolConfig config = Quiet();
+  config.max = 1;
+  OpenIdle(config, 1);
+  Arrive(1);
+  Arrive(2);
+  Did();
+  Released(1, Condition::kBroken);
+  // The broken one counts against `max` until the driver has let go of it.
+  EXPECT_THAT(Did(), ElementsAre("close 1"));
+  core_->Closed(now_, 1, actions_);
+  EXPECT_THAT(Did(), ElementsAre("open 2"));
+}
+
+TEST_F(PoolCoreTest, AConnectionIdleForLongIsPingedBeforeUse) {
+  PoolConfig config = Quiet();
+  config.ping_after = seconds(10);
+  OpenIdle(config, 1);
+  now_ += seconds(11);
+  Arrive(1);
+  EXPECT_THAT(Did(), ElementsAre("ping 1"));
+  core_->Pinged(now_, 1, true, actions_);
+  EXPECT_THAT(Did(), ElementsAre("grant 1 to 1"));
+}
+
+TEST_F(PoolCoreTest, AFailedPingClosesTheConnectionAndOpensAnother) {
+  PoolConfig config = Quiet();
+  config.ping_after = seconds(10);
+  OpenIdle(config, 1);
+  now_ += seconds(11);
+  Arrive(1);
+  Did();
+  core_->Pinged(now_, 1, false, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 1", "open 2"));
+}
+
+TEST_F(PoolCoreTest, NoMoreConnectionsArePingedThanThereAreWaiters) {
+  PoolConfig config = Quiet();
+  config.max = 3;
+  config.connecting_max = 3;
+  config.ping_after = seconds(10);
+  OpenIdle(config, 3);
+  now_ += seconds(11);
+  Arrive(1);
+  EXPECT_THAT(Did(), ElementsAre("ping 3"));
+}
+
+TEST_F(PoolCoreTest, AnAnswerOfAConnectionThatWasToldToCloseIsIgnored) {
+  PoolConfig config = Quiet();
+  config.connect_timeout = seconds(1);
+  Use(config);
+  Start();
+  Did();
+  now_ += seconds(1);
+  Tick();
+  EXPECT_THAT(Did(), ElementsAre("close 1"));
+  Connected(1);
+  core_->Pinged(now_, 1, true, actions_);
+  core_->ResetDone(now_, 1, true, actions_);
+  core_->Lost(now_, 1, actions_);
+  EXPECT_THAT(Did(), IsEmpty());
+  EXPECT_EQ(Count(ConnectionState::kClosing), 1u);
+  core_->Closed(now_, 1, actions_);
+  EXPECT_EQ(Count(ConnectionState::kClosing), 0u);
+}
+
+TEST_F(PoolCoreTest, AfterAFailedConnectItWaitsOutTheBackoffAndThenTriesOneAtATime) {
+  PoolConfig config = Quiet();
+  config.max = 4;
+  config.connecting_max = 4;
+  Use(config);
+  for (WaiterId waiter = 1; waiter <= 4; ++waiter) Arrive(waiter);
+  Did();
+  for (ConnectionId id = 1; id <= 4; ++id) ConnectFailed(id);
+  EXPECT_THAT(Did(), IsEmpty());
+  const Instant retry = core_->NextTick();
+  EXPECT_GT(retry, now_);
+  now_ = retry - milliseconds(1);
+  Tick();
+  EXPECT_THAT(Did(), IsEmpty());
+  now_ = retry;
+  Tick();
+  EXPECT_THAT(Did(), ElementsAre("open 5"));
+  Connected(5);
+  EXPECT_THAT(Did(), ElementsAre("grant 5 to 1", "open 6", "open 7", "open 8"));
+}
+
+TEST_F(PoolCoreTest, ConnectsThatFailTogetherCountAsOneFailureForTheBackoff) {
+  PoolConfig config = Quiet();
+  config.max = 8;
+  config.connecting_max = 8;
+  config.backoff_base = milliseconds(100);
+  config.backoff_cap = seconds(60);
+  Use(config);
+  for (WaiterId waiter = 1; waiter <= 8; ++waiter) Arrive(waiter);
+  for (ConnectionId id = 1; id <= 8; ++id) ConnectFailed(id);
+  EXPECT_LE(core_->NextTick(), now_ + milliseconds(100));
+  EXPECT_EQ(core_->counters().connect_failures, 8u);
+}
+
+TEST_F(PoolCoreTest, APermanentFailureRefusesEveryWaiterWhenNothingIsOpen) {
+  Use(Quiet());
+  Arrive(1);
+  Arrive(2);
+  Did();
+  ConnectFailed(1, /*permanent=*/true);
+  EXPECT_THAT(Did(), ElementsAre("refuse 1", "refuse 2"));
+  EXPECT_EQ(last_.refuse_reason, RefuseReason::kConnectRejected);
+}
+
+TEST_F(PoolCoreTest, APermanentFailureRefusesNobodyWhileAnotherConnectionIsOpen) {
+  OpenIdle(Quiet(), 1);
+  Arrive(1);
+  Arrive(2);
+  Did();
+  ConnectFailed(2, /*permanent=*/true);
+  EXPECT_THAT(Did(), IsEmpty());
+  EXPECT_EQ(core_->waiting(), 1u);
+}
+
+TEST_F(PoolCoreTest, LosingTheLastConnectionOpensAnotherToLearnWhetherTheDatabaseIsThere) {
+  OpenIdle(Quiet(), 0);
+  Connected(1);
+  Did();
+  EXPECT_TRUE(core_->database_up());
+  core_->Lost(now_, 1, actions_);
+  EXPECT_FALSE(core_->database_up());
+  EXPECT_THAT(Did(), ElementsAre("close 1", "open 2"));
+}
+
+TEST_F(PoolCoreTest, IdleConnectionsAboveTheMinimumRetireOldestFirst) {
+  PoolConfig config = Quiet();
+  config.min = 1;
+  config.idle_timeout = seconds(60);
+  Use(config);
+  Arrive(1);
+  Arrive(2);
+  Connected(1);
+  Connected(2);
+  Released(2);
+  now_ += seconds(1);
+  Released(1);
+  Did();
+  EXPECT_EQ(core_->NextTick(), now_ + seconds(59));
+  now_ += seconds(60);
+  Tick();
+  EXPECT_THAT(Did(), ElementsAre("close 2"));
+  EXPECT_EQ(core_->NextTick(), kNever);
+}
+
+TEST_F(PoolCoreTest, AConnectionPastItsLifetimeIsReplaced) {
+  PoolConfig config = Quiet();
+  config.lifetime = seconds(100);
+  config.lifetime_jitter_percent = 0;
+  OpenIdle(config, 1);
+  EXPECT_EQ(core_->NextTick(), now_ + seconds(100));
+  now_ += seconds(100);
+  Tick();
+  EXPECT_THAT(Did(), ElementsAre("close 1", "open 2"));
+}
+
+TEST_F(PoolCoreTest, AReservedPlaceCountsAgainstTheMaximumButNotForTheMinimum) {
+  PoolConfig config = Quiet();
+  config.min = 2;
+  config.max = 3;
+  config.connecting_max = 3;
+  Use(config);
+  EXPECT_TRUE(core_->Reserve());
+  Start();
+  EXPECT_THAT(Did(), ElementsAre("open 1", "open 2"));
+  EXPECT_EQ(core_->total(), 3u);
+  EXPECT_FALSE(core_->Reserve());
+}
+
+TEST_F(PoolCoreTest, AReservedPlaceDoesNotKeepAHealthCheckFromOpeningAConnection) {
+  Use(Quiet());
+  EXPECT_TRUE(core_->Reserve());
+  core_->Check(now_, actions_);
+  EXPECT_THAT(Did(), ElementsAre("open 1"));
+}
+
+TEST_F(PoolCoreTest, AConnectionThatIsSlowToCloseDoesNotCountForTheMinimum) {
+  OpenIdle(Quiet(), 1);
+  core_->Lost(now_, 1, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 1", "open 2"));
+}
+
+TEST_F(PoolCoreTest, NoPlaceIsReservedPastAWaiter) {
+  PoolConfig config = Quiet();
+  config.connecting_max = 1;
+  Use(config);
+  Arrive(1);
+  EXPECT_FALSE(core_->Reserve());
+}
+
+TEST_F(PoolCoreTest, GivingAReservedPlaceBackOpensAConnectionForTheWaiter) {
+  PoolConfig config = Quiet();
+  config.max = 1;
+  Use(config);
+  EXPECT_TRUE(core_->Reserve());
+  Arrive(1);
+  EXPECT_THAT(Did(), IsEmpty());
+  core_->Unreserve(now_, actions_);
+  EXPECT_THAT(Did(), ElementsAre("open 1"));
+}
+
+TEST_F(PoolCoreTest, AHealthCheckPingsTheLongestIdleConnection) {
+  OpenIdle(Quiet(), 2);
+  core_->Check(now_, actions_);
+  EXPECT_THAT(Did(), ElementsAre("ping 1"));
+}
+
+TEST_F(PoolCoreTest, ADrainRefusesNewcomersAndServesThoseWhoWait) {
+  PoolConfig config = Quiet();
+  config.max = 1;
+  OpenIdle(config, 1);
+  Arrive(1);
+  Arrive(2);
+  Did();
+  core_->Drain(now_, actions_);
+  Arrive(3);
+  EXPECT_THAT(Did(), ElementsAre("refuse 3"));
+  EXPECT_EQ(last_.refuse_reason, RefuseReason::kDraining);
+  Released(1);
+  EXPECT_THAT(Did(), ElementsAre("grant 1 to 2"));
+  Released(1);
+  EXPECT_THAT(Did(), ElementsAre("close 1"));
+  EXPECT_FALSE(core_->empty());
+  core_->Closed(now_, 1, actions_);
+  EXPECT_TRUE(core_->empty());
+  EXPECT_EQ(core_->NextTick(), kNever);
+}
+
+TEST_F(PoolCoreTest, ADrainOpensConnectionsForWaitersOnlyAndNotForTheMinimum) {
+  PoolConfig config = Quiet();
+  config.min = 4;
+  config.max = 5;
+  config.connecting_max = 1;
+  Use(config);
+  Start();
+  Arrive(1);
+  core_->Drain(now_, actions_);
+  Did();
+  Connected(1);
+  EXPECT_THAT(Did(), ElementsAre("grant 1 to 1"));
+}
+
+TEST_F(PoolCoreTest, ADrainClosesInTheOrderOfIds) {
+  PoolConfig config = Quiet();
+  config.max = 5;
+  config.connecting_max = 5;
+  OpenIdle(config, 5);
+  core_->Drain(now_, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 1", "close 2", "close 3", "close 4", "close 5"));
+}
+
+TEST_F(PoolCoreTest, SeveralCoresCanShareOneIdSpace) {
+  PoolConfig config = Quiet();
+  config.min = 2;
+  core_ = std::make_unique<PoolCore>(config, /*seed=*/7, /*first_id=*/2, /*stride=*/3);
+  Start();
+  EXPECT_THAT(Did(), ElementsAre("open 2", "open 5"));
+}
+
+using PoolCoreDeathTest = PoolCoreTest;
+
+TEST_F(PoolCoreDeathTest, ReleasingWhatIsNotLeasedIsAProgrammersError) {
+  OpenIdle(Quiet(), 1);
+  EXPECT_DEATH(Released(1), "check failed");
+}
+
+TEST_F(PoolCoreDeathTest, AConnectThatFailsAfterItSucceededIsAProgrammersError) {
+  OpenIdle(Quiet(), 1);
+  EXPECT_DEATH(ConnectFailed(1), "check failed");
+}
+
+}  // namespace
+}  // namespace dbsidecar::pool
