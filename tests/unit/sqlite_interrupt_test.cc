@@ -178,10 +178,13 @@ TEST_F(SqliteInterruptTest, CloseOvertakesARunningStatement) {
 }
 
 TEST_F(SqliteInterruptTest, CloseOvertakesOpening) {
-  RawSqlite other(path_);
-  other.Run("PRAGMA locking_mode = EXCLUSIVE");
+  const std::string path = folder_ / "locked.db";
+  RawSqlite other(path);
+  other.Run("CREATE TABLE t (a)");
+  other.Run("BEGIN EXCLUSIVE");
+  const std::unique_ptr<Driver> driver = NewDriver(path);
   for (const size_t lane : {kReader, kWriter}) {
-    ConnectionProbe probe(loop_, *driver_, lane, 7);
+    ConnectionProbe probe(loop_, *driver, lane, 7);
     probe.Open();
     probe.Close();
     EXPECT_EQ(probe.Wait().kind, ProbeEvent::Kind::kClosed);
