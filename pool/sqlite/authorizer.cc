@@ -48,6 +48,10 @@ Error RefusedSessionState(std::string_view what) {
                       "use SessionControl.pin to hold a connection of your own");
 }
 
+Error RefusedTemporary() {
+  return RefusedSessionState("a temporary table, view, trigger or index");
+}
+
 Error Unsupported(std::string message) {
   return ErrorOf(ErrorKind::kUnsupported, std::move(message));
 }
@@ -58,6 +62,11 @@ Error RefusedVacuumInto() {
 
 bool IsSchemaTable(const char* table) {
   return table != nullptr && UpperCase(table).starts_with("SQLITE_");
+}
+
+// CREATE TABLE temp.t is no CREATE TEMP TABLE to SQLite, but it writes the same schema.
+bool IsTemporarySchema(const char* database, const char* table) {
+  return database != nullptr && std::string_view(database) == "temp" && IsSchemaTable(table);
 }
 
 }  // namespace
@@ -85,12 +94,14 @@ std::optional<Error> Authorizer::EndRun() {
 }
 
 int Authorizer::Callback(void* self, int action, const char* first, const char* second,
-                         const char* /*database*/, const char* trigger) {
-  return static_cast<Authorizer*>(self)->Allows(action, first, second, trigger) ? SQLITE_OK
-                                                                                : SQLITE_DENY;
+                         const char* database, const char* trigger) {
+  return static_cast<Authorizer*>(self)->Allows(action, first, second, database, trigger)
+             ? SQLITE_OK
+             : SQLITE_DENY;
 }
 
-bool Authorizer::Allows(int action, const char* first, const char* second, const char* trigger) {
+bool Authorizer::Allows(int action, const char* first, const char* second, const char* database,
+                        const char* trigger) {
   std::optional<Error> refusal;
   switch (phase_) {
     case Phase::kOwn:
@@ -102,7 +113,7 @@ bool Authorizer::Allows(int action, const char* first, const char* second, const
       }
       break;
     case Phase::kCompiling:
-      refusal = Judge(action, first, second);
+      refusal = Judge(action, first, second, database);
       NoteChange(action, first, trigger);
       break;
   }
@@ -111,7 +122,9 @@ bool Authorizer::Allows(int action, const char* first, const char* second, const
   return false;
 }
 
-std::optional<Error> Authorizer::Judge(int action, const char* first, const char* second) {
+std::optional<Error> Authorizer::Judge(int action, const char* first, const char* second,
+                                       const char* database) {
+  if (IsTemporarySchema(database, first)) return RefusedTemporary();
   switch (action) {
     case SQLITE_TRANSACTION:
     case SQLITE_SAVEPOINT:
@@ -128,7 +141,7 @@ std::optional<Error> Authorizer::Judge(int action, const char* first, const char
     case SQLITE_DROP_TEMP_VIEW:
     case SQLITE_DROP_TEMP_TRIGGER:
     case SQLITE_DROP_TEMP_INDEX:
-      return RefusedSessionState("a temporary table, view, trigger or index");
+      return RefusedTemporary();
     case SQLITE_PRAGMA:
       return JudgePragma(first, second);
     case SQLITE_FUNCTION:

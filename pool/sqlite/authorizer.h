@@ -44,8 +44,10 @@ class Authorizer {
 
   static int Callback(void* self, int action, const char* first, const char* second,
                       const char* database, const char* trigger);
-  bool Allows(int action, const char* first, const char* second, const char* trigger);
-  std::optional<Error> Judge(int action, const char* first, const char* second);
+  bool Allows(int action, const char* first, const char* second, const char* database,
+              const char* trigger);
+  std::optional<Error> Judge(int action, const char* first, const char* second,
+                             const char* database);
   std::optional<Error> JudgePragma(const char* name, const char* argument);
   void NoteChange(int action, const char* table, const char* trigger);
 

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
+#include <mutex>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "pool/time.h"
 
 struct sqlite3;
@@ -15,20 +15,20 @@ namespace dbsidecar::pool {
 class Interruption {
  public:
   // From any thread.
-  void Request() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Request();
   void Withdraw() { requested_.store(false); }
   bool requested() const { return requested_.load(std::memory_order_relaxed); }
 
   // The handle to interrupt; null before it is closed.
-  void Attach(sqlite3* database) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Attach(sqlite3* database);
   // Waits, shorter when it is requested meanwhile. True = requested.
-  bool WaitFor(Duration duration) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool WaitFor(Duration duration);
 
  private:
   std::atomic<bool> requested_{false};
-  absl::Mutex mutex_;
-  absl::CondVar changed_;
-  sqlite3* database_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  sqlite3* database_ = nullptr;  // Guarded by mutex_.
 };
 
 }  // namespace dbsidecar::pool

@@ -55,13 +55,13 @@ void SqliteConnection::Execute(Call& call) {
 }
 
 void SqliteConnection::Enqueue(Job job) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   jobs_.push_back(job);
-  work_.Signal();
+  work_.notify_one();
 }
 
 void SqliteConnection::Cancel(Call& call) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   if (running_ == &call) {
     interruption_.Request();
     return;
@@ -87,10 +87,10 @@ void SqliteConnection::Close() {
 }
 
 void SqliteConnection::RequestEnd() {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   ending_ = true;
   interruption_.Request();
-  work_.Signal();
+  work_.notify_one();
 }
 
 void SqliteConnection::OnExecuted(Call& call, SqliteSession::Execution execution) {
@@ -134,8 +134,8 @@ std::optional<OpenFailure> SqliteConnection::RunSession() {
 }
 
 std::optional<SqliteConnection::Job> SqliteConnection::NextJob() {
-  absl::MutexLock lock(&mutex_);
-  while (jobs_.empty() && !ending_) work_.Wait(&mutex_);
+  std::unique_lock lock(mutex_);
+  work_.wait(lock, [this] { return !jobs_.empty() || ending_; });
   if (ending_) return std::nullopt;
   const Job job = jobs_.front();
   jobs_.pop_front();
@@ -157,7 +157,7 @@ void SqliteConnection::Perform(SqliteSession& session, const Job& job) {
     case Job::Kind::kExecute: {
       SqliteSession::Execution execution = session.Run(job.call->statement, job.call->deadline);
       {
-        absl::MutexLock lock(&mutex_);
+        std::lock_guard lock(mutex_);
         running_ = nullptr;  // Before the reply: its owner may free the call, and reuse its place.
       }
       PostEvent(

@@ -2,14 +2,14 @@
 // session, and posts what came of them back to the loop.
 #pragma once
 
+#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <thread>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "pool/driver.h"
 #include "pool/event_loop.h"
 #include "pool/lru_cache.h"
@@ -53,8 +53,8 @@ class SqliteConnection final : public Connection {
   };
 
   // --- On the loop thread. ---
-  void Enqueue(Job job) ABSL_LOCKS_EXCLUDED(mutex_);
-  void RequestEnd() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Enqueue(Job job);
+  void RequestEnd();
   void OnExecuted(Call& call, SqliteSession::Execution execution);
   void OnThreadEnd(std::optional<OpenFailure> failure);
   void Learn(const Call& call, Classification classification);
@@ -62,9 +62,9 @@ class SqliteConnection final : public Connection {
   // --- On the connection's thread. ---
   void RunThread();
   // Returns why the session did not open; else once the connection was closed.
-  std::optional<OpenFailure> RunSession() ABSL_LOCKS_EXCLUDED(mutex_);
-  std::optional<Job> NextJob() ABSL_LOCKS_EXCLUDED(mutex_);
-  void Perform(SqliteSession& session, const Job& job) ABSL_LOCKS_EXCLUDED(mutex_);
+  std::optional<OpenFailure> RunSession();
+  std::optional<Job> NextJob();
+  void Perform(SqliteSession& session, const Job& job);
 
   // From any thread: runs `task` on the loop thread, unless this is destroyed before.
   void Post(std::function<void(SqliteConnection&)> task);
@@ -81,13 +81,13 @@ class SqliteConnection final : public Connection {
   Interruption interruption_;
   std::thread thread_;
 
-  absl::Mutex mutex_;
-  absl::CondVar work_;
-  std::deque<Job> jobs_ ABSL_GUARDED_BY(mutex_);
+  std::mutex mutex_;  // Guards all below.
+  std::condition_variable work_;
+  std::deque<Job> jobs_;
   // The call being run. It is interrupted only under the mutex and while it is here, so that an
   // interrupt never hits the next one.
-  Call* running_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  Call* running_ = nullptr;
+  bool ending_ = false;
 };
 
 }  // namespace dbsidecar::pool

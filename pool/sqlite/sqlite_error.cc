@@ -3,13 +3,13 @@
 #include <errno.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <filesystem>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "pool/sqlite/statement_text.h"
@@ -171,7 +171,7 @@ std::optional<OpenFailure> PathFailure(const std::string& path) {
   return RejectedOpen("08001",
                       fmt::format("cannot open the database {}: the directory {} does not exist "
                                   "or cannot be entered ({}); create it, or correct the path",
-                                  path, folder, strerror(errno)));
+                                  path, folder, std::system_category().message(errno)));
 }
 
 OpenFailure PassingFailure(std::string_view sqlstate, std::string message) {
@@ -199,8 +199,9 @@ OpenFailure CannotOpen(const SqliteReport& report, const std::string& path) {
                                        "the file does not exist and cannot be created here; "
                                        "correct the path, or the mode in its URI");
     default:
-      return PassingFailure(
-          "08001", fmt::format("{}{} ({})", start, report.message, strerror(report.system_errno)));
+      return PassingFailure("08001",
+                            fmt::format("{}{} ({})", start, report.message,
+                                        std::system_category().message(report.system_errno)));
   }
 }
 

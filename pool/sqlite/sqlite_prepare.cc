@@ -116,7 +116,7 @@ std::optional<Error> SqliteSession::Compile(std::string_view sql, Prepared& prep
   }
   const bool only_reads = sqlite3_stmt_readonly(statement) != 0 || verdict.reading_pragma ||
                           sqlite3_stmt_isexplain(statement) != 0;
-  prepared.writes = !only_reads || verdict.writing_pragma;
+  prepared.writes = !only_reads || verdict.writing_pragma || ChangesSchema(prepared.name);
   prepared.returns_rows = sqlite3_column_count(statement) > 0;
   std::optional<Error> error = NumberParameters(prepared);
   refused_by_text = error.has_value();

@@ -82,6 +82,12 @@ CommandName NameCommand(std::string_view sql) {
   return {.words = first};
 }
 
+bool ChangesSchema(const CommandName& name) {
+  const std::string_view words = name.words;
+  return words.starts_with("CREATE ") || words.starts_with("DROP ") ||
+         words.starts_with("ALTER ") || words == "REINDEX" || words == "ANALYZE";
+}
+
 std::string CommandTag(const CommandName& name, int64_t rows) {
   switch (name.command) {
     case Command::kSelect:

@@ -27,6 +27,10 @@ struct CommandName {
 
 CommandName NameCommand(std::string_view sql);
 
+// SQLite compiles a change of the schema to a plain read where it finds nothing to do; but a
+// connection may not have seen the latest schema yet.
+bool ChangesSchema(const CommandName& name);
+
 // PostgreSQL's command tag. `rows` is the number of rows returned (SELECT) or affected.
 std::string CommandTag(const CommandName& name, int64_t rows);
 

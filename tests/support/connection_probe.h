@@ -68,7 +68,16 @@ class ProbeCall : public Call {
 };
 
 struct ProbeEvent {
-  enum class Kind { kConnected, kConnectFailed, kPinged, kReset, kReply, kWrongLane, kLost, kClosed };
+  enum class Kind {
+    kConnected,
+    kConnectFailed,
+    kPinged,
+    kReset,
+    kReply,
+    kWrongLane,
+    kLost,
+    kClosed
+  };
 
   Kind kind;
   bool ok = false;  // kPinged and kReset; `permanent` of kConnectFailed.
@@ -166,7 +175,9 @@ class ConnectionProbe : public ConnectionEvents {
   void OnPinged(ConnectionId, bool ok) override {
     Add({.kind = ProbeEvent::Kind::kPinged, .ok = ok});
   }
-  void OnReset(ConnectionId, bool ok) override { Add({.kind = ProbeEvent::Kind::kReset, .ok = ok}); }
+  void OnReset(ConnectionId, bool ok) override {
+    Add({.kind = ProbeEvent::Kind::kReset, .ok = ok});
+  }
   void OnReply(ConnectionId, Call& call, Outcome outcome, Condition condition) override {
     Add({.kind = ProbeEvent::Kind::kReply,
          .call = &call,
