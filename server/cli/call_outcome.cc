@@ -72,10 +72,17 @@ std::string NameOfCode(int code) {
 
 std::string ReasonOfUnreachable(const CallOutcome& outcome) {
   if (outcome.code == kDeadlineExceeded) return "no connection came up in time";
-  constexpr std::string_view kPreamble = "Failed to connect to remote host: ";
-  const std::size_t found = outcome.message.rfind(kPreamble);
-  return found == std::string::npos ? outcome.message
-                                    : outcome.message.substr(found + kPreamble.size());
+  // "...; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: the reason"
+  constexpr std::string_view kLastError = "last error: UNKNOWN: ";
+  std::string_view reason = outcome.message;
+  const std::size_t found = reason.rfind(kLastError);
+  if (found == std::string_view::npos) return outcome.message;
+  reason.remove_prefix(found + kLastError.size());
+  if (const std::size_t address_end = reason.find(": "); address_end != std::string_view::npos) {
+    reason.remove_prefix(address_end + 2);
+  }
+  ConsumePrefix(reason, "Failed to connect to remote host: ");
+  return std::string(reason);
 }
 
 }  // namespace dbsidecar::server

@@ -248,7 +248,10 @@ int RunWait(const std::vector<std::string>& arguments, const Environment& enviro
     const CallOutcome outcome =
         Check(client, options->service, std::min(left(), kCheckMax), response);
     if (outcome.ok() && response.status() == HealthCheckResponse::SERVING) return kOk;
-    last = DescribeCheck(outcome, response, options->client.address);
+    // A last check that was cut short tells less than the one before it.
+    if (last.empty() || outcome.code != kDeadlineExceeded) {
+      last = DescribeCheck(outcome, response, options->client.address);
+    }
     if (left() > 0ms) std::this_thread::sleep_for(std::min(pause, left()));
   }
   std::cerr << "the service \"" << Displayable(options->service) << "\" was not ready within "
