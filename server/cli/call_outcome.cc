@@ -1,0 +1,88 @@
+#include "server/cli/call_outcome.h"
+
+#include <array>
+#include <cstddef>
+#include <string_view>
+
+#include "dbsidecar/v1/status_details.pb.h"
+#include "server/text.h"
+
+namespace dbsidecar::server {
+
+// The sidecar's own refusals carry details; what gRPC itself reports has none.
+bool CallOutcome::Unreachable() const {
+  return !connected && details.empty() && (code == kUnavailable || code == kDeadlineExceeded);
+}
+
+bool CallOutcome::ConnectionLost() const {
+  return connected && details.empty() && code == kUnavailable;
+}
+
+bool CallOutcome::TimedOut() const {
+  return connected && details.empty() && code == kDeadlineExceeded;
+}
+
+v1::Error ErrorOf(const CallOutcome& outcome) {
+  v1::Error error;
+  error.set_code(outcome.code);
+  error.set_message(outcome.message);
+  v1::RpcStatus status;
+  if (!status.ParseFromString(outcome.details)) return error;
+  for (const google::protobuf::Any& detail : status.details()) {
+    const std::string_view url = detail.type_url();
+    v1::ErrorInfo info;
+    v1::RetryInfo retry;
+    v1::SqlError sql;
+    if (url == "type.googleapis.com/google.rpc.ErrorInfo") {
+      if (!info.ParseFromString(detail.value())) continue;
+      error.set_reason(info.reason());
+      *error.mutable_metadata() = info.metadata();
+    } else if (url == "type.googleapis.com/google.rpc.RetryInfo") {
+      if (!retry.ParseFromString(detail.value())) continue;
+      *error.mutable_retry_delay() = retry.retry_delay();
+    } else if (url == "type.googleapis.com/dbsidecar.v1.SqlError") {
+      if (!sql.ParseFromString(detail.value())) continue;
+      *error.mutable_sql() = sql;
+    }
+  }
+  return error;
+}
+
+std::string NameOfCode(int code) {
+  static constexpr std::array<std::string_view, 17> kNames{"OK",
+                                                           "CANCELLED",
+                                                           "UNKNOWN",
+                                                           "INVALID_ARGUMENT",
+                                                           "DEADLINE_EXCEEDED",
+                                                           "NOT_FOUND",
+                                                           "ALREADY_EXISTS",
+                                                           "PERMISSION_DENIED",
+                                                           "RESOURCE_EXHAUSTED",
+                                                           "FAILED_PRECONDITION",
+                                                           "ABORTED",
+                                                           "OUT_OF_RANGE",
+                                                           "UNIMPLEMENTED",
+                                                           "INTERNAL",
+                                                           "UNAVAILABLE",
+                                                           "DATA_LOSS",
+                                                           "UNAUTHENTICATED"};
+  if (code < 0 || static_cast<std::size_t>(code) >= kNames.size()) return Concat("code ", code);
+  return std::string(kNames[static_cast<std::size_t>(code)]);
+}
+
+std::string ReasonOfUnreachable(const CallOutcome& outcome) {
+  if (outcome.code == kDeadlineExceeded) return "no connection came up in time";
+  // "...; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: the reason"
+  constexpr std::string_view kLastError = "last error: UNKNOWN: ";
+  std::string_view reason = outcome.message;
+  const std::size_t found = reason.rfind(kLastError);
+  if (found == std::string_view::npos) return outcome.message;
+  reason.remove_prefix(found + kLastError.size());
+  if (const std::size_t address_end = reason.find(": "); address_end != std::string_view::npos) {
+    reason.remove_prefix(address_end + 2);
+  }
+  ConsumePrefix(reason, "Failed to connect to remote host: ");
+  return std::string(reason);
+}
+
+}  // namespace dbsidecar::server

@@ -1,0 +1,291 @@
+#include "server/cli/client_options.h"
+
+#include <array>
+#include <limits>
+#include <span>
+
+#include "server/cli/display_text.h"
+#include "server/cli/flags.h"
+#include "server/cli/parameters.h"
+#include "server/config/listen_address.h"
+#include "server/config/values.h"
+#include "server/text.h"
+
+namespace dbsidecar::server {
+namespace {
+
+using std::chrono_literals::operator""s;
+
+constexpr std::string_view kDefaultAddress = "127.0.0.1:50051";
+constexpr std::string_view kAddressVariable = "DBSIDECAR_ADDR";
+
+// Absl's string_view may be a type of its own.
+absl::Status Bad(std::string_view subject, std::string_view message) {
+  return absl::InvalidArgumentError(Concat(subject, " ", message));
+}
+
+absl::Status Bad(std::string_view subject, const absl::Status& status) {
+  return Bad(subject, std::string(status.message()));
+}
+
+absl::Status SetAddress(std::string_view origin, const std::string& text, ClientOptions& client) {
+  const absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
+  const std::string subject = Concat(origin, " \"", Displayable(text), "\"");
+  if (!address.ok()) return Bad(subject, address.status());
+  if (!address->IsUnix() && address->port == 0) {
+    return Bad(subject, "has port 0; write the port that the sidecar listens on");
+  }
+  client.address = address->ToString();
+  return absl::OkStatus();
+}
+
+absl::Status SetTimeout(const std::string& text, ClientOptions& client) {
+  const auto timeout = ParseDuration(text, BareNumber::kRefused);
+  const std::string subject = Concat("--timeout \"", Displayable(text), "\"");
+  if (!timeout.ok()) return Bad(subject, timeout.status());
+  if (timeout->count() <= 0) return Bad(subject, "leaves no time; write 5s, for example");
+  client.timeout = *timeout;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ClientOptions> DefaultsFrom(const Environment& environment) {
+  ClientOptions client{.address = std::string(kDefaultAddress)};
+  const auto found = environment.find(kAddressVariable);
+  if (found == environment.end() || found->second.empty()) return client;
+  if (absl::Status status = SetAddress(kAddressVariable, found->second, client); !status.ok()) {
+    return status;
+  }
+  return client;
+}
+
+absl::Status UnwantedValue(const Argument& argument) {
+  return absl::InvalidArgumentError(
+      Concat("\"", Displayable(argument.value), "\" belongs to no flag; see --help"));
+}
+
+// `take` gets each argument that the verbs do not share. A flag given twice counts by its last.
+template <typename Take>
+absl::Status ReadInto(ClientOptions& client, const std::vector<std::string>& arguments,
+                      const Environment& environment, std::span<const Flag> known,
+                      const Take& take) {
+  const std::chrono::milliseconds timeout = client.timeout;
+  const auto split = SplitArguments(arguments, known);
+  if (!split.ok()) return split.status();
+  for (const Argument& argument : *split) client.help_wanted |= argument.flag == "--help";
+  if (client.help_wanted) return absl::OkStatus();
+
+  bool address_given = false;
+  for (const Argument& argument : *split) address_given |= argument.flag == "--addr";
+  if (!address_given) {
+    const auto defaults = DefaultsFrom(environment);
+    if (!defaults.ok()) return defaults.status();
+    client = *defaults;
+    client.timeout = timeout;
+  }
+  for (const Argument& argument : *split) {
+    absl::Status status;
+    if (argument.flag == "--addr") {
+      status = SetAddress("--addr", argument.value, client);
+    } else if (argument.flag == "--timeout") {
+      status = SetTimeout(argument.value, client);
+    } else {
+      status = take(argument);
+    }
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetOutput(ResultOutput output, QueryOptions& options) {
+  if (options.output != ResultOutput::kTable && options.output != output) {
+    return absl::InvalidArgumentError("--json and --csv exclude each other; give one");
+  }
+  options.output = output;
+  return absl::OkStatus();
+}
+
+absl::Status SetRowsMax(const std::string& text, QueryOptions& options) {
+  const auto rows = ParseInteger(text);
+  if (!rows.ok() || *rows < 1 || *rows > std::numeric_limits<std::uint32_t>::max()) {
+    return Bad(Concat("--max-rows \"", Displayable(text), "\""),
+               "is not a number of rows; write a whole number from 1 to 4294967295");
+  }
+  options.rows_max = static_cast<std::uint32_t>(*rows);
+  return absl::OkStatus();
+}
+
+absl::Status AddParameter(absl::StatusOr<v1::Value> value, const std::string& word,
+                          QueryOptions& options) {
+  if (!value.ok()) {
+    return Bad(Concat("--param \"", Displayable(word), "\""), value.status());
+  }
+  options.parameters.push_back(*std::move(value));
+  return absl::OkStatus();
+}
+
+absl::Status TakePlainValue(const std::string& word, bool& sql_given, QueryOptions& options) {
+  if (!sql_given) {
+    sql_given = true;
+    options.sql = word;
+    return absl::OkStatus();
+  }
+  absl::StatusOr<v1::Value> value = ParameterFromWord(word);
+  if (!value.ok()) return value.status();
+  options.parameters.push_back(*std::move(value));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& arguments,
+                                              const Environment& environment) {
+  static constexpr std::array<Flag, 8> kFlags{{{"--addr", true},
+                                               {"--timeout", true},
+                                               {"--json", false},
+                                               {"--csv", false},
+                                               {"--param", true},
+                                               {"--max-rows", true},
+                                               {"--read-only", false},
+                                               {"--timing", false}}};
+  QueryOptions options{.client = {.timeout = 30s}};
+  bool sql_given = false;
+  const auto take = [&](const Argument& argument) {
+    if (argument.flag == "--json") return SetOutput(ResultOutput::kJson, options);
+    if (argument.flag == "--csv") return SetOutput(ResultOutput::kCsv, options);
+    if (argument.flag == "--max-rows") return SetRowsMax(argument.value, options);
+    if (argument.flag == "--param") {
+      return AddParameter(ParameterFromTypedWord(argument.value), argument.value, options);
+    }
+    if (argument.flag.empty()) return TakePlainValue(argument.value, sql_given, options);
+    (argument.flag == "--timing" ? options.timing : options.read_only) = true;
+    return absl::OkStatus();
+  };
+  const absl::Status status = ReadInto(options.client, arguments, environment, kFlags, take);
+  if (!status.ok()) return status;
+  if (!sql_given && !options.client.help_wanted) {
+    return absl::InvalidArgumentError(
+        "no statement is given; write it after the verb in quotes, or - to read standard input");
+  }
+  return options;
+}
+
+absl::StatusOr<HealthOptions> ReadHealthOptions(const std::vector<std::string>& arguments,
+                                                const Environment& environment) {
+  static constexpr std::array<Flag, 4> kFlags{
+      {{"--addr", true}, {"--timeout", true}, {"--service", true}, {"--json", false}}};
+  HealthOptions options{.client = {.timeout = 5s}};
+  const auto take = [&](const Argument& argument) {
+    if (argument.flag.empty()) return UnwantedValue(argument);
+    if (argument.flag == "--service") {
+      options.service = argument.value;
+    } else {
+      options.json = true;
+    }
+    return absl::OkStatus();
+  };
+  const absl::Status status = ReadInto(options.client, arguments, environment, kFlags, take);
+  if (!status.ok()) return status;
+  return options;
+}
+
+absl::StatusOr<MetricsOptions> ReadMetricsOptions(const std::vector<std::string>& arguments,
+                                                  const Environment& environment) {
+  static constexpr std::array<Flag, 3> kFlags{
+      {{"--addr", true}, {"--timeout", true}, {"--json", false}}};
+  MetricsOptions options{.client = {.timeout = 5s}};
+  const auto take = [&](const Argument& argument) {
+    if (argument.flag.empty()) return UnwantedValue(argument);
+    options.json = true;
+    return absl::OkStatus();
+  };
+  const absl::Status status = ReadInto(options.client, arguments, environment, kFlags, take);
+  if (!status.ok()) return status;
+  return options;
+}
+
+absl::StatusOr<WaitOptions> ReadWaitOptions(const std::vector<std::string>& arguments,
+                                            const Environment& environment) {
+  static constexpr std::array<Flag, 3> kFlags{
+      {{"--addr", true}, {"--timeout", true}, {"--service", true}}};
+  WaitOptions options{.client = {.timeout = 30s}};
+  const auto take = [&](const Argument& argument) {
+    if (argument.flag.empty()) return UnwantedValue(argument);
+    options.service = argument.value;
+    return absl::OkStatus();
+  };
+  const absl::Status status = ReadInto(options.client, arguments, environment, kFlags, take);
+  if (!status.ok()) return status;
+  return options;
+}
+
+const std::string_view kQueryHelp =
+    R"(Usage: dbsidecar query [FLAG]... SQL [VALUE]...
+
+Runs one statement through a running sidecar and prints its result. SQL - reads it from standard
+input. $1, $2, ... in the statement are the parameters, in the order in which they are given:
+
+  VALUE               a whole number (5, not 007) and a decimal number of at most 15 digits (2.5)
+                      are sent as numbers, everything else as text, whose type the database infers
+  --param TYPE:VALUE  with its type: int:5  float:1.5  text:007  bool:true  bytes:\x00ff  null:
+
+Flags:
+  --json              an array with an object for each row: integers and numeric with all their
+                      digits, raw bytes as "\x00ff", what has no JSON form as PostgreSQL's text
+  --csv               a line of names, then the rows; NULL is an empty field, an empty text is ""
+  --max-rows N        keep at most N rows and say if there were more
+  --read-only         refuse a statement that writes
+  --timing            say where the time went
+  --timeout DURATION  give up after this long (default 30s)
+  --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
+  --                  only SQL and values follow
+  --help              print this
+
+Exit code: 0 it worked, 1 the statement failed, 2 wrong arguments, 3 no sidecar answers.
+)";
+
+const std::string_view kHealthHelp =
+    R"(Usage: dbsidecar health [FLAG]...
+
+Prints how a running sidecar and its databases are; with --service, asks the standard health service
+instead, for probes.
+
+Flags:
+  --service NAME      readiness, liveness, or "" for the whole: prints SERVING or NOT_SERVING
+  --json              print JSON
+  --timeout DURATION  give up after this long (default 5s)
+  --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
+  --help              print this
+
+Exit code: 0 healthy, degraded or SERVING; 1 unhealthy or NOT_SERVING; 2 wrong arguments; 3 no sidecar
+answers.
+)";
+
+const std::string_view kMetricsHelp =
+    R"(Usage: dbsidecar metrics [FLAG]...
+
+Prints the figures of a running sidecar: its pools, its times, its process.
+
+Flags:
+  --json              print JSON
+  --timeout DURATION  give up after this long (default 5s)
+  --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
+  --help              print this
+
+Exit code: 0 it worked, 1 the sidecar answered with an error, 2 wrong arguments, 3 no sidecar answers.
+)";
+
+const std::string_view kWaitHelp =
+    R"(Usage: dbsidecar wait [FLAG]...
+
+Returns as soon as a sidecar is ready, whether or not it runs already.
+
+Flags:
+  --timeout DURATION  give up after this long (default 30s)
+  --service NAME      what must be SERVING (default readiness)
+  --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
+  --help              print this
+
+Exit code: 0 ready, 1 not ready in time, 2 wrong arguments.
+)";
+
+}  // namespace dbsidecar::server

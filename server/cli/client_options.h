@@ -1,0 +1,66 @@
+// The options of the client verbs, and their help.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "dbsidecar/v1/value.pb.h"
+#include "server/config/config.h"
+
+namespace dbsidecar::server {
+
+struct ClientOptions {
+  std::string address = {};  // As gRPC takes it.
+  std::chrono::milliseconds timeout{};
+  bool help_wanted = false;  // Then nothing else counts.
+};
+
+enum class ResultOutput { kTable, kJson, kCsv };
+
+struct QueryOptions {
+  ClientOptions client;
+  std::string sql = {};  // `-` = standard input.
+  std::vector<v1::Value> parameters = {};
+  ResultOutput output = ResultOutput::kTable;
+  std::uint32_t rows_max = 0;  // 0 = the sidecar's own limit.
+  bool read_only = false;
+  bool timing = false;
+};
+
+struct HealthOptions {
+  ClientOptions client;
+  std::optional<std::string> service = {};  // Of grpc.health.v1; unset = the Health report.
+  bool json = false;
+};
+
+struct MetricsOptions {
+  ClientOptions client;
+  bool json = false;
+};
+
+struct WaitOptions {
+  ClientOptions client;
+  std::string service = "readiness";
+};
+
+// The errors say what is wrong and what to write instead.
+absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& arguments,
+                                              const Environment& environment);
+absl::StatusOr<HealthOptions> ReadHealthOptions(const std::vector<std::string>& arguments,
+                                                const Environment& environment);
+absl::StatusOr<MetricsOptions> ReadMetricsOptions(const std::vector<std::string>& arguments,
+                                                  const Environment& environment);
+absl::StatusOr<WaitOptions> ReadWaitOptions(const std::vector<std::string>& arguments,
+                                            const Environment& environment);
+
+extern const std::string_view kQueryHelp;
+extern const std::string_view kHealthHelp;
+extern const std::string_view kMetricsHelp;
+extern const std::string_view kWaitHelp;
+
+}  // namespace dbsidecar::server

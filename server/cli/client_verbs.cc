@@ -1,0 +1,262 @@
+#include "server/cli/client_verbs.h"
+
+#include <fmt/format.h>
+#include <google/protobuf/util/json_util.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <iterator>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "server/cli/call_outcome.h"
+#include "server/cli/client_options.h"
+#include "server/cli/display_text.h"
+#include "server/cli/error_report.h"
+#include "server/cli/health_report.h"
+#include "server/cli/metrics_report.h"
+#include "server/cli/result_cells.h"
+#include "server/cli/result_csv.h"
+#include "server/cli/result_json.h"
+#include "server/cli/result_table.h"
+#include "server/cli/sidecar_client.h"
+#include "server/config/values.h"
+#include "server/text.h"
+
+namespace dbsidecar::server {
+namespace {
+
+using grpc::health::v1::HealthCheckRequest;
+using grpc::health::v1::HealthCheckResponse;
+using std::chrono_literals::operator""ms;
+using std::chrono_literals::operator""s;
+
+constexpr int kOk = 0;
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+constexpr int kUnreachable = 3;
+
+int UsageError(std::string_view verb, const absl::Status& status) {
+  std::cerr << "dbsidecar " << verb << ": " << std::string(status.message()) << "\nsee dbsidecar "
+            << verb << " --help\n";
+  return kUsage;
+}
+
+// A full disk or a closed pipe is an error too: the reader did not get the whole answer.
+int Print(std::string_view text, int exit_code = kOk) {
+  std::cout << text << std::flush;
+  if (std::cout) return exit_code;
+  std::cerr << "standard output cannot be written\n";
+  return kFailed;
+}
+
+std::string DescribeUnreachable(const CallOutcome& outcome, const std::string& address) {
+  return Concat("no sidecar answers at ", address, ": ", Displayable(ReasonOfUnreachable(outcome)));
+}
+
+// What a call left open, for the statements that may have had an effect.
+constexpr std::string_view kEffectUnknown =
+    "The statement may have taken effect: look before you run it again.\n";
+
+int ReportFailure(const CallOutcome& outcome, const ClientOptions& client,
+                  std::string_view sql = {}) {
+  if (outcome.Unreachable()) {
+    std::cerr << DescribeUnreachable(outcome, client.address)
+              << "; is it running? (start it with: dbsidecar serve)\n";
+    return kUnreachable;
+  }
+  if (outcome.ConnectionLost()) {
+    std::cerr << "the connection to the sidecar at " << client.address
+              << " broke: " << Displayable(outcome.message) << "\n"
+              << (sql.empty() ? "" : kEffectUnknown);
+    return kUnreachable;
+  }
+  if (outcome.TimedOut()) {
+    std::cerr << "ERROR: no answer within " << FormatDuration(client.timeout)
+              << "; --timeout gives it longer\n"
+              << (sql.empty() ? "" : kEffectUnknown);
+    return kFailed;
+  }
+  std::cerr << ReportOfError(ErrorOf(outcome), sql);
+  return kFailed;
+}
+
+std::string JsonOf(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = true;
+  options.always_print_primitive_fields = true;
+  std::string json;
+  const auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
+  if (!status.ok()) std::cerr << "the answer has no JSON form: " << status.ToString() << "\n";
+  return json;
+}
+
+v1::QueryRequest RequestOf(const QueryOptions& options) {
+  v1::QueryRequest request;
+  request.set_sql(options.sql);
+  for (const v1::Value& parameter : options.parameters) *request.add_params() = parameter;
+  request.set_format(v1::RESULT_FORMAT_COLUMNS);
+  request.set_max_rows(options.rows_max);
+  request.set_read_only(options.read_only);
+  request.set_want_timing(options.timing);
+  return request;
+}
+
+std::string TextOfTiming(const v1::Timing& timing) {
+  const auto text = [](std::uint64_t nanoseconds) {
+    return TextOfElapsed(std::chrono::nanoseconds(nanoseconds));
+  };
+  return fmt::format("queue {} (connect {}), execute {}, encode {}\n", text(timing.queue_nanos()),
+                     text(timing.connect_nanos()), text(timing.execute_nanos()),
+                     text(timing.encode_nanos()));
+}
+
+std::string TextOfResult(const v1::ResultSet& result, ResultOutput output,
+                         std::chrono::nanoseconds elapsed) {
+  switch (output) {
+    case ResultOutput::kTable:
+      return TableOfResult(result, elapsed);
+    case ResultOutput::kJson:
+      return JsonOfResult(result);
+    case ResultOutput::kCsv:
+      return CsvOfResult(result);
+  }
+  return "";
+}
+
+// What is not the result itself goes to standard error, so that programs can read the result.
+int PrintAnswer(const v1::QueryResponse& response, const QueryOptions& options,
+                std::chrono::nanoseconds elapsed) {
+  for (const v1::Notice& notice : response.notices()) std::cerr << ReportOfNotice(notice);
+  if (const absl::Status shape = CheckShape(response.result()); !shape.ok()) {
+    std::cerr << "ERROR: " << std::string(shape.message()) << "\n";
+    return kFailed;
+  }
+  const int exit_code = Print(TextOfResult(response.result(), options.output, elapsed));
+  if (options.output != ResultOutput::kTable && response.result().truncated()) {
+    std::cerr << "there are more rows, which --max-rows left out\n";
+  }
+  if (options.timing) std::cerr << TextOfTiming(response.timing());
+  return exit_code;
+}
+
+absl::Status ReadStatement(std::string& sql) {
+  if (sql == "-") {
+    sql.assign(std::istreambuf_iterator<char>(std::cin), {});
+    if (std::cin.bad()) return absl::InvalidArgumentError("standard input cannot be read");
+  }
+  if (Trim(sql).empty()) return absl::InvalidArgumentError("the statement is empty");
+  if (!IsValidUtf8(sql)) return absl::InvalidArgumentError("the statement is not valid UTF-8");
+  return absl::OkStatus();
+}
+
+CallOutcome Check(SidecarClient& client, const std::string& service,
+                  std::chrono::milliseconds timeout, HealthCheckResponse& response) {
+  HealthCheckRequest request;
+  request.set_service(service);
+  return client.Check(request, timeout, response);
+}
+
+std::string NameOf(const HealthCheckResponse& response) {
+  const std::string name = HealthCheckResponse::ServingStatus_Name(response.status());
+  return name.empty() ? "UNKNOWN" : name;
+}
+
+int CheckService(SidecarClient& client, const HealthOptions& options) {
+  HealthCheckResponse response;
+  const CallOutcome outcome = Check(client, *options.service, options.client.timeout, response);
+  if (!outcome.ok()) return ReportFailure(outcome, options.client);
+  const std::string text = options.json ? JsonOf(response) : NameOf(response);
+  return Print(Concat(text, "\n"),
+               response.status() == HealthCheckResponse::SERVING ? kOk : kFailed);
+}
+
+std::string DescribeCheck(const CallOutcome& outcome, const HealthCheckResponse& response,
+                          const std::string& address) {
+  if (outcome.ok()) return Concat("the last answer was ", NameOf(response));
+  if (outcome.Unreachable()) return DescribeUnreachable(outcome, address);
+  return Concat("the last answer was ", NameOfCode(outcome.code), ": ",
+                Displayable(outcome.message));
+}
+
+}  // namespace
+
+int RunQuery(const std::vector<std::string>& arguments, const Environment& environment) {
+  absl::StatusOr<QueryOptions> options = ReadQueryOptions(arguments, environment);
+  if (!options.ok()) return UsageError("query", options.status());
+  if (options->client.help_wanted) return Print(kQueryHelp);
+  if (const absl::Status status = ReadStatement(options->sql); !status.ok()) {
+    return UsageError("query", status);
+  }
+  SidecarClient client(options->client.address);
+  v1::QueryResponse response;
+  const auto start = std::chrono::steady_clock::now();
+  const CallOutcome outcome = client.Query(RequestOf(*options), options->client.timeout, response);
+  const auto elapsed = std::chrono::steady_clock::now() - start;
+  if (!outcome.ok()) return ReportFailure(outcome, options->client, options->sql);
+  return PrintAnswer(response, *options, elapsed);
+}
+
+int RunHealth(const std::vector<std::string>& arguments, const Environment& environment) {
+  const absl::StatusOr<HealthOptions> options = ReadHealthOptions(arguments, environment);
+  if (!options.ok()) return UsageError("health", options.status());
+  if (options->client.help_wanted) return Print(kHealthHelp);
+  SidecarClient client(options->client.address);
+  if (options->service.has_value()) return CheckService(client, *options);
+
+  v1::HealthRequest request;
+  request.set_level(v1::HEALTH_LEVEL_BASIC);
+  v1::HealthResponse response;
+  const CallOutcome outcome = client.Health(request, options->client.timeout, response);
+  if (!outcome.ok()) return ReportFailure(outcome, options->client);
+  const bool serves = response.status() == v1::HEALTH_STATUS_HEALTHY ||
+                      response.status() == v1::HEALTH_STATUS_DEGRADED;
+  return Print(options->json ? JsonOf(response) : ReportOfHealth(response), serves ? kOk : kFailed);
+}
+
+int RunMetrics(const std::vector<std::string>& arguments, const Environment& environment) {
+  const absl::StatusOr<MetricsOptions> options = ReadMetricsOptions(arguments, environment);
+  if (!options.ok()) return UsageError("metrics", options.status());
+  if (options->client.help_wanted) return Print(kMetricsHelp);
+  SidecarClient client(options->client.address);
+  v1::MetricsResponse response;
+  const CallOutcome outcome =
+      client.Metrics(v1::MetricsRequest(), options->client.timeout, response);
+  if (!outcome.ok()) return ReportFailure(outcome, options->client);
+  return Print(options->json ? JsonOf(response) : ReportOfMetrics(response));
+}
+
+int RunWait(const std::vector<std::string>& arguments, const Environment& environment) {
+  using Clock = std::chrono::steady_clock;
+  const absl::StatusOr<WaitOptions> options = ReadWaitOptions(arguments, environment);
+  if (!options.ok()) return UsageError("wait", options.status());
+  if (options->client.help_wanted) return Print(kWaitHelp);
+
+  constexpr std::chrono::milliseconds kFirstPause = 50ms;
+  constexpr std::chrono::milliseconds kPauseMax = 500ms;
+  constexpr std::chrono::milliseconds kCheckMax = 2s;
+  SidecarClient client(options->client.address);
+  const auto deadline = Clock::now() + options->client.timeout;
+  const auto left = [deadline] {
+    return std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+  };
+  std::string last;
+  for (auto pause = kFirstPause; left() > 0ms; pause = std::min(2 * pause, kPauseMax)) {
+    HealthCheckResponse response;
+    const CallOutcome outcome =
+        Check(client, options->service, std::min(left(), kCheckMax), response);
+    if (outcome.ok() && response.status() == HealthCheckResponse::SERVING) return kOk;
+    // A last check that was cut short tells less than the one before it.
+    if (last.empty() || outcome.code != kDeadlineExceeded) {
+      last = DescribeCheck(outcome, response, options->client.address);
+    }
+    if (left() > 0ms) std::this_thread::sleep_for(std::min(pause, left()));
+  }
+  std::cerr << "the service \"" << Displayable(options->service) << "\" was not ready within "
+            << FormatDuration(options->client.timeout) << ": " << last << "\n";
+  return kFailed;
+}
+
+}  // namespace dbsidecar::server

@@ -1,0 +1,38 @@
+#include "server/cli/result_csv.h"
+
+#include "server/cli/result_cells.h"
+#include "server/text.h"
+
+namespace dbsidecar::server {
+namespace {
+
+std::string Field(const std::string& text) {
+  if (!text.empty() && text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  return Concat("\"", ReplaceAll(text, {{"\"", "\"\""}}), "\"");
+}
+
+std::string FieldOfCell(const v1::Value& cell) {
+  return cell.kind_case() == v1::Value::KIND_NOT_SET ? "" : Field(TextOfCell(cell));
+}
+
+}  // namespace
+
+std::string CsvOfResult(const v1::ResultSet& result) {
+  if (result.columns_size() == 0) return "";
+  std::string out;
+  for (int column = 0; column < result.columns_size(); ++column) {
+    if (column > 0) out += ',';
+    out += Field(result.columns(column).name());
+  }
+  out += '\n';
+  for (int row = 0; row < static_cast<int>(result.row_count()); ++row) {
+    for (int column = 0; column < result.columns_size(); ++column) {
+      if (column > 0) out += ',';
+      out += FieldOfCell(CellAt(result, row, column));
+    }
+    out += '\n';
+  }
+  return out;
+}
+
+}  // namespace dbsidecar::server

@@ -1,0 +1,100 @@
+#include "server/cli/sidecar_client.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+
+#include "dbsidecar/v1/sidecar.grpc.pb.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+
+namespace dbsidecar::server {
+namespace {
+
+using Deadline = std::chrono::system_clock::time_point;
+
+std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  // The sidecar limits its results itself.
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxSendMessageSize(-1);
+  // A proxy for the Internet is never the way to the process next door.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  // `wait` watches a process start: be there soon after it listens.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+// Whether a connection is up. Returns early when an attempt has failed.
+bool Connect(grpc::Channel& channel, Deadline deadline) {
+  grpc_connectivity_state state = channel.GetState(true);
+  while (state == GRPC_CHANNEL_IDLE || state == GRPC_CHANNEL_CONNECTING) {
+    if (!channel.WaitForStateChange(state, deadline)) return false;
+    state = channel.GetState(true);
+  }
+  return state == GRPC_CHANNEL_READY;
+}
+
+}  // namespace
+
+struct SidecarClient::Connection {
+  explicit Connection(const std::string& address)
+      : channel(OpenChannel(address)),
+        sidecar(v1::Sidecar::NewStub(channel)),
+        health(grpc::health::v1::Health::NewStub(channel)) {}
+
+  template <typename Call>
+  CallOutcome Run(std::chrono::milliseconds timeout, const Call& call) {
+    const Deadline deadline = std::chrono::system_clock::now() + timeout;
+    CallOutcome outcome{.connected = Connect(*channel, deadline)};
+    grpc::ClientContext context;
+    context.set_deadline(deadline);
+    const grpc::Status status = call(context);
+    outcome.code = static_cast<int>(status.error_code());
+    outcome.message = status.error_message();
+    outcome.details = status.error_details();
+    return outcome;
+  }
+
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<v1::Sidecar::Stub> sidecar;
+  std::unique_ptr<grpc::health::v1::Health::Stub> health;
+};
+
+SidecarClient::SidecarClient(const std::string& address)
+    : connection_(std::make_unique<Connection>(address)) {}
+
+SidecarClient::~SidecarClient() = default;
+
+CallOutcome SidecarClient::Query(const v1::QueryRequest& request, std::chrono::milliseconds timeout,
+                                 v1::QueryResponse& response) {
+  return connection_->Run(timeout, [&](grpc::ClientContext& context) {
+    return connection_->sidecar->Query(&context, request, &response);
+  });
+}
+
+CallOutcome SidecarClient::Health(const v1::HealthRequest& request,
+                                  std::chrono::milliseconds timeout, v1::HealthResponse& response) {
+  return connection_->Run(timeout, [&](grpc::ClientContext& context) {
+    return connection_->sidecar->Health(&context, request, &response);
+  });
+}
+
+CallOutcome SidecarClient::Metrics(const v1::MetricsRequest& request,
+                                   std::chrono::milliseconds timeout,
+                                   v1::MetricsResponse& response) {
+  return connection_->Run(timeout, [&](grpc::ClientContext& context) {
+    return connection_->sidecar->Metrics(&context, request, &response);
+  });
+}
+
+CallOutcome SidecarClient::Check(const grpc::health::v1::HealthCheckRequest& request,
+                                 std::chrono::milliseconds timeout,
+                                 grpc::health::v1::HealthCheckResponse& response) {
+  return connection_->Run(timeout, [&](grpc::ClientContext& context) {
+    return connection_->health->Check(&context, request, &response);
+  });
+}
+
+}  // namespace dbsidecar::server

@@ -1,0 +1,43 @@
+// Calls a running sidecar. The one place of the client verbs that includes gRPC's headers is
+// sidecar_client.cc.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "dbsidecar/v1/health.pb.h"
+#include "dbsidecar/v1/metrics.pb.h"
+#include "dbsidecar/v1/query.pb.h"
+#include "grpc/health/v1/health.pb.h"
+#include "server/cli/call_outcome.h"
+
+namespace dbsidecar::server {
+
+// Each call connects first if necessary, and takes at most `timeout`, the connecting included. To
+// be used by one thread.
+class SidecarClient {
+ public:
+  // `address` as ListenAddress::ToString() gives it. Does not connect yet.
+  explicit SidecarClient(const std::string& address);
+  ~SidecarClient();
+  SidecarClient(const SidecarClient&) = delete;
+  SidecarClient& operator=(const SidecarClient&) = delete;
+
+  CallOutcome Query(const v1::QueryRequest& request, std::chrono::milliseconds timeout,
+                    v1::QueryResponse& response);
+  CallOutcome Health(const v1::HealthRequest& request, std::chrono::milliseconds timeout,
+                     v1::HealthResponse& response);
+  CallOutcome Metrics(const v1::MetricsRequest& request, std::chrono::milliseconds timeout,
+                      v1::MetricsResponse& response);
+  // Of grpc.health.v1.
+  CallOutcome Check(const grpc::health::v1::HealthCheckRequest& request,
+                    std::chrono::milliseconds timeout,
+                    grpc::health::v1::HealthCheckResponse& response);
+
+ private:
+  struct Connection;
+  std::unique_ptr<Connection> connection_;
+};
+
+}  // namespace dbsidecar::server

@@ -1,0 +1,163 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "dbsidecar/v1/status_details.pb.h"
+#include "server/cli/call_outcome.h"
+#include "server/cli/error_report.h"
+#include "server/cli/health_report.h"
+#include "server/cli/metrics_report.h"
+
+namespace dbsidecar::server {
+namespace {
+
+v1::Error MissingTable(int position) {
+  v1::Error error;
+  error.set_code(5);
+  error.set_message("relation \"x\" does not exist");
+  error.set_reason("SQL_ERROR");
+  error.mutable_sql()->set_sqlstate("42P01");
+  error.mutable_sql()->set_severity("ERROR");
+  error.mutable_sql()->set_position(position);
+  return error;
+}
+
+TEST(ErrorReportTest, TheCaretPointsAtTheFaultInItsLine) {
+  EXPECT_EQ(ReportOfError(MissingTable(17), "select *\nfrom   x\nwhere 1"),
+            "ERROR: relation \"x\" does not exist (SQLSTATE 42P01)\n"
+            "LINE 2: from   x\n"
+            "               ^\n"
+            "code NOT_FOUND, reason SQL_ERROR\n");
+}
+
+TEST(ErrorReportTest, ThePositionCountsCharactersAndTheCaretColumns) {
+  EXPECT_EQ(ReportOfError(MissingTable(19), "select '\u6771\u4eac\u00eb' from x"),
+            "ERROR: relation \"x\" does not exist (SQLSTATE 42P01)\n"
+            "LINE 1: select '\u6771\u4eac\u00eb' from x\n"
+            "                            ^\n"
+            "code NOT_FOUND, reason SQL_ERROR\n");
+}
+
+TEST(ErrorReportTest, ALongLineIsCutAroundTheFault) {
+  const std::string sql = "select " + std::string(100, 'a') + " x" + std::string(100, 'b');
+  const std::string report = ReportOfError(MissingTable(109), sql);
+  const std::string label = "LINE 1: ..." + std::string(49, 'a') + " ";
+  EXPECT_NE(report.find(label + "x" + std::string(29, 'b') + "...\n" +
+                        std::string(label.size(), ' ') + "^\n"),
+            std::string::npos)
+      << report;
+}
+
+TEST(ErrorReportTest, APositionOutsideTheStatementShowsNoLine) {
+  for (const int position : {-1, 0, 10, 1000}) {
+    const std::string report = ReportOfError(MissingTable(position), "select 1");
+    EXPECT_EQ(report.find("LINE"), std::string::npos) << position;
+  }
+  EXPECT_NE(ReportOfError(MissingTable(9), "select 1").find("LINE 1: select 1\n"),
+            std::string::npos)
+      << "a fault at the end of the input";
+}
+
+TEST(ErrorReportTest, EverythingThatIsKnownIsShownAndNothingSteersTheTerminal) {
+  v1::Error error = MissingTable(0);
+  error.set_code(10);
+  error.mutable_sql()->set_detail("Key (id)=(7)\x1b[2J");
+  error.mutable_sql()->set_hint("Try again.");
+  error.mutable_sql()->set_where("function f()\nline 3");
+  error.mutable_sql()->set_constraint("t_pkey");
+  error.mutable_sql()->set_outcome_unknown(true);
+  error.mutable_retry_delay()->set_nanos(100'000'000);
+  EXPECT_EQ(ReportOfError(error, "select 1"),
+            "ERROR: relation \"x\" does not exist (SQLSTATE 42P01)\n"
+            "DETAIL: Key (id)=(7)\\x1b[2J\n"
+            "HINT: Try again.\n"
+            "CONTEXT: function f()\nline 3\n"
+            "CONSTRAINT: t_pkey\n"
+            "The statement may have taken effect: look before you run it again.\n"
+            "code ABORTED, reason SQL_ERROR, may succeed if tried again after 100.0 ms\n");
+}
+
+TEST(CallOutcomeTest, DetailsThatCannotBeReadAreLeftOut) {
+  const v1::Error error = ErrorOf({.code = 13, .message = "m", .details = "\xff garbage"});
+  EXPECT_EQ(ReportOfError(error, ""), "ERROR: m\ncode INTERNAL\n");
+  EXPECT_EQ(NameOfCode(16), "UNAUTHENTICATED");
+  EXPECT_EQ(NameOfCode(17), "code 17");
+}
+
+TEST(CallOutcomeTest, OnlyAnUnavailableWithoutDetailsMeansThatNoSidecarAnswers) {
+  EXPECT_TRUE((CallOutcome{.code = kUnavailable}).Unreachable());
+  EXPECT_TRUE((CallOutcome{.code = kDeadlineExceeded}).Unreachable());
+  EXPECT_FALSE((CallOutcome{.code = kUnavailable, .details = "x"}).Unreachable());
+  EXPECT_FALSE((CallOutcome{.code = 5}).Unreachable());
+  const CallOutcome lost{.code = kUnavailable, .connected = true};
+  EXPECT_FALSE(lost.Unreachable());
+  EXPECT_TRUE(lost.ConnectionLost());
+  EXPECT_TRUE((CallOutcome{.code = kDeadlineExceeded, .connected = true}).TimedOut());
+}
+
+TEST(HealthReportTest, AReportNamesStatusCausesAndDatabases) {
+  v1::HealthResponse health;
+  health.set_status(v1::HEALTH_STATUS_UNHEALTHY);
+  health.set_version("0.1.0");
+  health.mutable_uptime()->set_seconds(3723);
+  health.set_phase(v1::LIFECYCLE_PHASE_SERVING);
+  health.add_causes("no database answers");
+  v1::DatabaseCheck& check = *health.add_databases();
+  check.set_pool("default");
+  check.set_driver("postgresql");
+  check.set_server_version("15.20");
+  check.set_role("primary");
+  check.set_status(v1::DATABASE_STATUS_DOWN);
+  check.mutable_last_check_time()->set_seconds(0);
+  check.mutable_check_latency()->set_nanos(400'000);
+  check.set_last_error("connection refused");
+  EXPECT_EQ(ReportOfHealth(health),
+            "status    UNHEALTHY\n"
+            "cause     no database answers\n"
+            "ready     no\n"
+            "phase     SERVING\n"
+            "version   0.1.0\n"
+            "uptime    1h 2min 3s\n"
+            "database  default: DOWN (postgresql 15.20, primary), checked 1970-01-01T00:00:00Z in "
+            "400 us\n"
+            "error     default: connection refused\n");
+}
+
+TEST(MetricsReportTest, AQuantileIsTheBoundOfItsBucket) {
+  v1::Histogram histogram;
+  for (const double bound : {0.001, 0.01}) histogram.add_upper_bounds_seconds(bound);
+  for (const int count : {90, 9, 1}) histogram.add_counts(static_cast<unsigned>(count));
+  histogram.set_count(100);
+  EXPECT_EQ(QuantileBound(histogram, 0.5), 0.001);
+  EXPECT_EQ(QuantileBound(histogram, 0.9), 0.001);
+  EXPECT_EQ(QuantileBound(histogram, 0.99), 0.01);
+  EXPECT_TRUE(std::isinf(QuantileBound(histogram, 0.999)));
+}
+
+TEST(MetricsReportTest, AReportNamesThePoolsFigures) {
+  v1::MetricsResponse metrics;
+  v1::PoolMetrics& pool = *metrics.add_pools();
+  pool.set_pool("default");
+  pool.set_driver("sqlite");
+  pool.set_state(v1::POOL_STATE_ACTIVE);
+  pool.set_total(4);
+  pool.set_max(20);
+  pool.set_active(3);
+  pool.set_waiting(2);
+  pool.set_statements_total(10);
+  (*pool.mutable_connections_closed_total())["lifetime"] = 1;
+  (*pool.mutable_connections_closed_total())["idle_timeout"] = 2;
+  (*pool.mutable_connections_closed_total())["broken"] = 0;
+  pool.set_errors_total(1);
+  pool.set_last_error("connection refused");
+  const std::string report = ReportOfMetrics(metrics);
+  EXPECT_NE(report.find("pool default (sqlite): ACTIVE\n"), std::string::npos) << report;
+  EXPECT_NE(report.find("4 of at most 20: 3 active"), std::string::npos) << report;
+  EXPECT_NE(report.find("3 (idle_timeout 2, lifetime 1)\n"), std::string::npos) << report;
+  EXPECT_NE(report.find("1; the latest: connection refused\n"), std::string::npos) << report;
+  EXPECT_NE(report.find("none yet"), std::string::npos) << report;
+}
+
+}  // namespace
+}  // namespace dbsidecar::server

@@ -1,0 +1,278 @@
+// The verbs against a small server in this process, on a Unix socket in a temporary folder.
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "dbsidecar/v1/sidecar.grpc.pb.h"
+#include "dbsidecar/v1/status_details.pb.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "server/cli/client_verbs.h"
+
+namespace dbsidecar::server {
+namespace {
+
+using grpc::health::v1::HealthCheckRequest;
+using grpc::health::v1::HealthCheckResponse;
+using testing::internal::CaptureStderr;
+using testing::internal::CaptureStdout;
+using testing::internal::GetCapturedStderr;
+using testing::internal::GetCapturedStdout;
+
+grpc::Status MissingTable() {
+  v1::ErrorInfo info;
+  info.set_reason("SQL_ERROR");
+  info.set_domain("dbsidecar");
+  v1::SqlError sql;
+  sql.set_sqlstate("42P01");
+  sql.set_hint("Create it.");
+  sql.set_position(15);
+  v1::RpcStatus status;
+  status.set_code(grpc::StatusCode::NOT_FOUND);
+  google::protobuf::Any& first = *status.add_details();
+  first.set_type_url("type.googleapis.com/google.rpc.ErrorInfo");
+  first.set_value(info.SerializeAsString());
+  google::protobuf::Any& second = *status.add_details();
+  second.set_type_url("type.googleapis.com/dbsidecar.v1.SqlError");
+  second.set_value(sql.SerializeAsString());
+  return {grpc::StatusCode::NOT_FOUND, "relation \"x\" does not exist", status.SerializeAsString()};
+}
+
+class FakeSidecar : public v1::Sidecar::Service {
+ public:
+  // Answers with the parameters' count; knows no table x; is slow on request.
+  grpc::Status Query(grpc::ServerContext* context, const v1::QueryRequest* request,
+                     v1::QueryResponse* response) override {
+    last_request = *request;
+    if (request->sql() == "select * from x") return MissingTable();
+    if (request->sql() == "refuse") return {grpc::StatusCode::UNAVAILABLE, "draining", "\n\x01x"};
+    while (request->sql() == "sleep" && !context->IsCancelled()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    v1::ResultSet& result = *response->mutable_result();
+    result.add_columns()->set_name("n");
+    result.add_data()->add_ints(request->params_size());
+    result.set_row_count(1);
+    result.set_rows_affected(-1);
+    result.set_truncated(request->max_rows() == 1);
+    v1::Notice& notice = *response->add_notices();
+    notice.set_severity("WARNING");
+    notice.set_message("careful");
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Health(grpc::ServerContext*, const v1::HealthRequest*,
+                      v1::HealthResponse* response) override {
+    response->set_status(health_status);
+    response->set_version("9.9.9");
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Metrics(grpc::ServerContext*, const v1::MetricsRequest*,
+                       v1::MetricsResponse* response) override {
+    response->add_pools()->set_pool("orders");
+    return grpc::Status::OK;
+  }
+
+  v1::QueryRequest last_request;
+  v1::HealthStatus health_status = v1::HEALTH_STATUS_HEALTHY;
+};
+
+// `readiness` is SERVING from the check of this number on; `liveness` always is.
+class FakeHealth : public grpc::health::v1::Health::Service {
+ public:
+  grpc::Status Check(grpc::ServerContext*, const HealthCheckRequest* request,
+                     HealthCheckResponse* response) override {
+    const bool live = request->service() == "liveness";
+    if (!live && request->service() != "readiness") {
+      return {grpc::StatusCode::NOT_FOUND, "no such service"};
+    }
+    const bool serving = live || ++checks >= ready_from;
+    response->set_status(serving ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING);
+    return grpc::Status::OK;
+  }
+
+  std::atomic<int> checks = 0;
+  int ready_from = 1;
+};
+
+using Verb = int (*)(const std::vector<std::string>&, const Environment&);
+
+class ClientVerbsTest : public testing::Test {
+ protected:
+  ClientVerbsTest() {
+    char pattern[] = "/tmp/cli_verbs_test.XXXXXX";
+    folder_ = mkdtemp(pattern);
+    address_ = "unix:" + folder_ + "/sidecar.sock";
+  }
+
+  ~ClientVerbsTest() override {
+    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
+    std::filesystem::remove_all(folder_);
+  }
+
+  void Serve() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort(address_, grpc::InsecureServerCredentials());
+    builder.RegisterService(&sidecar_);
+    builder.RegisterService(&health_);
+    server_ = builder.BuildAndStart();
+    ASSERT_NE(server_, nullptr);
+  }
+
+  // The address goes by the environment, as in a container.
+  int Run(Verb verb, const std::vector<std::string>& arguments) {
+    CaptureStdout();
+    CaptureStderr();
+    const int exit_code = verb(arguments, {{"DBSIDECAR_ADDR", address_}});
+    out_ = GetCapturedStdout();
+    err_ = GetCapturedStderr();
+    return exit_code;
+  }
+
+  std::string folder_;
+  std::string address_;
+  FakeSidecar sidecar_;
+  FakeHealth health_;
+  std::unique_ptr<grpc::Server> server_;
+  std::string out_;
+  std::string err_;
+};
+
+TEST_F(ClientVerbsTest, QueryPrintsATableAndNoticesApart) {
+  Serve();
+  EXPECT_EQ(Run(RunQuery, {"select 1", "7", "--param", "null:"}), 0) << err_;
+  EXPECT_EQ(out_.substr(0, out_.find('(')), " n\n---\n 2\n");
+  EXPECT_EQ(err_, "WARNING: careful\n");
+  EXPECT_EQ(sidecar_.last_request.params(0).int_value(), 7);
+  EXPECT_EQ(sidecar_.last_request.format(), v1::RESULT_FORMAT_COLUMNS);
+}
+
+TEST_F(ClientVerbsTest, QueryPrintsJsonAndCsvForPrograms) {
+  Serve();
+  EXPECT_EQ(Run(RunQuery, {"select 1", "--json"}), 0);
+  EXPECT_EQ(out_, "[\n{\"n\":0}\n]\n");
+  EXPECT_EQ(Run(RunQuery, {"select 1", "--csv", "--max-rows", "1", "--read-only"}), 0);
+  EXPECT_EQ(out_, "n\n0\n");
+  EXPECT_NE(err_.find("there are more rows"), std::string::npos);
+  EXPECT_TRUE(sidecar_.last_request.read_only());
+  EXPECT_EQ(sidecar_.last_request.max_rows(), 1u);
+}
+
+TEST_F(ClientVerbsTest, QueryShowsTheDatabasesErrorWithItsPosition) {
+  Serve();
+  EXPECT_EQ(Run(RunQuery, {"select * from x"}), 1);
+  EXPECT_EQ(out_, "");
+  EXPECT_EQ(err_,
+            "ERROR: relation \"x\" does not exist (SQLSTATE 42P01)\n"
+            "LINE 1: select * from x\n"
+            "                      ^\n"
+            "HINT: Create it.\n"
+            "code NOT_FOUND, reason SQL_ERROR\n");
+}
+
+TEST_F(ClientVerbsTest, ARefusalByTheSidecarIsAnErrorAndNotAnAbsence) {
+  Serve();
+  EXPECT_EQ(Run(RunQuery, {"refuse"}), 1);
+  EXPECT_EQ(err_, "ERROR: draining\ncode UNAVAILABLE\n");
+}
+
+TEST_F(ClientVerbsTest, AQueryThatTakesTooLongSaysThatItMayHaveTakenEffect) {
+  Serve();
+  EXPECT_EQ(Run(RunQuery, {"sleep", "--timeout", "100ms"}), 1);
+  EXPECT_EQ(err_,
+            "ERROR: no answer within 100ms; --timeout gives it longer\n"
+            "The statement may have taken effect: look before you run it again.\n");
+}
+
+TEST_F(ClientVerbsTest, WithoutASidecarEveryCallSaysSoAndReturnsThree) {
+  for (const Verb verb : {RunHealth, RunMetrics}) {
+    EXPECT_EQ(Run(verb, {}), 3);
+    EXPECT_EQ(err_, "no sidecar answers at " + address_ +
+                        ": No such file or directory; is it running? (start it with: dbsidecar "
+                        "serve)\n");
+  }
+  EXPECT_EQ(Run(RunQuery, {"select 1"}), 3);
+  EXPECT_EQ(Run(RunHealth, {"--service", "liveness"}), 3);
+}
+
+TEST_F(ClientVerbsTest, HealthOfAServiceIsItsExitCode) {
+  health_.ready_from = 1000;
+  Serve();
+  EXPECT_EQ(Run(RunHealth, {"--service", "readiness"}), 1);
+  EXPECT_EQ(out_, "NOT_SERVING\n");
+  EXPECT_EQ(Run(RunHealth, {"--service", "liveness"}), 0);
+  EXPECT_EQ(out_, "SERVING\n");
+  EXPECT_EQ(Run(RunHealth, {"--service", "nonsense"}), 1);
+  EXPECT_EQ(err_, "ERROR: no such service\ncode NOT_FOUND\n");
+}
+
+TEST_F(ClientVerbsTest, TheHealthReportFailsOnlyWhenUnhealthy) {
+  Serve();
+  EXPECT_EQ(Run(RunHealth, {}), 0);
+  EXPECT_EQ(out_.substr(0, out_.find('\n')), "status    HEALTHY");
+  sidecar_.health_status = v1::HEALTH_STATUS_DEGRADED;
+  EXPECT_EQ(Run(RunHealth, {}), 0);
+  sidecar_.health_status = v1::HEALTH_STATUS_UNHEALTHY;
+  EXPECT_EQ(Run(RunHealth, {"--json"}), 1);
+  EXPECT_EQ(nlohmann::json::parse(out_)["status"], "HEALTH_STATUS_UNHEALTHY");
+}
+
+TEST_F(ClientVerbsTest, MetricsArePrintedForPeopleAndForPrograms) {
+  Serve();
+  EXPECT_EQ(Run(RunMetrics, {}), 0);
+  EXPECT_NE(out_.find("pool orders"), std::string::npos) << out_;
+  EXPECT_EQ(Run(RunMetrics, {"--json"}), 0);
+  EXPECT_EQ(nlohmann::json::parse(out_)["pools"][0]["pool"], "orders");
+}
+
+TEST_F(ClientVerbsTest, WaitReturnsAsSoonAsTheServiceIsReady) {
+  health_.ready_from = 4;
+  Serve();
+  EXPECT_EQ(Run(RunWait, {"--timeout", "30s"}), 0) << err_;
+  EXPECT_EQ(health_.checks, 4);
+}
+
+TEST_F(ClientVerbsTest, WaitSeesASidecarThatStartsLater) {
+  int exit_code = -1;
+  std::thread waiting([&] { exit_code = RunWait({"--addr", address_, "--timeout", "30s"}, {}); });
+  Serve();
+  waiting.join();
+  EXPECT_EQ(exit_code, 0);
+}
+
+TEST_F(ClientVerbsTest, WaitNamesTheLastStateWhenTimeIsUp) {
+  EXPECT_EQ(Run(RunWait, {"--timeout", "200ms"}), 1);
+  EXPECT_EQ(err_, "the service \"readiness\" was not ready within 200ms: no sidecar answers at " +
+                      address_ + ": No such file or directory\n");
+  health_.ready_from = 1000;
+  Serve();
+  EXPECT_EQ(Run(RunWait, {"--timeout", "200ms"}), 1);
+  EXPECT_EQ(err_,
+            "the service \"readiness\" was not ready within 200ms: the last answer was "
+            "NOT_SERVING\n");
+}
+
+TEST_F(ClientVerbsTest, WrongArgumentsReturnTwoAndHelpReturnsZero) {
+  for (const Verb verb : {RunQuery, RunHealth, RunMetrics, RunWait}) {
+    EXPECT_EQ(Run(verb, {"--nonsense"}), 2);
+    EXPECT_NE(err_.find("--nonsense is not known"), std::string::npos) << err_;
+    EXPECT_EQ(Run(verb, {"--help"}), 0);
+    EXPECT_EQ(out_.substr(0, 17), "Usage: dbsidecar ");
+  }
+  EXPECT_EQ(Run(RunQuery, {" \n"}), 2);
+  EXPECT_EQ(Run(RunQuery, {"select '\xff'"}), 2);
+}
+
+}  // namespace
+}  // namespace dbsidecar::server
