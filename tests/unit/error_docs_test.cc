@@ -3,10 +3,11 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <set>
 #include <sstream>
 #include <string>
-#include <tuple>
+#include <string_view>
 #include <vector>
 
 #include "pool/error.h"
@@ -50,18 +51,38 @@ std::string Describe(const MappedError& mapped) {
          (mapped.retry ? " yes" : " no");
 }
 
-// What the document's table of SQLSTATEs says, read as a person would: the first row that fits.
-std::string DocumentedOutcome(const std::vector<Cells>& rows, const std::string& sqlstate) {
-  for (const Cells& row : rows) {
-    if (row[0] == "any other" || sqlstate.starts_with(row[0])) {
-      return row[1] + " " + row[2] + " " + row[3];
+// The SQLSTATEs, or beginnings of SQLSTATEs, that a row is about. The last row is about any other.
+std::vector<std::string> Prefixes(const Cells& row) {
+  if (row[0] == "any other") return {""};
+  std::istringstream stream(row[0]);
+  return {std::istream_iterator<std::string>(stream), {}};
+}
+
+struct DocumentedRow {
+  std::string prefix;
+  std::string outcome;
+};
+
+std::vector<DocumentedRow> DocumentedSqlstates() {
+  std::vector<DocumentedRow> rows;
+  for (const Cells& row : ReadTable("SQLSTATE")) {
+    for (const std::string& prefix : Prefixes(row)) {
+      rows.push_back({prefix, row[1] + " " + row[2] + " " + row[3]});
     }
+  }
+  return rows;
+}
+
+// Read as a person would: the first row that fits.
+std::string DocumentedOutcome(const std::vector<DocumentedRow>& rows, std::string_view sqlstate) {
+  for (const DocumentedRow& row : rows) {
+    if (sqlstate.starts_with(row.prefix)) return row.outcome;
   }
   return "nothing";
 }
 
 TEST(ErrorDocsTest, EverySqlstateIsMappedAsTheDocumentSays) {
-  const std::vector<Cells> rows = ReadTable("SQLSTATE");
+  const std::vector<DocumentedRow> rows = DocumentedSqlstates();
   ASSERT_GT(rows.size(), 40u);
   const std::string any = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
   const std::string usual = "0123456789P";  // What PostgreSQL's subclasses are made of.
@@ -81,11 +102,11 @@ TEST(ErrorDocsTest, EverySqlstateIsMappedAsTheDocumentSays) {
 }
 
 TEST(ErrorDocsTest, EveryRowOfTheSqlstateTableCanApply) {
-  const std::vector<Cells> rows = ReadTable("SQLSTATE");
+  const std::vector<DocumentedRow> rows = DocumentedSqlstates();
   for (size_t i = 0; i < rows.size(); ++i) {
     for (size_t earlier = 0; earlier < i; ++earlier) {
-      EXPECT_FALSE(rows[i][0].starts_with(rows[earlier][0]))
-          << rows[i][0] << " is hidden by " << rows[earlier][0];
+      EXPECT_FALSE(rows[i].prefix.starts_with(rows[earlier].prefix))
+          << rows[i].prefix << " is hidden by " << rows[earlier].prefix;
     }
   }
 }
