@@ -1,0 +1,63 @@
+# How test suites are run. Sourced by ./dev. A suite is a folder in tests/.
+
+# run_suites PRESET [SUITE...]: all suites by default.
+run_suites() {
+  local preset="$1" suite
+  shift
+  if [[ $# -eq 0 ]]; then
+    run_ctest "$preset" "" all
+    return
+  fi
+  for suite in "$@"; do
+    [[ -d "tests/$suite" ]] || fail "there is no suite \"$suite\" in tests/"
+    run_ctest "$preset" "/tests/$suite" "$suite"
+  done
+}
+
+# run_ctest PRESET FOLDER NAME: the tests of a build folder.
+run_ctest() {
+  local preset="$1" folder="$2" name="$3" status=0 failed_before=$FAILED
+  local junit="$ROOT/build/$preset/results/$name.xml"
+  mkdir -p "${junit%/*}"
+  rm -f "$junit"
+  # The sizes keep CTest from shortening the output in which the test cases are counted.
+  ctest --test-dir "build/$preset$folder" --output-on-failure --no-tests=error \
+    --output-junit "$junit" --test-output-size-passed 50000000 \
+    --test-output-size-failed 50000000 || status=$?
+  if [[ -f "$junit" ]]; then count_junit "$junit"; fi
+  if [[ $status -ne 0 && $FAILED -eq $failed_before ]]; then
+    failed "ctest in build/$preset$folder ended with status $status"
+  fi
+}
+
+# run_sanitized PRESET [SUITE...]: what is slow anyway runs shorter.
+run_sanitized() {
+  local preset="$1"
+  shift
+  install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+  export DBSIDECAR_TEST_SECONDS_LOAD="${DBSIDECAR_TEST_SECONDS_LOAD:-5}"
+  export DBSIDECAR_TEST_SECONDS_CANARY="${DBSIDECAR_TEST_SECONDS_CANARY:-10}"
+  export DBSIDECAR_SIM_RUNS="${DBSIDECAR_SIM_RUNS:-1000}"
+  build_targets "$preset" all
+  build_grpc_tools
+  run_suites "$preset" "$@"
+  report
+}
+
+simulate() {
+  local seed="" runs=100000
+  while [[ $# -gt 0 ]]; do
+    case "$1" in
+      --seed) seed="${2:?--seed needs a number}" && shift 2 ;;
+      --runs) runs="${2:?--runs needs a number}" && shift 2 ;;
+      *) fail "sim takes --seed N and --runs N, not \"$1\"" ;;
+    esac
+  done
+  local program
+  program="$(find build/release -name simulation_test -type f -perm -u+x | head -1)"
+  if [[ -n "$seed" ]]; then
+    "$program" "--seed=$seed"
+  else
+    DBSIDECAR_SIM_BASE_SEED="${DBSIDECAR_SIM_BASE_SEED:-random}" DBSIDECAR_SIM_RUNS="$runs" "$program"
+  fi
+}
