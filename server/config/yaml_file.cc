@@ -1,8 +1,10 @@
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <exception>
 #include <set>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,22 +28,47 @@ bool IsSection(std::string_view key) {
       Options(), [&](const Option& option) { return option.yaml_key.starts_with(prefix); });
 }
 
+class IgnoreEvents : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+// YAML::LoadAll() would do, but on text such as `,x` it finds empty documents without end.
+bool HoldsMoreThanOneDocument(const std::string& content) {
+  std::istringstream stream(content);
+  YAML::Parser parser(stream);
+  IgnoreEvents ignore;
+  return parser.HandleNextDocument(ignore) && parser.HandleNextDocument(ignore);
+}
+
 class YamlReader {
  public:
   YamlReader(const std::string& path, SourceReading& reading) : path_(path), reading_(reading) {}
 
   void Read(const std::string& content) {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(content);
-    if (documents.size() > 1) {
-      Refuse(Concat("file ", path_), "holds several YAML documents; leave one");
+    if (HoldsMoreThanOneDocument(content)) {
+      Refuse(Concat("file ", path_),
+             "holds more than one YAML document, or text that belongs to none; leave one mapping");
       return;
     }
-    if (documents.empty() || documents[0].IsNull()) return;
-    if (!documents[0].IsMap()) {
+    const YAML::Node document = YAML::Load(content);
+    if (document.IsNull()) return;
+    if (!document.IsMap()) {
       Refuse(Concat("file ", path_), "does not hold a mapping; write `key: value` lines");
       return;
     }
-    ReadSection("", documents[0]);
+    ReadSection("", document);
   }
 
  private:
