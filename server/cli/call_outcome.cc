@@ -7,7 +7,7 @@
 #include "dbsidecar/v1/status_details.pb.h"
 #include "server/text.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 
 // The sidecar's own refusals carry details; what gRPC itself reports has none.
 bool CallOutcome::Unreachable() const {
@@ -73,16 +73,18 @@ std::string NameOfCode(int code) {
 std::string ReasonOfUnreachable(const CallOutcome& outcome) {
   if (outcome.code == kDeadlineExceeded) return "no connection came up in time";
   // "...; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: the reason"
-  constexpr std::string_view kLastError = "last error: UNKNOWN: ";
+  constexpr std::string_view kLastError = "last error: ";
   std::string_view reason = outcome.message;
   const std::size_t found = reason.rfind(kLastError);
   if (found == std::string_view::npos) return outcome.message;
   reason.remove_prefix(found + kLastError.size());
-  if (const std::size_t address_end = reason.find(": "); address_end != std::string_view::npos) {
-    reason.remove_prefix(address_end + 2);
+  for (int labels = 2; labels > 0; --labels) {
+    const std::size_t end = reason.find(": ");
+    if (end == std::string_view::npos) return outcome.message;
+    reason.remove_prefix(end + 2);
   }
   ConsumePrefix(reason, "Failed to connect to remote host: ");
   return std::string(reason);
 }
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

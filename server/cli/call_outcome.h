@@ -5,7 +5,7 @@
 
 #include "dbsidecar/v1/error.pb.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 
 // Numbers of gRPC status codes that decide something here.
 inline constexpr int kDeadlineExceeded = 4;
@@ -35,4 +35,4 @@ std::string NameOfCode(int code);
 // Why no connection came up, without gRPC's preamble.
 std::string ReasonOfUnreachable(const CallOutcome& outcome);
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -11,7 +11,7 @@
 #include "server/config/values.h"
 #include "server/text.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 using std::chrono_literals::operator""s;
@@ -256,8 +256,8 @@ Flags:
   --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
   --help              print this
 
-Exit code: 0 healthy, degraded or SERVING; 1 unhealthy or NOT_SERVING; 2 wrong arguments; 3 no sidecar
-answers.
+Exit code: 0 healthy, degraded or SERVING; 1 unhealthy or NOT_SERVING; 2 wrong arguments;
+3 no sidecar answers.
 )";
 
 const std::string_view kMetricsHelp =
@@ -271,7 +271,7 @@ Flags:
   --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
   --help              print this
 
-Exit code: 0 it worked, 1 the sidecar answered with an error, 2 wrong arguments, 3 no sidecar answers.
+Exit code: 0 it worked, 1 the answer is an error, 2 wrong arguments, 3 no sidecar answers.
 )";
 
 const std::string_view kWaitHelp =
@@ -288,4 +288,4 @@ Flags:
 Exit code: 0 ready, 1 not ready in time, 2 wrong arguments.
 )";
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -12,7 +12,7 @@
 #include "dbsidecar/v1/value.pb.h"
 #include "server/config/config.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 
 struct ClientOptions {
   std::string address = {};  // As gRPC takes it.
@@ -63,4 +63,4 @@ extern const std::string_view kHealthHelp;
 extern const std::string_view kMetricsHelp;
 extern const std::string_view kWaitHelp;
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -15,8 +15,8 @@
 #include "server/cli/client_options.h"
 #include "server/cli/display_text.h"
 #include "server/cli/error_report.h"
-#include "server/cli/health_report.h"
-#include "server/cli/metrics_report.h"
+#include "server/cli/health_text.h"
+#include "server/cli/metrics_text.h"
 #include "server/cli/result_cells.h"
 #include "server/cli/result_csv.h"
 #include "server/cli/result_json.h"
@@ -25,7 +25,7 @@
 #include "server/config/values.h"
 #include "server/text.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 using grpc::health::v1::HealthCheckRequest;
@@ -213,7 +213,7 @@ int RunHealth(const std::vector<std::string>& arguments, const Environment& envi
   if (!outcome.ok()) return ReportFailure(outcome, options->client);
   const bool serves = response.status() == v1::HEALTH_STATUS_HEALTHY ||
                       response.status() == v1::HEALTH_STATUS_DEGRADED;
-  return Print(options->json ? JsonOf(response) : ReportOfHealth(response), serves ? kOk : kFailed);
+  return Print(options->json ? JsonOf(response) : TextOfHealth(response), serves ? kOk : kFailed);
 }
 
 int RunMetrics(const std::vector<std::string>& arguments, const Environment& environment) {
@@ -225,7 +225,7 @@ int RunMetrics(const std::vector<std::string>& arguments, const Environment& env
   const CallOutcome outcome =
       client.Metrics(v1::MetricsRequest(), options->client.timeout, response);
   if (!outcome.ok()) return ReportFailure(outcome, options->client);
-  return Print(options->json ? JsonOf(response) : ReportOfMetrics(response));
+  return Print(options->json ? JsonOf(response) : TextOfMetrics(response));
 }
 
 int RunWait(const std::vector<std::string>& arguments, const Environment& environment) {
@@ -259,4 +259,4 @@ int RunWait(const std::vector<std::string>& arguments, const Environment& enviro
   return kFailed;
 }
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

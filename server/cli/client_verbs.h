@@ -13,12 +13,23 @@
 
 #include "server/config/config.h"
 
-namespace dbsidecar::server {
+// The parts of the client verbs are in a namespace of their own: they look at results from the
+// other side than the server does, and would share names with it.
+namespace dbsidecar::server::cli {
 
 // `arguments` are those after the verb. `--help` prints the verb's help and returns 0.
 int RunQuery(const std::vector<std::string>& arguments, const Environment& environment);
 int RunHealth(const std::vector<std::string>& arguments, const Environment& environment);
 int RunMetrics(const std::vector<std::string>& arguments, const Environment& environment);
 int RunWait(const std::vector<std::string>& arguments, const Environment& environment);
+
+}  // namespace dbsidecar::server::cli
+
+namespace dbsidecar::server {
+
+using cli::RunHealth;
+using cli::RunMetrics;
+using cli::RunQuery;
+using cli::RunWait;
 
 }  // namespace dbsidecar::server

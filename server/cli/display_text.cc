@@ -8,7 +8,7 @@
 #include <iterator>
 #include <span>
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 struct Decoded {
@@ -142,4 +142,4 @@ std::string HexOfBytes(std::string_view bytes) {
   return out;
 }
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 
 bool IsValidUtf8(std::string_view text);
 
@@ -22,4 +22,4 @@ std::size_t DisplayWidth(std::string_view displayable);
 // PostgreSQL's form of raw bytes: `\x00ff`.
 std::string HexOfBytes(std::string_view bytes);
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

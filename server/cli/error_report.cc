@@ -9,7 +9,7 @@
 #include "server/cli/result_table.h"
 #include "server/text.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 bool StartsCharacter(char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }
@@ -111,4 +111,4 @@ std::string ReportOfNotice(const v1::Notice& notice) {
   return Concat(severity, ": ", Displayable(notice.message(), LineBreaks::kKeep), "\n");
 }
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -7,7 +7,7 @@
 #include "dbsidecar/v1/error.pb.h"
 #include "dbsidecar/v1/query.pb.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 
 // ERROR: relation "x" does not exist (SQLSTATE 42P01)
 // LINE 1: select * from x
@@ -19,4 +19,4 @@ std::string ReportOfError(const v1::Error& error, std::string_view sql);
 // `NOTICE: ...`, one line.
 std::string ReportOfNotice(const v1::Notice& notice);
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -7,7 +7,7 @@
 #include "server/config/nearest_name.h"
 #include "server/text.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 constexpr Flag kHelp{"--help", false};
@@ -71,4 +71,4 @@ absl::StatusOr<std::vector<Argument>> SplitArguments(const std::vector<std::stri
   return result;
 }
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

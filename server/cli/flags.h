@@ -11,7 +11,7 @@
 
 #include "absl/status/statusor.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 
 struct Flag {
   std::string_view name;  // With its dashes.
@@ -29,4 +29,4 @@ struct Argument {
 absl::StatusOr<std::vector<Argument>> SplitArguments(const std::vector<std::string>& arguments,
                                                      std::span<const Flag> known);
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -10,7 +10,7 @@
 #include "server/cli/display_text.h"
 #include "server/text.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 template <typename Number>
@@ -122,4 +122,4 @@ absl::StatusOr<v1::Value> ParameterFromTypedWord(std::string_view word) {
       "names no type; write TYPE:VALUE with int, float, text, bool, bytes or null as TYPE");
 }
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

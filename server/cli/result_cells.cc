@@ -8,7 +8,7 @@
 #include "server/cli/display_text.h"
 #include "server/text.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 // Of the one array that is filled; 0 when every cell is NULL.
@@ -121,4 +121,4 @@ bool IsNumeric(const v1::ResultSet& result, int column) {
   return data.ints_size() > 0 || data.doubles_size() > 0;
 }
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "dbsidecar/v1/value.pb.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 
 // Whether every column has a cell for every row, as the contract says. The functions below, and
 // everything that prints a result, require it.
@@ -27,4 +27,4 @@ bool IsNumeric(const v1::ResultSet& result, int column);
 // The OID of PostgreSQL's `numeric`, whose cells travel as text.
 inline constexpr unsigned kNumericOid = 1700;
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

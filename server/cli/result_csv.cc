@@ -3,7 +3,7 @@
 #include "server/cli/result_cells.h"
 #include "server/text.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 std::string Field(const std::string& text) {
@@ -35,4 +35,4 @@ std::string CsvOfResult(const v1::ResultSet& result) {
   return out;
 }
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -5,11 +5,11 @@
 
 #include "dbsidecar/v1/value.pb.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 
 // A line of column names, then a line for each row. NULL is an empty field, the empty text is `""`;
 // raw bytes are in PostgreSQL's form `\x00ff`. Empty for a statement that returns no rows.
 // REQUIRES: CheckShape(result) is OK.
 std::string CsvOfResult(const v1::ResultSet& result);
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -11,7 +11,7 @@
 #include "server/cli/result_cells.h"
 #include "server/text.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 std::string Quoted(const std::string& text) {
@@ -84,4 +84,4 @@ std::string JsonOfResult(const v1::ResultSet& result) {
   return out;
 }
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

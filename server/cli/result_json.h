@@ -5,7 +5,7 @@
 
 #include "dbsidecar/v1/value.pb.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 
 // An array with an object for each row, one to a line; `[]` for a statement that returns no rows.
 //
@@ -15,4 +15,4 @@ namespace dbsidecar::server {
 // `_2`, `_3`... REQUIRES: CheckShape(result) is OK.
 std::string JsonOfResult(const v1::ResultSet& result);
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -10,7 +10,7 @@
 #include "server/cli/result_cells.h"
 #include "server/text.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 struct TableColumn {
@@ -89,4 +89,4 @@ std::string TableOfResult(const v1::ResultSet& result, std::chrono::nanoseconds 
   return out;
 }
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -6,7 +6,7 @@
 
 #include "dbsidecar/v1/value.pb.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 
 // Columns aligned, numbers at the right, NULL as `NULL`, then `(3 rows, 1.2 ms)`. A statement
 // without columns is its command tag. REQUIRES: CheckShape(result) is OK.
@@ -15,4 +15,4 @@ std::string TableOfResult(const v1::ResultSet& result, std::chrono::nanoseconds 
 // `1.2 ms`, `850 us`, `2.50 s`.
 std::string TextOfElapsed(std::chrono::nanoseconds elapsed);
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -8,7 +8,7 @@
 #include "dbsidecar/v1/sidecar.grpc.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 using Deadline = std::chrono::system_clock::time_point;
@@ -97,4 +97,4 @@ CallOutcome SidecarClient::Check(const grpc::health::v1::HealthCheckRequest& req
   });
 }
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

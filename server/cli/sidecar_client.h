@@ -12,7 +12,7 @@
 #include "grpc/health/v1/health.pb.h"
 #include "server/cli/call_outcome.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 
 // Each call connects first if necessary, and takes at most `timeout`, the connecting included. To
 // be used by one thread.
@@ -40,4 +40,4 @@ class SidecarClient {
   std::unique_ptr<Connection> connection_;
 };
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -6,8 +6,9 @@
 #include "server/cli/client_options.h"
 #include "server/cli/flags.h"
 #include "server/cli/parameters.h"
+#include "server/text.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 using std::chrono_literals::operator""s;
@@ -125,6 +126,12 @@ TEST(ClientOptionsTest, AWrongEnvironmentIsNamedUnlessAFlagMakesItIrrelevant) {
   EXPECT_TRUE(ReadMetricsOptions({"--help"}, environment)->client.help_wanted);
 }
 
+TEST(ClientOptionsTest, HelpFitsTheTerminal) {
+  for (const std::string_view help : {kQueryHelp, kHealthHelp, kMetricsHelp, kWaitHelp}) {
+    for (const std::string_view line : Split(help, '\n')) EXPECT_LE(line.size(), 100u) << line;
+  }
+}
+
 TEST(ClientOptionsTest, WrongArgumentsAreRefused) {
   EXPECT_FALSE(ReadQueryOptions({}, {}).ok());
   EXPECT_FALSE(ReadQueryOptions({"select 1", "--json", "--csv"}, {}).ok());
@@ -140,4 +147,4 @@ TEST(ClientOptionsTest, WrongArgumentsAreRefused) {
 }
 
 }  // namespace
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

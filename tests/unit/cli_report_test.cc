@@ -6,10 +6,10 @@
 #include "dbsidecar/v1/status_details.pb.h"
 #include "server/cli/call_outcome.h"
 #include "server/cli/error_report.h"
-#include "server/cli/health_report.h"
-#include "server/cli/metrics_report.h"
+#include "server/cli/health_text.h"
+#include "server/cli/metrics_text.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 v1::Error MissingTable(int position) {
@@ -85,6 +85,20 @@ TEST(CallOutcomeTest, DetailsThatCannotBeReadAreLeftOut) {
   EXPECT_EQ(NameOfCode(17), "code 17");
 }
 
+TEST(CallOutcomeTest, TheReasonOfAnAbsenceComesWithoutTheAddresses) {
+  const std::string all = "failed to connect to all addresses; last error: ";
+  EXPECT_EQ(ReasonOfUnreachable({.code = kUnavailable,
+                                 .message = all + "UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to "
+                                                  "remote host: Connection refused"}),
+            "Connection refused");
+  EXPECT_EQ(ReasonOfUnreachable(
+                {.code = kUnavailable,
+                 .message = all + "UNAVAILABLE: ipv6:%5B::1%5D:1: Failed parsing HTTP/2"}),
+            "Failed parsing HTTP/2");
+  EXPECT_EQ(ReasonOfUnreachable({.code = kUnavailable, .message = "DNS failed"}), "DNS failed");
+  EXPECT_EQ(ReasonOfUnreachable({.code = kUnavailable, .message = all + "?"}), all + "?");
+}
+
 TEST(CallOutcomeTest, OnlyAnUnavailableWithoutDetailsMeansThatNoSidecarAnswers) {
   EXPECT_TRUE((CallOutcome{.code = kUnavailable}).Unreachable());
   EXPECT_TRUE((CallOutcome{.code = kDeadlineExceeded}).Unreachable());
@@ -112,7 +126,7 @@ TEST(HealthReportTest, AReportNamesStatusCausesAndDatabases) {
   check.mutable_last_check_time()->set_seconds(0);
   check.mutable_check_latency()->set_nanos(400'000);
   check.set_last_error("connection refused");
-  EXPECT_EQ(ReportOfHealth(health),
+  EXPECT_EQ(TextOfHealth(health),
             "status    UNHEALTHY\n"
             "cause     no database answers\n"
             "ready     no\n"
@@ -151,7 +165,7 @@ TEST(MetricsReportTest, AReportNamesThePoolsFigures) {
   (*pool.mutable_connections_closed_total())["broken"] = 0;
   pool.set_errors_total(1);
   pool.set_last_error("connection refused");
-  const std::string report = ReportOfMetrics(metrics);
+  const std::string report = TextOfMetrics(metrics);
   EXPECT_NE(report.find("pool default (sqlite): ACTIVE\n"), std::string::npos) << report;
   EXPECT_NE(report.find("4 of at most 20: 3 active"), std::string::npos) << report;
   EXPECT_NE(report.find("3 (idle_timeout 2, lifetime 1)\n"), std::string::npos) << report;
@@ -160,4 +174,4 @@ TEST(MetricsReportTest, AReportNamesThePoolsFigures) {
 }
 
 }  // namespace
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

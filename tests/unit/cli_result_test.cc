@@ -12,7 +12,7 @@
 #include "server/cli/result_json.h"
 #include "server/cli/result_table.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 using std::chrono_literals::operator""us;
@@ -197,4 +197,4 @@ TEST(DisplayTextTest, WideCharactersTakeTwoColumnsAndCombiningOnesNone) {
 }
 
 }  // namespace
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -19,7 +19,7 @@
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "server/cli/client_verbs.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 using grpc::health::v1::HealthCheckRequest;
@@ -275,4 +275,4 @@ TEST_F(ClientVerbsTest, WrongArgumentsReturnTwoAndHelpReturnsZero) {
 }
 
 }  // namespace
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -1,4 +1,4 @@
-#include "server/cli/health_report.h"
+#include "server/cli/health_text.h"
 
 #include <fmt/format.h>
 #include <google/protobuf/util/time_util.h>
@@ -10,7 +10,7 @@
 #include "server/cli/result_table.h"
 #include "server/text.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 using google::protobuf::util::TimeUtil;
@@ -66,7 +66,7 @@ std::string TextOfUptime(const google::protobuf::Duration& uptime) {
   return text + fmt::format("{}s", seconds % 60);
 }
 
-std::string ReportOfHealth(const v1::HealthResponse& health) {
+std::string TextOfHealth(const v1::HealthResponse& health) {
   std::string out =
       Line("status", ShortName(v1::HealthStatus_Name(health.status()), "HEALTH_STATUS_"));
   for (const std::string& cause : health.causes()) out += Line("cause", cause);
@@ -82,4 +82,4 @@ std::string ReportOfHealth(const v1::HealthResponse& health) {
   return out;
 }
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli

@@ -1,4 +1,4 @@
-#include "server/cli/metrics_report.h"
+#include "server/cli/metrics_text.h"
 
 #include <fmt/format.h>
 #include <google/protobuf/util/time_util.h>
@@ -11,11 +11,11 @@
 #include <string_view>
 
 #include "server/cli/display_text.h"
-#include "server/cli/health_report.h"
+#include "server/cli/health_text.h"
 #include "server/cli/result_table.h"
 #include "server/text.h"
 
-namespace dbsidecar::server {
+namespace dbsidecar::server::cli {
 namespace {
 
 using google::protobuf::util::TimeUtil;
@@ -140,10 +140,10 @@ double QuantileBound(const v1::Histogram& histogram, double q) {
   return std::numeric_limits<double>::infinity();
 }
 
-std::string ReportOfMetrics(const v1::MetricsResponse& metrics) {
+std::string TextOfMetrics(const v1::MetricsResponse& metrics) {
   std::string out;
   for (const v1::PoolMetrics& pool : metrics.pools()) out += ReportOfPool(pool) + "\n";
   return out + ReportOfProcess(metrics);
 }
 
-}  // namespace dbsidecar::server
+}  // namespace dbsidecar::server::cli
