@@ -60,6 +60,7 @@ std::optional<OpenFailure> SqliteSession::Open() {
   sqlite3_extended_result_codes(database_, 1);
   sqlite3_busy_handler(database_, OnBusy, this);
   sqlite3_progress_handler(database_, kStepsBetweenChecks, OnProgress, this);
+  sqlite3_commit_hook(database_, OnCommit, this);
   sqlite3_db_config(database_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   authorizer_.Install(database_);
   return SetUp();
@@ -118,7 +119,13 @@ int SqliteSession::OnBusy(void* self, int attempts) {
 }
 
 int SqliteSession::OnProgress(void* self) {
-  return static_cast<SqliteSession*>(self)->interruption_.requested() ? 1 : 0;
+  const SqliteSession& session = *static_cast<SqliteSession*>(self);
+  return session.interruption_.requested() && !session.committing_ ? 1 : 0;
+}
+
+int SqliteSession::OnCommit(void* self) {
+  static_cast<SqliteSession*>(self)->committing_ = true;
+  return 0;
 }
 
 // False = no more waiting.
@@ -142,6 +149,7 @@ bool SqliteSession::Reset() {
 
 SqliteSession::Execution SqliteSession::Run(const Statement& statement, Instant deadline) {
   busy_until_ = deadline == kNever ? Clock::now() + config_.busy_max : deadline - kAnswerTime;
+  committing_ = false;
   Execution execution;
   execution.outcome.error = TryRun(statement, execution);
   if (execution.outcome.error.has_value()) execution.outcome.result = {};

@@ -67,6 +67,7 @@ class SqliteSession {
 
   static int OnBusy(void* self, int attempts);
   static int OnProgress(void* self);
+  static int OnCommit(void* self);
   bool WaitForLock(int attempts);
 
   std::optional<OpenFailure> SetUp();
@@ -104,6 +105,9 @@ class SqliteSession {
   Prepared uncached_;  // The statement at hand when it is too long for the cache.
   Instant busy_until_;
   bool broken_ = false;
+  // The statement at hand has begun to commit. SQLite asks for progress once more after that, and
+  // would report an interrupt although the statement took effect.
+  bool committing_ = false;
 };
 
 }  // namespace dbsidecar::pool
