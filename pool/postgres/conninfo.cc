@@ -63,6 +63,9 @@ std::string BuildConninfo(const PostgresConfig& config) {
     settings.emplace("keepalives_idle", fmt::format("{}", WholeSeconds(config.keepalive_after)));
     settings.emplace("keepalives_interval", "5");
     settings.emplace("keepalives_count", "3");
+    // A peer that acknowledges nothing is gone: bounds cancels too, whose connect has no other
+    // limit.
+    settings.emplace("tcp_user_timeout", "10000");
   }
   // As start-up options they are the session's defaults, which DISCARD ALL returns to.
   if (config.statement_timeout != Duration::zero() &&

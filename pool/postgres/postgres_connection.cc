@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "pool/check.h"
@@ -52,10 +53,8 @@ PostgresConnection::PostgresConnection(ConnectionId id, ConnectionEvents& events
 
 PostgresConnection::~PostgresConnection() {
   link_->connection = nullptr;
-  if (conn_ != nullptr) {
-    environment_.loop.Unwatch(PQsocket(conn_));
-    PQfinish(conn_);
-  }
+  Unwatch();
+  if (conn_ != nullptr) PQfinish(conn_);
 }
 
 // --- Opening and closing. ---
@@ -92,15 +91,21 @@ void PostgresConnection::Connected(PGconn* conn) {
   PQsetnonblocking(conn, 1);
   PQenterPipelineMode(conn);
   PQsetNoticeReceiver(conn, &PostgresConnection::OnNotice, this);
-  environment_.loop.Watch(PQsocket(conn), this);
+  fd_ = PQsocket(conn);
+  environment_.loop.Watch(fd_, this);
   events_.OnConnected(id_);
+}
+
+// libpq closes the socket by itself when the connection fails, so it cannot be asked then.
+void PostgresConnection::Unwatch() {
+  if (fd_ >= 0) environment_.loop.Unwatch(std::exchange(fd_, -1));
 }
 
 void PostgresConnection::Close() {
   closing_ = true;
   // Connected() or the cancel's end comes back here.
   if (connecting_ || cancelling_) return;
-  if (conn_ != nullptr && PQsocket(conn_) >= 0) environment_.loop.Unwatch(PQsocket(conn_));
+  Unwatch();
   const bool busy = !in_flight_.empty() && !lost_;
   in_flight_.clear();
   held_.clear();
@@ -131,7 +136,9 @@ void PostgresConnection::Execute(Call& call) {
 }
 
 void PostgresConnection::Send(Operation operation) {
-  bool sent = !lost_ && conn_ != nullptr;
+  const bool open = !lost_ && conn_ != nullptr;
+  operation.sent = open;
+  bool sent = open;
   if (sent && operation.kind == Operation::Kind::kStatement) {
     sent = SendStatement(operation);
   } else if (sent && operation.kind == Operation::Kind::kReset) {
@@ -192,18 +199,28 @@ std::string PostgresConnection::PreparedName(const std::string& key, bool* prepa
   return known->name;
 }
 
-// Makes room before the next Insert, so that the server forgets what the cache forgets. It goes
-// in an operation of its own: should it fail, the statement is not touched.
+// Makes room before the next Insert, so that the server forgets what the cache forgets.
 void PostgresConnection::ForgetOldest() {
-  const Prepared* oldest = prepared_.NextToForget();
-  if (oldest == nullptr || oldest->name.empty() || lost_ || conn_ == nullptr) return;
-  const std::string sql = fmt::format("DEALLOCATE {}", oldest->name);
+  if (const Prepared* oldest = prepared_.NextToForget()) Deallocate(oldest->name);
+}
+
+void PostgresConnection::Forget(const std::string& key) {
+  if (const Prepared* known = prepared_.Find(key)) Deallocate(known->name);
+  prepared_.Erase(key);
+}
+
+// In an operation of its own: should it fail, because the server does not know the name, no
+// statement is touched.
+void PostgresConnection::Deallocate(const std::string& name) {
+  if (name.empty() || lost_ || conn_ == nullptr) return;
+  const std::string sql = fmt::format("DEALLOCATE {}", name);
   Operation operation(Operation::Kind::kForget);
   operation.Expect(Command::kExecute);
   operation.Expect(Command::kSync);
   if (PQsendQueryParams(conn_, sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) == 1 &&
       PQpipelineSync(conn_) == 1) {
     in_flight_.push_back(std::move(operation));
+    Flush();
   }
 }
 
@@ -213,7 +230,7 @@ void PostgresConnection::Flush() {
     Lose(PQerrorMessage(conn_));
     return;
   }
-  environment_.loop.WatchWritable(PQsocket(conn_), left == 1);
+  environment_.loop.WatchWritable(fd_, left == 1);
 }
 
 // --- Receiving. ---
@@ -323,6 +340,7 @@ void PostgresConnection::TakeError(Operation& operation, const PGresult* result)
   if (operation.outcome.error.has_value()) return;
   operation.outcome.error = DatabaseError(result);
   operation.fatal = IsFatal(result);
+  operation.prepare_failed = operation.current() == Command::kPrepare;
   operation.stale = operation.prepared && IsStalePlan(result);
 }
 
@@ -377,17 +395,15 @@ void PostgresConnection::CompleteStatement(Operation operation) {
 
 void PostgresConnection::Reply(Operation operation) {
   Call& call = *operation.call;
-  if (operation.outcome.error.has_value()) {
-    prepared_.Erase(PreparedKey(call.statement));
-    if (operation.stale && !operation.retried) {
-      // The statement did not start, or was undone as a whole; prepared anew it may well run.
-      Operation again(Operation::Kind::kStatement);
-      again.call = &call;
-      again.traits = std::move(operation.traits);
-      again.retried = true;
-      Send(std::move(again));
-      return;
-    }
+  if (operation.stale || operation.prepare_failed) Forget(PreparedKey(call.statement));
+  if (operation.stale && !operation.retried) {
+    // The statement did not start, or was undone as a whole; prepared anew it may well run.
+    Operation again(Operation::Kind::kStatement);
+    again.call = &call;
+    again.traits = std::move(operation.traits);
+    again.retried = true;
+    Send(std::move(again));
+    return;
   }
   Outcome& outcome = operation.outcome;
   Result& result = outcome.result;
@@ -415,12 +431,25 @@ void PostgresConnection::Lose(std::string reason) {
   if (lost_) return;
   lost_ = true;
   while (!reason.empty() && reason.back() == '\n') reason.pop_back();
-  if (conn_ != nullptr && PQsocket(conn_) >= 0) environment_.loop.Unwatch(PQsocket(conn_));
+  Unwatch();
   // From the loop, so that nobody up the stack is surprised by what the pool does about it.
   environment_.loop.Post([link = link_, reason = std::move(reason)] {
     PostgresConnection* self = link->connection;
     if (self != nullptr && !self->closing_) self->FailAll(reason);
   });
+}
+
+Error PostgresConnection::LostError(const Operation& operation, const std::string& reason) {
+  const bool unknown = operation.sent && !operation.call->statement.read_only;
+  const std::string_view effect =
+      unknown ? "so whether it took effect is unknown" : "it had no effect";
+  return {.kind = ErrorKind::kConnectionLost,
+          .message = fmt::format(
+              "the connection was lost {}, {}: {}",
+              operation.sent ? "while the statement was running" : "before the statement was sent",
+              effect, reason),
+          .sql = {},
+          .outcome_unknown = unknown};
 }
 
 void PostgresConnection::FailAll(const std::string& reason) {
@@ -446,16 +475,7 @@ void PostgresConnection::FailAll(const std::string& reason) {
         // A FATAL error before CommandComplete came instead of the commit; anything else leaves
         // open how far the server got.
         const bool undone = operation.fatal && !operation.completed;
-        if (!undone) {
-          const bool unknown = !operation.call->statement.read_only;
-          outcome.error =
-              Error{.kind = ErrorKind::kConnectionLost,
-                    .message = fmt::format(
-                        "the connection was lost while the statement was running{}: {}",
-                        unknown ? ", so whether it took effect is unknown" : "", reason),
-                    .sql = {},
-                    .outcome_unknown = unknown};
-        }
+        if (!undone) outcome.error = LostError(operation, reason);
         events_.OnReply(id_, *operation.call, std::move(outcome), Condition::kBroken);
         reported = true;
         break;
@@ -473,7 +493,9 @@ void PostgresConnection::FailAll(const std::string& reason) {
 // --- Cancelling. ---
 
 void PostgresConnection::Cancel(Call& call) {
-  const bool running = !in_flight_.empty() && in_flight_.front().call == &call;
+  const bool running =
+      std::any_of(in_flight_.begin(), in_flight_.end(),
+                  [&call](const Operation& operation) { return operation.call == &call; });
   if (running && !lost_) StartCancel();
 }
 

@@ -62,7 +62,9 @@ class PostgresConnection final : public Connection, public FdHandler {
     bool completed = false;   // CommandComplete came, so only the commit can still fail.
     bool fatal = false;       // The error also ended the connection.
     bool stale = false;       // The error says only that the prepared statement is out of date.
+    bool prepare_failed = false;
     bool retried = false;
+    bool sent = false;
     bool prepared = false;  // Runs by the name of a prepared statement.
     bool too_large = false;
     bool stopped = false;  // We cancelled it because no more of its rows were wanted.
@@ -85,8 +87,9 @@ class PostgresConnection final : public Connection, public FdHandler {
   void Connected(PGconn* conn);
   void Send(Operation operation);
   bool SendStatement(Operation& operation);
-  bool SendPrepare(Operation& operation, const std::string& key, const std::string& name);
   void ForgetOldest();
+  void Forget(const std::string& key);
+  void Deallocate(const std::string& name);
   std::string PreparedName(const std::string& key, bool* prepare);
   void Flush();
 
@@ -101,6 +104,8 @@ class PostgresConnection final : public Connection, public FdHandler {
   void Reply(Operation operation);
   void Lose(std::string reason);
   void FailAll(const std::string& reason);
+  static Error LostError(const Operation& operation, const std::string& reason);
+  void Unwatch();
   void StartCancel();
   static void OnNotice(void* self, const PGresult* result);
 
@@ -110,6 +115,7 @@ class PostgresConnection final : public Connection, public FdHandler {
   const std::shared_ptr<Link> link_;
 
   PGconn* conn_ = nullptr;
+  int fd_ = -1;  // Its socket, while it is watched.
   bool connecting_ = false;
   bool closing_ = false;
   bool lost_ = false;

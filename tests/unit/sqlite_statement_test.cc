@@ -176,6 +176,7 @@ TEST_F(SqliteStatementTest, ReturningGivesRows) {
 TEST_F(SqliteStatementTest, ARowLimitTruncatesAReadWithoutRunningItOn) {
   ProbeCall call("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n");
   call.statement.limits.rows_max = 5;
+  call.statement.limits.truncate = true;
   const Outcome outcome = probe_.Run(call).outcome;
   ASSERT_FALSE(outcome.error.has_value());
   EXPECT_EQ(outcome.result.rows.row_count(), 5u);
@@ -186,6 +187,7 @@ TEST_F(SqliteStatementTest, ARowLimitTruncatesAReadWithoutRunningItOn) {
 TEST_F(SqliteStatementTest, AResultOfExactlyTheRowLimitIsNotTruncated) {
   ProbeCall call("VALUES (1), (2)");
   call.statement.limits.rows_max = 2;
+  call.statement.limits.truncate = true;
   EXPECT_FALSE(probe_.Run(call).outcome.result.truncated);
 }
 
@@ -193,6 +195,7 @@ TEST_F(SqliteStatementTest, ARowLimitDoesNotCutAWriteShort) {
   probe_.RunWell("CREATE TABLE t (a)");
   ProbeCall call("INSERT INTO t VALUES (1), (2), (3) RETURNING a");
   call.statement.limits.rows_max = 1;
+  call.statement.limits.truncate = true;
   const Outcome outcome = probe_.Run(call).outcome;
   EXPECT_EQ(outcome.result.rows.row_count(), 1u);
   EXPECT_TRUE(outcome.result.truncated);
@@ -207,8 +210,8 @@ TEST_F(SqliteStatementTest, AResultOverTheByteLimitNamesTheRemedy) {
   ASSERT_TRUE(event.outcome.error.has_value());
   EXPECT_EQ(event.outcome.error->kind, ErrorKind::kResultTooLarge);
   EXPECT_EQ(event.outcome.error->message,
-            "the result is over the limit of 100 bytes (result-bytes-max); use QueryStream, or "
-            "LIMIT in the statement");
+            "the result is over the limit of 100 bytes; use QueryStream, max_rows, or LIMIT in the "
+            "statement");
   EXPECT_EQ(event.outcome.result.rows.row_count(), 0u);
   EXPECT_EQ(event.condition, Condition::kClean);
 }
