@@ -72,7 +72,7 @@ install_program() {
   command -v "$1" >/dev/null || install_packages "$2"
 }
 
-# build_targets PRESET TARGET...
+# build_targets PRESET [TARGET...]: all by default.
 build_targets() {
   local preset="$1"
   shift

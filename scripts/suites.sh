@@ -38,7 +38,7 @@ run_sanitized() {
   export DBSIDECAR_TEST_SECONDS_LOAD="${DBSIDECAR_TEST_SECONDS_LOAD:-5}"
   export DBSIDECAR_TEST_SECONDS_CANARY="${DBSIDECAR_TEST_SECONDS_CANARY:-10}"
   export DBSIDECAR_SIM_RUNS="${DBSIDECAR_SIM_RUNS:-1000}"
-  build_targets "$preset" all
+  build_targets "$preset"
   build_grpc_tools
   run_suites "$preset" "$@"
   report
