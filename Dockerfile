@@ -16,8 +16,8 @@ COPY --from=build /src/build/release/dbsidecar /usr/local/bin/dbsidecar
 USER 10001
 # Where the default SQLite database lives; mount a volume here to keep it.
 WORKDIR /var/lib/dbsidecar
-EXPOSE 50051
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["dbsidecar", "health", "--service", "readiness"]
+# Listens on 127.0.0.1:50051, which the containers of a pod share.
 ENTRYPOINT ["dbsidecar", "serve"]
