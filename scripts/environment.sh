@@ -72,7 +72,7 @@ install_program() {
   command -v "$1" >/dev/null || install_packages "$2"
 }
 
-# build_targets PRESET TARGET...
+# build_targets PRESET [TARGET...]: all by default.
 build_targets() {
   local preset="$1"
   shift
@@ -80,20 +80,22 @@ build_targets() {
   ninja -C "build/$preset" -j "$(nproc)" "$@"
 }
 
-# Where the tests find the programs that users of gRPC have at hand.
+# The programs that users of gRPC have at hand, for the integration tests.
 build_grpc_tools() {
   export PATH="$ROOT/build/tools:$PATH"
   if ! command -v go >/dev/null; then
     skipped "grpcurl and grpc_health_probe" "go is not installed"
     return
   fi
-  if [[ ! -x build/tools/grpcurl ]]; then
-    GOBIN="$ROOT/build/tools" go install "$GRPCURL"
-  fi
-  if [[ ! -x build/tools/grpc_health_probe ]]; then
-    GOBIN="$ROOT/build/tools" go install "$GRPC_HEALTH_PROBE"
-    mv build/tools/grpc-health-probe build/tools/grpc_health_probe
-  fi
+  go_install grpcurl "$GRPCURL"
+  go_install grpc-health-probe "$GRPC_HEALTH_PROBE"
+  ln -sf grpc-health-probe build/tools/grpc_health_probe
+}
+
+# go_install PROGRAM PACKAGE: into build/tools, unless it is there.
+go_install() {
+  [[ -x "build/tools/$1" ]] ||
+    env -u GOFLAGS CGO_ENABLED=0 GOBIN="$ROOT/build/tools" go install "$2"
 }
 
 serve_for_trying_out() {

@@ -1,5 +1,16 @@
 # How test suites are run. Sourced by ./dev. A suite is a folder in tests/.
 
+# build_suites PRESET [SUITE...]: what these suites need; everything by default.
+build_suites() {
+  local preset="$1" suite targets=()
+  shift
+  for suite in "$@"; do
+    [[ -f "tests/$suite/CMakeLists.txt" ]] || fail "there is no suite \"$suite\" in tests/"
+    targets+=("tests/$suite/all")
+  done
+  build_targets "$preset" "${targets[@]}"
+}
+
 # run_suites PRESET [SUITE...]: all suites by default.
 run_suites() {
   local preset="$1" suite
@@ -9,7 +20,6 @@ run_suites() {
     return
   fi
   for suite in "$@"; do
-    [[ -d "tests/$suite" ]] || fail "there is no suite \"$suite\" in tests/"
     run_ctest "$preset" "/tests/$suite" "$suite"
   done
 }
@@ -38,7 +48,7 @@ run_sanitized() {
   export DBSIDECAR_TEST_SECONDS_LOAD="${DBSIDECAR_TEST_SECONDS_LOAD:-5}"
   export DBSIDECAR_TEST_SECONDS_CANARY="${DBSIDECAR_TEST_SECONDS_CANARY:-10}"
   export DBSIDECAR_SIM_RUNS="${DBSIDECAR_SIM_RUNS:-1000}"
-  build_targets "$preset" all
+  build_suites "$preset" "$@"
   build_grpc_tools
   run_suites "$preset" "$@"
   report
