@@ -26,7 +26,7 @@ EventLoop::~EventLoop() {
 void EventLoop::Post(std::function<void()> task) {
   bool was_empty;
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     was_empty = tasks_.empty();
     tasks_.push_back(std::move(task));
   }
@@ -77,7 +77,7 @@ void EventLoop::Wait(int timeout_ms) {
 
 void EventLoop::RunTasks() {
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     running_.swap(tasks_);
   }
   for (std::function<void()>& task : running_) task();
@@ -85,7 +85,7 @@ void EventLoop::RunTasks() {
 }
 
 bool EventLoop::HasTasks() {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   return !tasks_.empty();
 }
 

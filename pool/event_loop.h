@@ -8,11 +8,10 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/synchronization/mutex.h"
 #include "pool/time.h"
 
 namespace dbsidecar::pool {
@@ -42,7 +41,7 @@ class EventLoop {
 
   // Runs `task` on the loop thread, after everything posted before. Tasks left when the loop
   // stops are run before Run returns.
-  void Post(std::function<void()> task) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Post(std::function<void()> task);
 
   // Returns after Stop.
   void Run();
@@ -67,8 +66,8 @@ class EventLoop {
     bool writable;
   };
 
-  void RunTasks() ABSL_LOCKS_EXCLUDED(mutex_);
-  bool HasTasks() ABSL_LOCKS_EXCLUDED(mutex_);
+  void RunTasks();
+  bool HasTasks();
   void RunTimers();
   int TimeoutMillis();
   void Wait(int timeout_ms);
@@ -81,8 +80,8 @@ class EventLoop {
   absl::flat_hash_map<int, Watched> watched_;
   std::vector<TimerHandler*> timers_;
 
-  absl::Mutex mutex_;
-  std::vector<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
+  std::mutex mutex_;
+  std::vector<std::function<void()>> tasks_;    // Guarded by mutex_.
   std::vector<std::function<void()>> running_;  // Swapped with tasks_, to keep its memory.
 };
 

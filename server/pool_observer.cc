@@ -70,7 +70,7 @@ void PoolObserver::OnConnectionOpened(pool::ConnectionId id, pool::Duration conn
 void PoolObserver::OnConnectFailed(pool::ConnectionId id, const pool::Error& error,
                                    bool permanent) {
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     trouble_ = {.message = error.message, .permanent = permanent};
   }
   // PoolCore's back-off bounds how often this is written.
@@ -115,7 +115,7 @@ void PoolObserver::OnDatabaseStatus(bool up, std::string_view reason) {
 }
 
 PoolObserver::ConnectTrouble PoolObserver::connect_trouble() const {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   return trouble_;
 }
 

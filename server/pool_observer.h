@@ -5,10 +5,9 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <string>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "pool/observer.h"
 
 namespace dbsidecar::server {
@@ -38,7 +37,7 @@ class PoolObserver final : public pool::Observer {
     std::string message;
     bool permanent = false;
   };
-  ConnectTrouble connect_trouble() const ABSL_LOCKS_EXCLUDED(mutex_);
+  ConnectTrouble connect_trouble() const;
 
   // Calls answered, by outcome: "OK" or the name of a gRPC code. Loop thread.
   const std::map<std::string, uint64_t>& outcomes() const { return outcomes_; }
@@ -46,8 +45,8 @@ class PoolObserver final : public pool::Observer {
  private:
   const PoolObserverOptions options_;
   std::map<std::string, uint64_t> outcomes_;
-  mutable absl::Mutex mutex_;
-  ConnectTrouble trouble_ ABSL_GUARDED_BY(mutex_);
+  mutable std::mutex mutex_;
+  ConnectTrouble trouble_;  // Guarded by mutex_.
 };
 
 std::string_view CloseReasonName(pool::CloseReason reason);

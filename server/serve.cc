@@ -13,6 +13,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 #include <thread>
 
 #include "absl/synchronization/mutex.h"
@@ -69,34 +70,35 @@ class StopSignals {
 class Readiness {
  public:
   void Attach(grpc::HealthCheckServiceInterface* service) {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     service_ = service;
     service_->SetServingStatus("liveness", true);
     Publish();
   }
   void SetServing(bool serving) {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     serving_ = serving;
     Publish();
   }
   void SetDatabaseUp(bool up) {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     database_up_ = up;
     Publish();
   }
 
  private:
-  void Publish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  // REQUIRES: mutex_ is held.
+  void Publish() {
     if (service_ == nullptr) return;
     for (const char* name : {"", "readiness", "dbsidecar.v1.Sidecar"}) {
       service_->SetServingStatus(name, serving_ && database_up_);
     }
   }
 
-  absl::Mutex mutex_;
-  grpc::HealthCheckServiceInterface* service_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  bool serving_ ABSL_GUARDED_BY(mutex_) = false;
-  bool database_up_ ABSL_GUARDED_BY(mutex_) = false;
+  std::mutex mutex_;  // Guards all below.
+  grpc::HealthCheckServiceInterface* service_ = nullptr;
+  bool serving_ = false;
+  bool database_up_ = false;
 };
 
 // Why nothing can listen on `address` now; empty when it can. gRPC itself tells only that it

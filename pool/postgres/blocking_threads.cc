@@ -10,21 +10,22 @@
 namespace dbsidecar::pool {
 
 BlockingThreads::~BlockingThreads() {
-  absl::MutexLock lock(&mutex_);
-  mutex_.Await(absl::Condition(
-      +[](int* running) { return *running == 0; }, &running_));
+  std::unique_lock lock(mutex_);
+  ended_.wait(lock, [this] { return running_ == 0; });
 }
 
 void BlockingThreads::Run(std::function<void()> task) {
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     ++running_;
   }
   std::thread([this, task = std::move(task)]() mutable {
     task();
     task = nullptr;
-    absl::MutexLock lock(&mutex_);
+    // Told under the lock: right after it, the destructor may take everything away.
+    std::lock_guard lock(mutex_);
     --running_;
+    ended_.notify_all();
   }).detach();
 }
 

@@ -3,10 +3,10 @@
 // how many there are: one connect, cancel or close for each connection.
 #pragma once
 
+#include <condition_variable>
 #include <functional>
+#include <mutex>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "pool/time.h"
 
 namespace dbsidecar::pool {
@@ -19,11 +19,12 @@ class BlockingThreads {
   BlockingThreads(const BlockingThreads&) = delete;
   BlockingThreads& operator=(const BlockingThreads&) = delete;
 
-  void Run(std::function<void()> task) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Run(std::function<void()> task);
 
  private:
-  absl::Mutex mutex_;
-  int running_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  int running_ = 0;  // Guarded by mutex_.
 };
 
 // Waits until the peer of `fd` has closed its side, or `limit` has passed; then closes `fd`. A
