@@ -7,6 +7,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace dbsidecar::pool {
 
@@ -25,20 +26,18 @@ class LruCache {
     return &it->second->second;
   }
 
-  // REQUIRES: `key` is not there. May forget others, never the new one.
-  Value& Insert(std::string_view key, Value value) {
+  // REQUIRES: `key` is not there. What has to be forgotten for it, never the new one, is added to
+  // `forgotten` unless that is null.
+  Value& Insert(std::string_view key, Value value, std::vector<Value>* forgotten = nullptr) {
     entries_.emplace_front(std::string(key), std::move(value));
     index_.emplace(entries_.front().first, entries_.begin());
     bytes_ += key.size();
     while (entries_.size() > 1 && (entries_.size() > entries_max_ || bytes_ > bytes_max_)) {
-      EraseAt(std::prev(entries_.end()));
+      const auto oldest = std::prev(entries_.end());
+      if (forgotten != nullptr) forgotten->push_back(std::move(oldest->second));
+      EraseAt(oldest);
     }
     return entries_.front().second;
-  }
-
-  // The one that the next Insert would forget, or null when there is room.
-  const Value* NextToForget() const {
-    return entries_.size() < entries_max_ ? nullptr : &entries_.back().second;
   }
 
   void Erase(std::string_view key) {

@@ -131,7 +131,6 @@ void PostgresConnection::Execute(Call& call) {
   Operation operation(Operation::Kind::kStatement);
   operation.call = &call;
   operation.traits = environment_.classifier.Classify(call.statement.sql);
-  ForgetOldest();
   Send(std::move(operation));
 }
 
@@ -191,17 +190,14 @@ std::string PostgresConnection::PreparedName(const std::string& key, bool* prepa
   if (environment_.prepared_max == 0) return "";
   Prepared* known = prepared_.Find(key);
   if (known == nullptr) {
-    prepared_.Insert(key, Prepared{});
+    std::vector<Prepared> forgotten;
+    prepared_.Insert(key, Prepared{}, &forgotten);
+    for (const Prepared& prepared : forgotten) Deallocate(prepared.name);
     return "";
   }
   *prepare = known->name.empty();
   if (*prepare) known->name = fmt::format("dbsidecar_{}", next_name_++);
   return known->name;
-}
-
-// Makes room before the next Insert, so that the server forgets what the cache forgets.
-void PostgresConnection::ForgetOldest() {
-  if (const Prepared* oldest = prepared_.NextToForget()) Deallocate(oldest->name);
 }
 
 void PostgresConnection::Forget(const std::string& key) {

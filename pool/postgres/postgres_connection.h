@@ -87,7 +87,6 @@ class PostgresConnection final : public Connection, public FdHandler {
   void Connected(PGconn* conn);
   void Send(Operation operation);
   bool SendStatement(Operation& operation);
-  void ForgetOldest();
   void Forget(const std::string& key);
   void Deallocate(const std::string& name);
   std::string PreparedName(const std::string& key, bool* prepare);
