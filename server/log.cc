@@ -25,6 +25,9 @@ template <class... Visitors>
 struct Overloaded : Visitors... {
   using Visitors::operator()...;
 };
+// Clang before 17 cannot do without.
+template <class... Visitors>
+Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
 spdlog::level::level_enum SpdlogLevel(LogLevel level) {
   switch (level) {
@@ -63,7 +66,7 @@ struct Output {
   LogFormat format;
 };
 
-std::shared_ptr<Output> MakeOutput(LogFormat format, spdlog::sink_ptr sink) {
+std::shared_ptr<Output> MakeOutput(LogFormat format, const spdlog::sink_ptr& sink) {
   sink->set_pattern("%v");
   auto output = std::make_shared<Output>(Output{spdlog::logger("dbsidecar", sink), format});
   output->logger.set_level(spdlog::level::trace);
