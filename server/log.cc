@@ -66,9 +66,10 @@ struct Output {
   LogFormat format;
 };
 
-std::shared_ptr<Output> MakeOutput(LogFormat format, const spdlog::sink_ptr& sink) {
+std::shared_ptr<Output> MakeOutput(LogFormat format, spdlog::sink_ptr sink) {
   sink->set_pattern("%v");
-  auto output = std::make_shared<Output>(Output{spdlog::logger("dbsidecar", sink), format});
+  auto output =
+      std::make_shared<Output>(Output{spdlog::logger("dbsidecar", std::move(sink)), format});
   output->logger.set_level(spdlog::level::trace);
   output->logger.flush_on(spdlog::level::trace);
   return output;
