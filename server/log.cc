@@ -25,6 +25,9 @@ template <class... Visitors>
 struct Overloaded : Visitors... {
   using Visitors::operator()...;
 };
+// Clang before 17 cannot do without.
+template <class... Visitors>
+Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
 spdlog::level::level_enum SpdlogLevel(LogLevel level) {
   switch (level) {
@@ -65,7 +68,8 @@ struct Output {
 
 std::shared_ptr<Output> MakeOutput(LogFormat format, spdlog::sink_ptr sink) {
   sink->set_pattern("%v");
-  auto output = std::make_shared<Output>(Output{spdlog::logger("dbsidecar", sink), format});
+  auto output =
+      std::make_shared<Output>(Output{spdlog::logger("dbsidecar", std::move(sink)), format});
   output->logger.set_level(spdlog::level::trace);
   output->logger.flush_on(spdlog::level::trace);
   return output;

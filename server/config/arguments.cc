@@ -67,7 +67,7 @@ Problem UnknownFlag(const std::string& argument) {
   const std::string name = argument.substr(0, argument.find('='));
   std::vector<std::string> flags;
   for (const Option& option : Options()) flags.push_back(Concat("--", option.flag));
-  flags.push_back("--help");
+  flags.emplace_back("--help");
   const std::vector<std::string_view> candidates(flags.begin(), flags.end());
   const std::string_view nearest = NearestName(name, candidates);
   return {.origin = Concat("flag ", name),

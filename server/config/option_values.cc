@@ -38,7 +38,7 @@ class Assigner {
         ParseDuration(text_, bare ? BareNumber::kMilliseconds : BareNumber::kRefused);
     if (!duration.ok()) return duration.status();
     std::int64_t count = 0;
-    const absl::Status status = StoreWithinLimits(duration->count(), &count);
+    absl::Status status = StoreWithinLimits(duration->count(), &count);
     if (status.ok()) *field = std::chrono::milliseconds(count);
     return status;
   }
@@ -64,8 +64,9 @@ class Assigner {
  private:
   template <typename T>
   static absl::Status Store(absl::StatusOr<T> value, T* field) {
-    if (value.ok()) *field = *std::move(value);
-    return value.status();
+    if (!value.ok()) return value.status();
+    *field = *std::move(value);
+    return absl::OkStatus();
   }
 
   template <typename T>
