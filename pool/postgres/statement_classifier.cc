@@ -135,7 +135,7 @@ class TreeWalk {
   }
 
   void VisitFunction(const Json& node) {
-    const std::string_view name = LastName(node.value("funcname", Json()));
+    const std::string name(LastName(node.value("funcname", Json())));  // The value is a copy.
     const std::string_view instead = Lookup(kSessionFunctions, name);
     if (!instead.empty()) {
       if (name == "set_config" && HasTrueThirdArgument(node)) return;
@@ -145,7 +145,7 @@ class TreeWalk {
                       name, instead));
       return;
     }
-    const auto known = functions_.find(std::string(name));
+    const auto known = functions_.find(name);
     if (known == functions_.end() || known->second) traits_.leaves_traces = true;
   }
 
