@@ -18,4 +18,4 @@ export GOBIN="$folder"
 # No C compiler is needed, and none of the caller's flags apply.
 export CGO_ENABLED=0
 go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3 || exit 1
-go install github.com/grpc-ecosystem/grpc-health-probe@v0.4.39 || exit 1
+go install github.com/grpc-ecosystem/grpc-health-probe@v0.4.61 || exit 1
