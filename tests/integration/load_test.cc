@@ -382,21 +382,16 @@ TEST(CanaryTest, AReplyGoesOnlyToTheCallThatSentTheStatement) {
       if (!same) std::cout << "[ mismatch ] " << id << " got " << outcome << "\n";
       return;
     }
-    switch (outcome.status.error_code()) {
-      case grpc::StatusCode::CANCELLED:
-        ++cancelled;
-        return;
-      case grpc::StatusCode::DEADLINE_EXCEEDED:
-        ++expired;
-        return;
-      case grpc::StatusCode::UNAVAILABLE:
-      case grpc::StatusCode::UNKNOWN:
-        ++cut_off;
-        return;
-      default: {
-        const std::lock_guard lock(mutex);
-        unexpected.insert(CodeAndSqlstate(outcome) + " " + outcome.status.error_message());
-      }
+    const grpc::StatusCode code = outcome.status.error_code();
+    if (code == grpc::StatusCode::CANCELLED) {
+      ++cancelled;
+    } else if (code == grpc::StatusCode::DEADLINE_EXCEEDED) {
+      ++expired;
+    } else if (code == grpc::StatusCode::UNAVAILABLE || code == grpc::StatusCode::UNKNOWN) {
+      ++cut_off;
+    } else {
+      const std::lock_guard lock(mutex);
+      unexpected.insert(CodeAndSqlstate(outcome) + " " + outcome.status.error_message());
     }
   };
   std::atomic<int> terminated{0};

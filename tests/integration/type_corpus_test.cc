@@ -215,7 +215,8 @@ TEST_P(TypeCorpusTest, TextColumnsAreWhatPostgresqlWrites) {
       SCOPED_TRACE("row " + std::to_string(r) + ", column " + std::to_string(c));
       const auto cell = outcome.Cell(r, c);
       ASSERT_EQ(!cell.has_value(), field.is_null());
-      if (cell) EXPECT_EQ(*cell, field.c_str());
+      if (!cell) continue;
+      EXPECT_EQ(*cell, field.c_str());
     }
   }
 }
