@@ -104,10 +104,10 @@ int PostgresTest::Connections() const { return PostgresServer::Shared().Connecti
 
 int PostgresTest::TerminateAll() const {
   // From another database, so that it does not count itself.
-  return std::stoi(PostgresServer::Shared().Psql(
-      "select count(pg_terminate_backend(pid)) from pg_stat_activity "
-      "where backend_type = 'client backend' and datname = '" +
-      database_ + "'"));
+  return std::stoi(
+      PostgresServer::Shared().Psql("select count(pg_terminate_backend(pid)) from pg_stat_activity "
+                                    "where backend_type = 'client backend' and datname = '" +
+                                    database_ + "'"));
 }
 
 bool PostgresTest::AwaitRunning(const std::string& sql_part) const {

@@ -18,10 +18,8 @@ using pool::Outcome;
 namespace {
 
 Error ErrorOf(ErrorKind kind, std::string message, bool outcome_unknown = false) {
-  return {.kind = kind,
-          .message = std::move(message),
-          .sql = {},
-          .outcome_unknown = outcome_unknown};
+  return {
+      .kind = kind, .message = std::move(message), .sql = {}, .outcome_unknown = outcome_unknown};
 }
 
 Outcome DatabaseFailure(std::string sqlstate, std::string message) {
