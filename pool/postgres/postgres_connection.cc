@@ -21,6 +21,9 @@ constexpr size_t kNoticesMax = 100;
 constexpr uint64_t kDroppedRowsMax = 1000;
 constexpr size_t kPreparedBytesMax = 8 * 1024 * 1024;
 constexpr Duration kCloseMax = std::chrono::seconds(2);
+// Between two cancels of the same statement; doubled each time.
+constexpr Duration kCancelPauseMin = std::chrono::milliseconds(5);
+constexpr Duration kCancelPauseMax = std::chrono::seconds(1);
 
 // The rest of the implicit transaction, up to the Sync, cannot write. As a function call it gives
 // no warning about running outside a transaction block.
@@ -53,6 +56,7 @@ PostgresConnection::PostgresConnection(ConnectionId id, ConnectionEvents& events
 
 PostgresConnection::~PostgresConnection() {
   link_->connection = nullptr;
+  ForgetCancel();
   Unwatch();
   if (conn_ != nullptr) PQfinish(conn_);
 }
@@ -103,6 +107,7 @@ void PostgresConnection::Unwatch() {
 
 void PostgresConnection::Close() {
   closing_ = true;
+  ForgetCancel();
   // Connected() or the cancel's end comes back here.
   if (connecting_ || cancelling_) return;
   Unwatch();
@@ -420,6 +425,7 @@ void PostgresConnection::Reply(Operation operation) {
                           .sql = {},
                           .outcome_unknown = false};
   }
+  if (&call == cancel_wanted_) ForgetCancel();
   events_.OnReply(id_, call, std::move(outcome), condition);
 }
 
@@ -449,6 +455,7 @@ Error PostgresConnection::LostError(const Operation& operation, const std::strin
 }
 
 void PostgresConnection::FailAll(const std::string& reason) {
+  ForgetCancel();
   std::deque<Operation> failed = std::move(held_);
   for (Operation& operation : in_flight_) failed.push_back(std::move(operation));
   held_.clear();
@@ -489,10 +496,34 @@ void PostgresConnection::FailAll(const std::string& reason) {
 // --- Cancelling. ---
 
 void PostgresConnection::Cancel(Call& call) {
-  const bool running =
-      std::any_of(in_flight_.begin(), in_flight_.end(),
-                  [&call](const Operation& operation) { return operation.call == &call; });
-  if (running && !lost_) StartCancel();
+  if (lost_ || closing_ || cancel_wanted_ != nullptr) return;
+  cancel_wanted_ = &call;
+  cancel_pause_ = kCancelPauseMin;
+  environment_.loop.AddTimer(this);
+  OnTick(environment_.loop.now());
+}
+
+void PostgresConnection::OnTick(Instant /*now*/) {
+  cancel_again_at_ = kNever;
+  const bool running = !in_flight_.empty() && in_flight_.front().call == cancel_wanted_;
+  if (!running) {
+    CancelLater();  // Ours is still behind another operation, or is complete and held.
+  } else if (!lost_) {
+    StartCancel();
+  }
+}
+
+void PostgresConnection::CancelLater() {
+  if (cancel_wanted_ == nullptr) return;
+  cancel_again_at_ = EventLoop::ReadClock() + cancel_pause_;
+  cancel_pause_ = std::min(2 * cancel_pause_, kCancelPauseMax);
+}
+
+void PostgresConnection::ForgetCancel() {
+  if (cancel_wanted_ == nullptr) return;
+  cancel_wanted_ = nullptr;
+  cancel_again_at_ = kNever;
+  environment_.loop.RemoveTimer(this);
 }
 
 void PostgresConnection::StartCancel() {
@@ -515,6 +546,7 @@ void PostgresConnection::StartCancel() {
         self->Close();
       } else {
         for (Operation& operation : held) self->CompleteStatement(std::move(operation));
+        if (!self->closing_) self->CancelLater();
       }
     });
   });

@@ -29,7 +29,7 @@ struct PostgresEnvironment {
   StatementClassifier& classifier;
 };
 
-class PostgresConnection final : public Connection, public FdHandler {
+class PostgresConnection final : public Connection, public FdHandler, public TimerHandler {
  public:
   PostgresConnection(ConnectionId id, ConnectionEvents& events, PostgresEnvironment environment);
   ~PostgresConnection() override;
@@ -42,6 +42,9 @@ class PostgresConnection final : public Connection, public FdHandler {
   void Close() override;
 
   void OnReady(bool readable, bool writable) override;
+
+  Instant NextTick() const override { return cancel_again_at_; }
+  void OnTick(Instant now) override;
 
  private:
   enum class Command { kPrepare, kReadOnly, kExecute, kSync };
@@ -106,6 +109,8 @@ class PostgresConnection final : public Connection, public FdHandler {
   static Error LostError(const Operation& operation, const std::string& reason);
   void Unwatch();
   void StartCancel();
+  void CancelLater();
+  void ForgetCancel();
   static void OnNotice(void* self, const PGresult* result);
 
   const ConnectionId id_;
@@ -120,6 +125,11 @@ class PostgresConnection final : public Connection, public FdHandler {
   bool lost_ = false;
   bool cancelling_ =
       false;  // A cancel request is on its way; nothing else may start until it is in.
+  // The call to cancel, as long as it runs. The server ignores a cancel that comes before it has
+  // begun the statement, so one is sent again and again.
+  Call* cancel_wanted_ = nullptr;
+  Instant cancel_again_at_ = kNever;
+  Duration cancel_pause_{};
   std::deque<Operation> in_flight_;
   std::deque<Operation> held_;  // Complete, but a cancel is still on its way.
 

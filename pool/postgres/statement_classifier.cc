@@ -75,11 +75,11 @@ Error Refusal(ErrorKind kind, std::string message) {
 }
 
 // The last part of a possibly qualified name: [{"String": {"sval": "pg_catalog"}}, ...].
-std::string_view LastName(const Json& names) {
-  if (!names.is_array() || names.empty()) return {};
+std::string LastName(const Json& names) {
+  if (!names.is_array() || names.empty()) return "";
   const Json& last = names.back();
-  if (!last.contains("String") || !last["String"].contains("sval")) return {};
-  return last["String"]["sval"].get_ref<const std::string&>();
+  if (!last.contains("String") || !last["String"].contains("sval")) return "";
+  return last["String"]["sval"];
 }
 
 bool IsConstantTrue(const Json& node) {
@@ -135,7 +135,7 @@ class TreeWalk {
   }
 
   void VisitFunction(const Json& node) {
-    const std::string name(LastName(node.value("funcname", Json())));  // The value is a copy.
+    const std::string name = LastName(node.value("funcname", Json()));
     const std::string_view instead = Lookup(kSessionFunctions, name);
     if (!instead.empty()) {
       if (name == "set_config" && HasTrueThirdArgument(node)) return;

@@ -64,9 +64,11 @@ bool IsSchemaTable(const char* table) {
   return table != nullptr && UpperCase(table).starts_with("SQLITE_");
 }
 
-// CREATE TABLE temp.t is no CREATE TEMP TABLE to SQLite, but it writes the same schema.
-bool IsTemporarySchema(const char* database, const char* table) {
-  return database != nullptr && std::string_view(database) == "temp" && IsSchemaTable(table);
+// CREATE TABLE temp.t is no CREATE TEMP TABLE to SQLite, but it adds to the same schema. ALTER
+// TABLE on any table reads and updates that schema too, in case something in it names the table.
+bool ChangesTemporarySchema(int action, const char* database, const char* table) {
+  return (action == SQLITE_INSERT || action == SQLITE_DELETE) && database != nullptr &&
+         std::string_view(database) == "temp" && IsSchemaTable(table);
 }
 
 }  // namespace
@@ -124,7 +126,7 @@ bool Authorizer::Allows(int action, const char* first, const char* second, const
 
 std::optional<Error> Authorizer::Judge(int action, const char* first, const char* second,
                                        const char* database) {
-  if (IsTemporarySchema(database, first)) return RefusedTemporary();
+  if (ChangesTemporarySchema(action, database, first)) return RefusedTemporary();
   switch (action) {
     case SQLITE_TRANSACTION:
     case SQLITE_SAVEPOINT:
