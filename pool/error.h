@@ -20,6 +20,7 @@ enum class ErrorKind {
   kResultTooLarge,   // The result is over its limit.
   kNeedsSession,  // The statement changes session state or opens a transaction: not in autocommit.
   kInvalidArgument,  // The call cannot be sent as it is (NUL in text, too many parameters, ...).
+  kPoolNotFound,     // No pool has that name.
   kUnsupported,      // This database cannot do it.
 };
 

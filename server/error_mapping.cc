@@ -198,6 +198,8 @@ MappedError MapError(const pool::Error& error) {
       return Map(Code::kFailedPrecondition, "SESSION_REQUIRED");
     case pool::ErrorKind::kInvalidArgument:
       return Map(Code::kInvalidArgument, "INVALID_REQUEST");
+    case pool::ErrorKind::kPoolNotFound:
+      return Map(Code::kNotFound, "POOL_NOT_FOUND");
     case pool::ErrorKind::kUnsupported:
       return Map(Code::kUnimplemented, "UNSUPPORTED");
   }

@@ -46,7 +46,9 @@ int RunServe(const std::vector<std::string>& arguments) {
   }
   const Config& config = loaded.config;
   InitLog(config.log.level, config.log.format);
-  for (const std::string& secret : SecretsInUrl(config.database.name)) RegisterSecret(secret);
+  if (config.database.driver == DatabaseDriver::kPostgres) {
+    for (const std::string& secret : SecretsInUrl(config.database.name)) RegisterSecret(secret);
+  }
   return Serve(config);
 }
 

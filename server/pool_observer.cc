@@ -1,5 +1,7 @@
 #include "server/pool_observer.h"
 
+#include <cctype>
+
 #include "server/error_mapping.h"
 #include "server/log.h"
 
@@ -96,7 +98,9 @@ void PoolObserver::OnReleased(pool::ConnectionId id, pool::Condition condition) 
 void PoolObserver::OnAnswered(const pool::Call& call, const pool::Timing& timing,
                               const pool::Error* error) {
   const std::string_view outcome = error == nullptr ? "OK" : CodeName(MapError(*error).code);
-  ++outcomes_[std::string(outcome)];
+  std::string key(outcome);
+  for (char& c : key) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  ++outcomes_[key];
   if (!options_.log_calls) return;
   Log(LogLevel::kInfo, "call",
       {{"call", call.id},

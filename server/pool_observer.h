@@ -39,7 +39,7 @@ class PoolObserver final : public pool::Observer {
   };
   ConnectTrouble connect_trouble() const;
 
-  // Calls answered, by outcome: "OK" or the name of a gRPC code. Loop thread.
+  // Calls answered, by outcome: "ok" or the name of a gRPC code in lower case. Loop thread.
   const std::map<std::string, uint64_t>& outcomes() const { return outcomes_; }
 
  private:

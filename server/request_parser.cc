@@ -65,7 +65,7 @@ std::optional<pool::Error> CheckRequest(const v1::QueryRequest& request,
     return Refusal(pool::ErrorKind::kInvalidArgument, "the statement is empty; set `sql`");
   }
   if (!request.pool().empty() && request.pool() != "default") {
-    return Refusal(pool::ErrorKind::kInvalidArgument,
+    return Refusal(pool::ErrorKind::kPoolNotFound,
                    fmt::format("there is no pool \"{}\"; leave `pool` empty", request.pool()));
   }
   if (UsesSession(request.session())) {

@@ -12,7 +12,8 @@ namespace {
 
 DatabaseFacts AskFacts(pqxx::nontransaction& transaction) {
   const pqxx::row row = transaction.exec1(
-      "SELECT current_setting('server_version'), current_setting('max_connections')::int,"
+      "SELECT split_part(current_setting('server_version'), ' ', 1), "
+      "current_setting('max_connections')::int,"
       " CASE WHEN pg_is_in_recovery() THEN 'replica' ELSE 'primary' END, current_user");
   return {.server_version = row[0].as<std::string>(),
           .connections_max = row[1].as<int>(),
