@@ -396,6 +396,8 @@ void PostgresConnection::CompleteStatement(Operation operation) {
 
 void PostgresConnection::Reply(Operation operation) {
   Call& call = *operation.call;
+  // Before anything more is sent: from then on libpq calls the connection active.
+  const bool transaction_open = PQtransactionStatus(conn_) != PQTRANS_IDLE;
   if (operation.stale || operation.prepare_failed) Forget(PreparedKey(call.statement));
   if (operation.stale && !operation.retried) {
     // The statement did not start, or was undone as a whole; prepared anew it may well run.
@@ -416,7 +418,7 @@ void PostgresConnection::Reply(Operation operation) {
     outcome.error = ResultTooLarge(call.statement.limits, !operation.traits.pure_read);
   }
   Condition condition = operation.traits.leaves_traces ? Condition::kDirty : Condition::kClean;
-  if (PQtransactionStatus(conn_) != PQTRANS_IDLE) {
+  if (transaction_open) {
     condition = Condition::kBroken;  // Closing it rolls back.
     outcome.error = Error{.kind = ErrorKind::kNeedsSession,
                           .message =
