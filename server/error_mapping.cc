@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "server/result_encoder.h"
+
 namespace dbsidecar::server {
 namespace {
 
@@ -82,8 +84,14 @@ void Pack(const google::protobuf::Message& message, std::string_view type, v1::R
   message.SerializeToString(any.mutable_value());
 }
 
-// Cuts at a character's boundary, so that the text stays valid UTF-8.
-void Cut(std::string& text, size_t bytes_max) {
+// Makes `text` fit the wire: a string field that is not UTF-8 cannot be parsed by the receiver, and
+// databases in other encodings, and systems in other locales, report errors that are not. Cuts at
+// a character's boundary.
+void Fit(std::string& text, size_t bytes_max) {
+  if (!IsValidUtf8(text)) {
+    std::replace_if(
+        text.begin(), text.end(), [](char c) { return (c & 0x80) != 0; }, '?');
+  }
   if (text.size() <= bytes_max) return;
   size_t end = bytes_max - 3;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
@@ -94,7 +102,7 @@ void Cut(std::string& text, size_t bytes_max) {
 v1::SqlError ToSqlError(const pool::Error& error, size_t field_max) {
   v1::SqlError sql;
   const auto set = [field_max](std::string* field, std::string text) {
-    Cut(text, field_max);
+    Fit(text, field_max);
     *field = std::move(text);
   };
   set(sql.mutable_sqlstate(), error.sql.sqlstate);
@@ -118,7 +126,7 @@ v1::RpcStatus Compose(const pool::Error& error, const MappedError& mapped, size_
   v1::RpcStatus status;
   status.set_code(static_cast<int>(mapped.code));
   std::string message = error.message;
-  Cut(message, field_max);
+  Fit(message, field_max);
   status.set_message(message);
   v1::ErrorInfo info;
   info.set_reason(std::string(mapped.reason));

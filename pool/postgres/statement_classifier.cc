@@ -59,7 +59,47 @@ constexpr std::pair<std::string_view, std::string_view> kSessionFunctions[] = {
     {"lastval", "INSERT ... RETURNING"},
     {"dblink_connect", "a session (SessionControl.pin)"},
     {"dblink_connect_u", "a session (SessionControl.pin)"},
+    {"pg_backup_start", "a session (SessionControl.pin)"},
+    {"pg_backup_stop", "a session (SessionControl.pin)"},
+    {"pg_start_backup", "a session (SessionControl.pin)"},
+    {"pg_stop_backup", "a session (SessionControl.pin)"},
+    {"pg_replication_origin_session_setup", "a session (SessionControl.pin)"},
+    {"pg_replication_origin_session_reset", "a session (SessionControl.pin)"},
 };
+
+// Functions written in C that run a text as SQL, or change a setting of the session, so that the
+// catalogue's word on them is not enough.
+constexpr std::string_view kTraceFunctions[] = {
+    "query_to_xml", "query_to_xmlschema", "query_to_xml_and_xmlschema",
+    "ts_stat",      "ts_rewrite",         "crosstab",
+    "crosstab2",    "crosstab3",          "crosstab4",
+    "connectby",    "xpath_table",        "set_limit",
+    "set_user",     "reset_user",
+};
+
+// PostgreSQL's own functions whose effect a rollback undoes: calling them is more than reading.
+constexpr std::string_view kWritingFunctions[] = {
+    "pg_notify", "pg_logical_emit_message", "lo_creat",  "lo_create", "lo_unlink",
+    "lo_put",    "lo_from_bytea",           "lo_import", "lowrite",   "lo_truncate",
+};
+
+// With a third argument, or one of this name, that is true, the slot ends with the session.
+constexpr std::string_view kSlotFunctions[] = {
+    "pg_create_physical_replication_slot",
+    "pg_create_logical_replication_slot",
+    "pg_copy_physical_replication_slot",
+    "pg_copy_logical_replication_slot",
+};
+
+template <size_t N>
+bool Has(const std::string_view (&names)[N], std::string_view name) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
+// The session's schema for temporary objects, as an alias or by its number.
+bool IsTemporarySchema(std::string_view schema) {
+  return schema == "pg_temp" || schema.starts_with("pg_temp_");
+}
 
 template <size_t N>
 std::string_view Lookup(const std::pair<std::string_view, std::string_view> (&table)[N],
@@ -92,6 +132,13 @@ bool IsConstantTrue(const Json& node) {
   return value.contains("sval") && value["sval"].value("sval", std::string()) == "t";
 }
 
+bool IsConstantFalse(const Json& node) {
+  if (!node.contains("A_Const")) return false;
+  const Json& value = node["A_Const"];
+  // The tree leaves out what is false.
+  return value.contains("boolval") && !value["boolval"].value("boolval", false);
+}
+
 // Walks a whole parse tree, without recursion, and notes what it does to the session.
 class TreeWalk {
  public:
@@ -104,27 +151,38 @@ class TreeWalk {
       const Json& node = *pending_.back();
       pending_.pop_back();
       for (auto it = node.begin(); it != node.end(); ++it) {
-        if (node.is_object() && it->is_object()) Visit(it.key(), *it);
-        if (it->is_structured()) pending_.push_back(&*it);
+        bool inside = it->is_structured();
+        if (node.is_object() && it->is_object()) inside = Visit(it.key(), *it);
+        if (inside) pending_.push_back(&*it);
       }
     }
   }
 
  private:
-  void Visit(const std::string& type, const Json& node) {
+  // False = what is inside is not run now.
+  bool Visit(const std::string& type, const Json& node) {
+    if (type == "CreateFunctionStmt" || type == "AlterFunctionStmt") {
+      // The body, its parameters and its SET clauses belong to the function's later calls.
+      if (node.contains("funcname")) pending_.push_back(&node["funcname"]);
+      return false;
+    }
     if (type == "ParamRef") {
       traits_.parameters = std::max(traits_.parameters, node.value("number", 0));
     } else if (type == "FuncCall") {
       VisitFunction(node);
+    } else if (type == "String") {
+      if (IsTemporarySchema(node.value("sval", std::string()))) RefuseTemporary();
     } else if (type == "InsertStmt" || type == "UpdateStmt" || type == "DeleteStmt" ||
-               type == "MergeStmt" || type == "intoClause") {
+               type == "MergeStmt" || type == "intoClause" || type == "LockingClause") {
       traits_.pure_read = false;
+      if (type == "UpdateStmt") VisitUpdate(node);
+    } else if (type == "ImportForeignSchemaStmt") {
+      if (IsTemporarySchema(node.value("local_schema", std::string()))) RefuseTemporary();
     } else if (type == "DoStmt" || type == "CallStmt") {
       traits_.leaves_traces = true;
     } else if (type == "CopyStmt") {
       VisitCopy(node);
-    } else if (type == "RangeVar" || type == "relation" || type == "rel" || type == "view" ||
-               type == "sequence") {
+    } else if (node.contains("relname")) {
       VisitRelation(node);
     } else if (const std::string_view word = Lookup(kSessionStatements, type); !word.empty()) {
       Refuse(
@@ -132,6 +190,7 @@ class TreeWalk {
                       "another one; {}",
                       word, kUseSession));
     }
+    return true;
   }
 
   void VisitFunction(const Json& node) {
@@ -145,13 +204,46 @@ class TreeWalk {
                       name, instead));
       return;
     }
+    if (Has(kSlotFunctions, name) && !HasFalseThirdArgument(node)) {
+      Refuse(
+          fmt::format("{}() with a temporary slot acts on the session, and in autocommit the next "
+                      "statement may run in another one; use a session (SessionControl.pin)",
+                      name));
+      return;
+    }
+    if (Has(kWritingFunctions, name)) traits_.pure_read = false;
     const auto known = functions_.find(name);
-    if (known == functions_.end() || known->second) traits_.leaves_traces = true;
+    if (known == functions_.end() || known->second || Has(kTraceFunctions, name)) {
+      // What may change the session may also write.
+      traits_.leaves_traces = true;
+      traits_.pure_read = false;
+    }
   }
 
   static bool HasTrueThirdArgument(const Json& node) {
     const Json arguments = node.value("args", Json::array());
     return arguments.size() == 3 && IsConstantTrue(arguments[2]);
+  }
+
+  // By position only: an argument given by its name might be any of them.
+  static bool HasFalseThirdArgument(const Json& node) {
+    const Json arguments = node.value("args", Json::array());
+    for (const Json& argument : arguments) {
+      if (argument.contains("NamedArgExpr")) return false;
+    }
+    return arguments.size() < 3 || IsConstantFalse(arguments[2]);
+  }
+
+  // A rule of PostgreSQL's own turns such an update into set_config(..., false).
+  void VisitUpdate(const Json& node) {
+    const Json relation = node.value("relation", Json::object());
+    const std::string schema = relation.value("schemaname", std::string());
+    if (relation.value("relname", std::string()) != "pg_settings") return;
+    if (!schema.empty() && schema != "pg_catalog") return;
+    Refuse(
+        fmt::format("an update of pg_settings acts on the session, and in autocommit the next "
+                    "statement may run in another one; {}",
+                    kUseSession));
   }
 
   void VisitCopy(const Json& node) {
@@ -165,8 +257,11 @@ class TreeWalk {
 
   void VisitRelation(const Json& node) {
     const bool temporary = node.value("relpersistence", std::string()) == "t" ||
-                           node.value("schemaname", std::string()) == "pg_temp";
-    if (!temporary) return;
+                           IsTemporarySchema(node.value("schemaname", std::string()));
+    if (temporary) RefuseTemporary();
+  }
+
+  void RefuseTemporary() {
     Refuse(
         fmt::format("a temporary table, view or sequence belongs to the session, and in "
                     "autocommit the next statement may run in another one; {}",
