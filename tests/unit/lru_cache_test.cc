@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 namespace dbsidecar::pool {
 namespace {
@@ -51,15 +52,17 @@ TEST(LruCacheTest, ErasingGivesTheBytesBack) {
   EXPECT_EQ(cache.size(), 2u);
 }
 
-TEST(LruCacheTest, NamesWhatTheNextInsertWouldForget) {
-  LruCache<int> cache(2, 1000);
-  cache.Insert("a", 1);
-  EXPECT_EQ(cache.NextToForget(), nullptr);
-  cache.Insert("b", 2);
-  ASSERT_NE(cache.NextToForget(), nullptr);
-  EXPECT_EQ(*cache.NextToForget(), 1);
-  cache.Find("a");
-  EXPECT_EQ(*cache.NextToForget(), 2);
+TEST(LruCacheTest, HandsOverEverythingThatAnInsertForgets) {
+  LruCache<int> cache(100, 10);
+  std::vector<int> forgotten;
+  cache.Insert("aaa", 1, &forgotten);
+  cache.Insert("bbb", 2, &forgotten);
+  cache.Insert("ccc", 3, &forgotten);
+  EXPECT_TRUE(forgotten.empty());
+  cache.Find("aaa");
+  cache.Insert("ddddddd", 4, &forgotten);
+  EXPECT_EQ(forgotten, (std::vector<int>{2, 3}));
+  EXPECT_EQ(cache.size(), 2u);
 }
 
 TEST(LruCacheTest, KeysAreCopied) {
