@@ -394,7 +394,7 @@ void Pool::OnTick(Instant now) {
     for (auto& lane : lanes_) lane->Check(now, actions_);
   }
   NoteStatus("no connection is left");
-  RefreshFacts();
+  if (warm_) RefreshFacts();
   Act();
 }
 
@@ -409,22 +409,26 @@ void Pool::NoteStatus(std::string_view reason) {
 }
 
 void Pool::MaybeWarm() {
-  if (warm_) return;
-  warm_ = database_up_ && std::all_of(lanes_.begin(), lanes_.end(), [](const auto& lane) {
-            const size_t open = lane->total() - lane->count(ConnectionState::kConnecting) -
-                                lane->count(ConnectionState::kClosing);
-            return open >= lane->config().min;
-          });
-  if (warm_) RefreshFacts();
+  if (warm_ || refreshing_facts_) return;
+  const bool open = database_up_ && std::all_of(lanes_.begin(), lanes_.end(), [](const auto& lane) {
+                      const size_t up = lane->total() - lane->count(ConnectionState::kConnecting) -
+                                        lane->count(ConnectionState::kClosing);
+                      return up >= lane->config().min;
+                    });
+  if (!open) return;
+  // Without a free place the facts have to wait; statements are judged more strictly until then.
+  RefreshFacts();
+  warm_ = !refreshing_facts_;
 }
 
 void Pool::RefreshFacts() {
-  if (!facts_wanted_ || refreshing_facts_ || !warm_ || draining_) return;
+  if (!facts_wanted_ || refreshing_facts_ || !database_up_ || draining_) return;
   if (!lanes_[0]->Reserve()) return;
   facts_wanted_ = false;
   refreshing_facts_ = true;
   driver_.RefreshFacts([this] {
     refreshing_facts_ = false;
+    warm_ = true;
     lanes_[0]->Unreserve(loop_.now(), actions_);
     Act();
   });

@@ -58,7 +58,7 @@ struct PoolStats {
   std::optional<Duration> last_connect_error_age;
   std::optional<Duration> last_success_age;  // Since the database last answered anything.
   bool database_up = false;
-  bool warm = false;  // `min` connections have been open.
+  bool warm = false;  // `min` connections have been open, and the facts been asked for.
   bool draining = false;
   Histogram queue;
   Histogram connect;

@@ -133,6 +133,15 @@ void RunningPool::Cancel(TestCall& call) {
   loop_.Post([this, id = call.id] { pool_->Cancel(id); });
 }
 
+bool RunningPool::AwaitWarm() {
+  const pool::Instant give_up = pool::Clock::now() + kPatience;
+  while (!Stats().warm) {
+    if (pool::Clock::now() >= give_up) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
 pool::PoolStats RunningPool::Stats() {
   pool::PoolStats stats;
   Do([&] { stats = pool_->Stats(); });

@@ -83,6 +83,8 @@ class RunningPool final : public pool::Observer {
   void Start(TestCall& call);
   void Cancel(TestCall& call);
   pool::PoolStats Stats();
+  // Waits until the pool knows its database: before that, statements are judged more strictly.
+  bool AwaitWarm();
   // Polls, on the loop thread, until `condition` holds. False = not within kPatience.
   bool Becomes(const std::function<bool()>& condition);
 

@@ -19,6 +19,7 @@ class SqlContract : public DatabaseTest {
  protected:
   void SetUp() override {
     pool_ = NewPool(2);
+    ASSERT_TRUE(pool_->AwaitWarm());
     pool_->Must("create table item (id integer primary key, name text not null, price numeric)");
     pool_->Must("insert into item values (1, 'apple', 3), (2, 'pear', null), (3, '', 5)");
   }
