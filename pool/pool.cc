@@ -88,8 +88,9 @@ void Pool::CancelAll() {
   for (const CallId id : ids) {
     const auto it = calls_.find(id);
     if (it != calls_.end()) StopWaitingFor(it->second, GiveUp::kDraining);
+    // Now, because it may refuse calls that come later in the list.
+    Act();
   }
-  Act();
 }
 
 bool Pool::empty() const { return calls_.empty() && connections_.empty() && !refreshing_facts_; }

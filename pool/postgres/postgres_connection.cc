@@ -239,7 +239,11 @@ void PostgresConnection::Flush() {
 void PostgresConnection::OnReady(bool readable, bool writable) {
   if (readable && PQconsumeInput(conn_) != 1) {
     ReadResults();
-    if (!closing_) Lose(PQerrorMessage(conn_));
+    if (closing_) {
+      Unwatch();  // libpq has closed the socket, and its number may come back as another's.
+    } else {
+      Lose(PQerrorMessage(conn_));
+    }
     return;
   }
   ReadResults();
@@ -345,9 +349,13 @@ void PostgresConnection::TakeError(Operation& operation, const PGresult* result)
   operation.stale = operation.prepared && IsStalePlan(result);
 }
 
-// Nobody wants the rest. Only for statements whose cancel undoes nothing.
+// Nobody wants the rest. A result that was cut is a success, so the cancel must not undo anything:
+// only what the database itself kept from writing is cut short. One that is too large fails anyway.
 void PostgresConnection::StopEarly(Operation& operation) {
-  if (operation.stopped || !operation.traits.pure_read) return;
+  const bool undoes_nothing =
+      operation.call->statement.read_only && !operation.traits.commits_inside;
+  const bool may_stop = operation.too_large ? operation.traits.pure_read : undoes_nothing;
+  if (operation.stopped || !may_stop) return;
   operation.stopped = true;
   StartCancel();
 }
@@ -414,6 +422,8 @@ void PostgresConnection::Reply(Operation operation) {
   if (operation.stopped && outcome.error && outcome.error->sql.sqlstate == "57014") {
     outcome.error.reset();  // We asked for it.
   }
+  const bool interrupted = outcome.error && outcome.error->sql.sqlstate.starts_with("57");
+  if (interrupted && operation.traits.commits_inside) outcome.error->outcome_unknown = true;
   if (operation.too_large && !outcome.error) {
     outcome.error = ResultTooLarge(call.statement.limits, !operation.traits.pure_read);
   }
@@ -444,7 +454,8 @@ void PostgresConnection::Lose(std::string reason) {
 }
 
 Error PostgresConnection::LostError(const Operation& operation, const std::string& reason) {
-  const bool unknown = operation.sent && !operation.call->statement.read_only;
+  const bool harmless = operation.call->statement.read_only && !operation.traits.commits_inside;
+  const bool unknown = operation.sent && !harmless;
   const std::string_view effect =
       unknown ? "so whether it took effect is unknown" : "it had no effect";
   return {.kind = ErrorKind::kConnectionLost,
@@ -479,7 +490,8 @@ void PostgresConnection::FailAll(const std::string& reason) {
         Outcome outcome = std::move(operation.outcome);
         // A FATAL error before CommandComplete came instead of the commit; anything else leaves
         // open how far the server got.
-        const bool undone = operation.fatal && !operation.completed;
+        const bool undone =
+            operation.fatal && !operation.completed && !operation.traits.commits_inside;
         if (!undone) outcome.error = LostError(operation, reason);
         events_.OnReply(id_, *operation.call, std::move(outcome), Condition::kBroken);
         reported = true;

@@ -21,6 +21,20 @@ Error Invalid(std::string message) {
           .outcome_unknown = false};
 }
 
+// The transaction that is made read-only ends where such a statement commits.
+Error NotReadOnly() {
+  Error error{.kind = ErrorKind::kDatabase,
+              .message =
+                  "a read_only call cannot run CALL, DO, or a maintenance command, which may "
+                  "commit by themselves",
+              .sql = {},
+              .outcome_unknown = false};
+  error.sql.sqlstate = "25006";
+  error.sql.severity = "ERROR";
+  error.sql.message = error.message;
+  return error;
+}
+
 // What libpq would truncate or the server would answer less clearly.
 std::optional<Error> Validate(const Statement& statement) {
   if (statement.sql.find('\0') != std::string_view::npos) {
@@ -61,6 +75,10 @@ class PostgresDriver final : public Driver {
     if (classification.refusal) return classification;
     const StatementTraits& traits = classifier_.Classify(statement.sql);
     classification.refusal = traits.refusal;
+    if (!classification.refusal && statement.read_only && traits.parameters >= 0 &&
+        traits.commits_inside) {
+      classification.refusal = NotReadOnly();
+    }
     const auto given = static_cast<int>(statement.parameters.size());
     if (!classification.refusal && traits.parameters >= 0 && traits.parameters != given) {
       classification.refusal = Invalid(

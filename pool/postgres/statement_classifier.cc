@@ -283,6 +283,17 @@ class TreeWalk {
 // database will judge it, and its session is not trusted afterwards.
 StatementTraits Unknown() { return {}; }
 
+// Procedures and blocks may, and maintenance commands work in several transactions.
+bool CommitsInside(const Json& statement) {
+  for (const char* type : {"CallStmt", "DoStmt", "VacuumStmt", "ReindexStmt", "ClusterStmt"}) {
+    if (statement.contains(type)) return true;
+  }
+  for (const char* type : {"IndexStmt", "DropStmt"}) {
+    if (statement.contains(type) && statement[type].value("concurrent", false)) return true;
+  }
+  return false;
+}
+
 StatementTraits ClassifyTree(const Json& tree, const FunctionCatalog& functions) {
   StatementTraits traits;
   const Json& statements = tree.contains("stmts") ? tree["stmts"] : Json::array();
@@ -296,6 +307,7 @@ StatementTraits ClassifyTree(const Json& tree, const FunctionCatalog& functions)
   } else {
     traits.parameters = 0;
     traits.leaves_traces = false;
+    traits.commits_inside = CommitsInside(statements[0].value("stmt", Json::object()));
     const Json& statement = statements[0]["stmt"];
     traits.pure_read = statement.contains("SelectStmt") || statement.contains("VariableShowStmt");
     TreeWalk(functions, traits).Run(statements[0]);

@@ -14,7 +14,9 @@ struct StatementTraits {
   std::optional<Error> refusal;  // Why it cannot run in autocommit.
   int parameters = -1;           // The highest $n; -1 = not known.
   bool pure_read = false;        // A SELECT (or VALUES, SHOW) that itself writes nothing.
-  bool leaves_traces = true;     // The session may not be clean afterwards: reset it.
+  bool commits_inside =
+      true;  // It may commit before it ends, so an interrupted one may have effect.
+  bool leaves_traces = true;  // The session may not be clean afterwards: reset it.
 };
 
 class StatementClassifier {

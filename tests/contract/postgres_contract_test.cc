@@ -262,5 +262,30 @@ TEST_F(PostgresContract, ACancelledWriteHasNoEffect) {
   EXPECT_EQ(pool->Text("select count(*) from shape"), "0");
 }
 
+TEST_F(PostgresContract, AnInterruptedProcedureMayHaveTakenEffectAndSaysSo) {
+  const auto pool = NewPool(1);
+  pool->Must("create table written (id int)");
+  pool->Must(
+      "create procedure write_and_wait() language plpgsql as "
+      "$$ begin insert into written values (1); commit; perform pg_sleep(60); end $$");
+  TestCall cancelled("call write_and_wait()");
+  pool->Submit(cancelled);
+  ASSERT_TRUE(AwaitRunning("write_and_wait"));
+  pool->Cancel(cancelled);
+  EXPECT_EQ(KindOf(cancelled.Await()), ErrorKind::kCancelled);
+  EXPECT_TRUE(cancelled.Await().error->outcome_unknown);
+
+  TestCall killed("call write_and_wait()");
+  pool->Submit(killed);
+  ASSERT_TRUE(AwaitRunning("write_and_wait"));
+  EXPECT_GE(TerminateAll(), 1);
+  EXPECT_TRUE(killed.Await().error->outcome_unknown);
+}
+
+TEST_F(PostgresContract, AReadOnlyCallCannotRunAProcedure) {
+  const auto pool = NewPool(1);
+  EXPECT_EQ(SqlState(pool->RunReadOnly("do $$ begin null; end $$")), "25006");
+}
+
 }  // namespace
 }  // namespace dbsidecar::contract

@@ -167,6 +167,7 @@ TEST_P(SqlContract, AnEndlessResultIsCutWithoutReadingItAll) {
                                          "from n) select i from n";
   TestCall call(sql);
   call.statement.limits = {.rows_max = 5, .truncate = true};
+  call.statement.read_only = true;
   pool_->Submit(call);
   EXPECT_EQ(Rows(call.Await()), "1;2;3;4;5");
   EXPECT_TRUE(call.Await().result.truncated);
