@@ -1,6 +1,7 @@
 // From the pool's errors to gRPC's: one table, as data.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,7 @@ enum class Code {
   kUnavailable = 14,
   kDataLoss = 15,
 };
+inline constexpr size_t kCodes = 16;
 
 // "NOT_FOUND" and so on.
 std::string_view CodeName(Code code);

@@ -97,19 +97,28 @@ void PoolObserver::OnReleased(pool::ConnectionId id, pool::Condition condition) 
 
 void PoolObserver::OnAnswered(const pool::Call& call, const pool::Timing& timing,
                               const pool::Error* error) {
-  const std::string_view outcome = error == nullptr ? "OK" : CodeName(MapError(*error).code);
-  std::string key(outcome);
-  for (char& c : key) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  ++outcomes_[key];
+  const Code code = error == nullptr ? Code::kOk : MapError(*error).code;
+  ++answered_[static_cast<size_t>(code)];
   if (!options_.log_calls) return;
   Log(LogLevel::kInfo, "call",
       {{"call", call.id},
        {"caller", call.caller},
-       {"code", outcome},
+       {"code", CodeName(code)},
        {"queue_ms", Millis(timing.queue)},
        {"execute_ms", Millis(timing.execute)},
        {"sqlstate",
         error == nullptr ? std::string_view() : std::string_view(error->sql.sqlstate)}});
+}
+
+std::map<std::string, uint64_t> PoolObserver::outcomes() const {
+  std::map<std::string, uint64_t> outcomes;
+  for (size_t i = 0; i < kCodes; ++i) {
+    if (answered_[i] == 0) continue;
+    std::string name(CodeName(static_cast<Code>(i)));
+    for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    outcomes[name] = answered_[i];
+  }
+  return outcomes;
 }
 
 void PoolObserver::OnDatabaseStatus(bool up, std::string_view reason) {

@@ -2,13 +2,14 @@
 // the reports need beyond the pool's own figures.
 #pragma once
 
-#include <atomic>
+#include <array>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <string>
 
 #include "pool/observer.h"
+#include "server/error_mapping.h"
 
 namespace dbsidecar::server {
 
@@ -40,11 +41,11 @@ class PoolObserver final : public pool::Observer {
   ConnectTrouble connect_trouble() const;
 
   // Calls answered, by outcome: "ok" or the name of a gRPC code in lower case. Loop thread.
-  const std::map<std::string, uint64_t>& outcomes() const { return outcomes_; }
+  std::map<std::string, uint64_t> outcomes() const;
 
  private:
   const PoolObserverOptions options_;
-  std::map<std::string, uint64_t> outcomes_;
+  std::array<uint64_t, kCodes> answered_{};  // By Code.
   mutable std::mutex mutex_;
   ConnectTrouble trouble_;  // Guarded by mutex_.
 };
