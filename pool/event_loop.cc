@@ -110,17 +110,21 @@ void EventLoop::Watch(int fd, FdHandler* handler) {
   watched_[fd] = {.handler = handler, .writable = false};
 }
 
-void EventLoop::WatchWritable(int fd, bool writable) {
-  Watched& watched = watched_.at(fd);
-  if (watched.writable == writable) return;
-  watched.writable = writable;
+void EventLoop::WatchWritable(int fd, const FdHandler* handler, bool writable) {
+  const auto it = watched_.find(fd);
+  if (it == watched_.end() || it->second.handler != handler) return;
+  if (it->second.writable == writable) return;
+  it->second.writable = writable;
   const uint32_t write_event = writable ? EPOLLOUT : 0u;
   epoll_event event{.events = EPOLLIN | write_event, .data = {.fd = fd}};
   DBSIDECAR_CHECK(epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, fd, &event) == 0);
 }
 
-void EventLoop::Unwatch(int fd) {
-  if (watched_.erase(fd) == 1) epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
+void EventLoop::Unwatch(int fd, const FdHandler* handler) {
+  const auto it = watched_.find(fd);
+  if (it == watched_.end() || it->second.handler != handler) return;
+  watched_.erase(it);
+  epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
 }
 
 void EventLoop::AddTimer(TimerHandler* handler) { timers_.push_back(handler); }

@@ -47,10 +47,12 @@ class EventLoop {
   void Run();
   void Stop();
 
-  // Descriptors are level-triggered and always watched for reading. Unwatch before closing one.
+  // Descriptors are level-triggered and always watched for reading. Unwatch before closing one;
+  // where a library closed it first, its number may be another's already, so what does not belong
+  // to `handler` is left alone.
   void Watch(int fd, FdHandler* handler);
-  void WatchWritable(int fd, bool writable);
-  void Unwatch(int fd);
+  void WatchWritable(int fd, const FdHandler* handler, bool writable);
+  void Unwatch(int fd, const FdHandler* handler);
 
   void AddTimer(TimerHandler* handler);
   void RemoveTimer(TimerHandler* handler);

@@ -65,7 +65,7 @@ Database::Database(const Config& config, std::function<void(bool up)> on_status)
       thread_(std::make_unique<LoopThread>(loop_)) {}
 
 Database::~Database() {
-  // The driver's threads post to the loop until they end, and the loop must run to take it.
+  // What the driver's threads still post is dropped with the loop.
   thread_.reset();
   pool_.reset();
   driver_.reset();

@@ -44,6 +44,8 @@ std::string_view CloseReasonName(pool::CloseReason reason) {
       return "lost";
     case pool::CloseReason::kDrain:
       return "drain";
+    case pool::CloseReason::kMakeRoom:
+      return "make_room";
   }
   return "";
 }

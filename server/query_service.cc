@@ -73,6 +73,7 @@ class QueryCall final : public pool::Call {
       return;
     }
     new QueryCall(service_, queue_);
+    service_.CallOpened();
     request_ = google::protobuf::Arena::CreateMessage<v1::QueryRequest>(&arena_);
     if (!Parse()) {
       Refuse(
@@ -110,7 +111,10 @@ class QueryCall final : public pool::Call {
   }
 
   void OnEncode(bool /*ok*/) { Write(); }
-  void OnFinished(bool /*ok*/) { Release(); }
+  void OnFinished(bool /*ok*/) {
+    service_.CallClosed();
+    Release();
+  }
 
   void Write() {
     if (outcome_.error.has_value()) {

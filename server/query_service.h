@@ -33,6 +33,10 @@ class QueryService {
   SidecarService& service() { return service_; }
   Database& database() { return database_; }
   const RequestLimits& limits() const { return limits_; }
+  // Calls that have come in and whose reply has not been written to the network yet.
+  size_t open_calls() const { return open_calls_.load(); }
+  void CallOpened() { open_calls_.fetch_add(1); }
+  void CallClosed() { open_calls_.fetch_sub(1); }
   uint64_t NextCallId() { return next_call_id_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
@@ -40,6 +44,7 @@ class QueryService {
   Database& database_;
   const RequestLimits limits_;
   std::atomic<uint64_t> next_call_id_{1};
+  std::atomic<size_t> open_calls_{0};
   std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
   std::vector<std::thread> threads_;
 };

@@ -1,6 +1,7 @@
 #include "server/serve.h"
 
 #include <fmt/format.h>
+#include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
@@ -248,8 +249,17 @@ class Server {
         {{"timeout_ms", config_.lifecycle.drain_timeout.count()}});
     const steady_clock::duration limit =
         again ? steady_clock::duration::zero() : config_.lifecycle.drain_timeout;
-    const size_t given_up =
-        database_.Stop(limit, [this] { return signals_.Wait(steady_clock::duration::zero()); });
+    const auto give_up = steady_clock::now() + limit;
+    bool hurry = again;
+    const auto hurried = [&] {
+      hurry = hurry || signals_.Wait(steady_clock::duration::zero());
+      return hurry;
+    };
+    const size_t given_up = database_.Stop(limit, hurried);
+    // The last replies may still be on their way to callers that read slowly.
+    while (queries_->open_calls() > 0 && steady_clock::now() < give_up && !hurried()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
     Log(given_up == 0 ? LogLevel::kInfo : LogLevel::kWarn, "server.stopped",
         {{"calls_given_up", given_up}});
   }
@@ -269,6 +279,8 @@ int Serve(const Config& config) {
   // Debian builds Abseil with it on, and gRPC's every lock pays for it.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   gpr_set_log_function(&OnGrpcLog);
+  // Never undone: with the last reference gone gRPC waits up to 10 s for a poll of its own.
+  grpc_init();
   StopSignals signals;
   const int exit_code = Server(config, signals).Run();
   FlushLog();

@@ -19,6 +19,7 @@ namespace dbsidecar::integration {
 
 using namespace std::chrono_literals;  // NOLINT(build/namespaces)
 using test_support::Bytes;
+using test_support::ChildProcess;
 using test_support::HealthClient;
 using test_support::MakeQuery;
 using test_support::PendingQuery;

@@ -532,6 +532,55 @@ TEST(StopTest, ReadinessGoesFirstAndCallsAreServedDuringTheDelay) {
   EXPECT_EQ(fixture.sidecar.WaitExit(5s), 0);
 }
 
+TEST(StopTest, AReplyThatIsReadSlowlyIsNotCut) {
+  PostgresSidecar fixture({"--drain-timeout=20s", "--result-bytes-max=64MiB"});
+  constexpr size_t kBytes = 20'000'000;
+  const std::string output = test_support::MakeTemporaryFolder("reader") + "/output";
+  ChildProcess reader(SidecarProcess::CommandLine(
+      {"query", "--addr=" + fixture.sidecar.address(), "--csv",
+       "select pg_sleep(0.5), repeat('x', " + std::to_string(kBytes) + ")"},
+      output));
+  ASSERT_TRUE(Eventually(
+      5s, [&] { return fixture.server.RunningStatements(fixture.database, "pg_sleep") == 1; }));
+  reader.Signal(SIGSTOP);
+  ASSERT_TRUE(Eventually(
+      5s, [&] { return fixture.server.RunningStatements(fixture.database, "pg_sleep") == 0; }));
+  fixture.sidecar.Signal(SIGTERM);
+  // Longer than gRPC's own shutdown waits.
+  std::this_thread::sleep_for(1s);
+  EXPECT_TRUE(fixture.sidecar.Running());
+  reader.Signal(SIGCONT);
+  EXPECT_EQ(reader.WaitExit(10s), 0) << test_support::ReadFile(output).substr(0, 500);
+  EXPECT_GT(test_support::ReadFile(output).size(), kBytes);
+  EXPECT_EQ(fixture.sidecar.WaitExit(5s), 0);
+}
+
+TEST(StopTest, ADatabaseThatHangsHoldsUpNeitherTheCallersNorTheStop) {
+  PostgresServer server;
+  SidecarOptions options;
+  options.database_url = server.Url();
+  options.flags = {"--max-connections=2", "--min-connections=1", "--connect-timeout=2s",
+                   "--drain-timeout=500ms"};
+  SidecarProcess sidecar(options);
+  QueryClient client(sidecar.NewChannel());
+  const auto running = client.Start(MakeQuery("select pg_sleep(60)"));
+  ASSERT_TRUE(
+      Eventually(5s, [&] { return server.RunningStatements("postgres", "pg_sleep") == 1; }));
+  server.Freeze();
+  const auto connecting = client.Start(MakeQuery("select 1"));
+  std::this_thread::sleep_for(100ms);
+  const auto start = Clock::now();
+  sidecar.Signal(SIGTERM);
+  EXPECT_FALSE(running->Wait().ok());
+  EXPECT_FALSE(connecting->Wait().ok());
+  EXPECT_LT(Clock::now() - start, 1s + kScheduling);
+  EXPECT_EQ(sidecar.WaitExit(15s), 0);
+  const auto took = Clock::now() - start;
+  std::cout << "[ figures  ] stopped in " << Milliseconds(took) << " ms\n";
+  EXPECT_LT(took, 6s + kScheduling);
+  server.Thaw();
+}
+
 TEST(StopTest, TheDrainTimeoutAndASecondSignalEndWhatStillRuns) {
   for (const bool second_signal : {false, true}) {
     SCOPED_TRACE(second_signal);

@@ -49,7 +49,8 @@ TEST(CommitTest, AnAcknowledgedWriteIsThereForEveryoneAtOnce) {
 }
 
 TEST(DeadlineTest, ADeadlineStopsTheStatementInTheDatabaseAndKeepsTheConnection) {
-  PostgresSidecar fixture({"--max-connections=1", "--min-connections=1"});
+  // With room for the health check, which else takes the connection's place.
+  PostgresSidecar fixture({"--max-connections=2", "--min-connections=1"});
   const std::string before = fixture.client.Query("select pg_backend_pid()").Scalar();
   for (int i = 0; i < 5; ++i) {
     const QueryOutcome outcome =
@@ -63,7 +64,8 @@ TEST(DeadlineTest, ADeadlineStopsTheStatementInTheDatabaseAndKeepsTheConnection)
 }
 
 TEST(DeadlineTest, ACancelStopsTheStatementInTheDatabaseAndKeepsTheConnection) {
-  PostgresSidecar fixture({"--max-connections=1", "--min-connections=1"});
+  // With room for the health check, which else takes the connection's place.
+  PostgresSidecar fixture({"--max-connections=2", "--min-connections=1"});
   const std::string before = fixture.client.Query("select pg_backend_pid()").Scalar();
   for (int i = 0; i < 5; ++i) {
     const auto call = fixture.client.Start(MakeQuery("select pg_sleep(20)"));

@@ -82,7 +82,10 @@ PostgresServer::PostgresServer() : binaries_(FindBinaries()) {
 }
 
 PostgresServer::~PostgresServer() {
-  if (process_) Stop(StopMode::kImmediate);
+  if (process_) {
+    Thaw();
+    Stop(StopMode::kImmediate);
+  }
   std::error_code ignored;
   fs::remove_all(folder_, ignored);
 }
@@ -152,6 +155,19 @@ void PostgresServer::Stop(StopMode mode) {
   const bool ended = process_->WaitExit(seconds(20)).has_value();
   process_.reset();
   if (!ended) throw std::runtime_error("PostgreSQL did not stop within 20 s and was killed");
+}
+
+void PostgresServer::Freeze() { SignalAll(SIGSTOP); }
+
+void PostgresServer::Thaw() { SignalAll(SIGCONT); }
+
+// The postmaster first: stopped, it starts no more children.
+void PostgresServer::SignalAll(int signal) const {
+  const pid_t postmaster = process_->pid();
+  kill(postmaster, signal);
+  std::ifstream children("/proc/" + std::to_string(postmaster) + "/task/" +
+                         std::to_string(postmaster) + "/children");
+  for (pid_t child = 0; children >> child;) kill(child, signal);
 }
 
 std::string PostgresServer::Url(const std::string& database) const {

@@ -33,6 +33,9 @@ class PostgresServer {
   // Returns once it accepts connections.
   void Start();
   void Stop(StopMode mode);
+  // From now on it takes connections and says nothing, neither to new clients nor to old ones.
+  void Freeze();
+  void Thaw();
 
   // Over the Unix socket, as the superuser.
   std::string Url(const std::string& database = "postgres") const;
@@ -52,6 +55,7 @@ class PostgresServer {
   Command PostgresCommand(const std::string& program, std::vector<std::string> arguments) const;
   void InitializeCluster();
   void WaitUntilReady();
+  void SignalAll(int signal) const;
 
   std::string binaries_;
   std::string folder_;

@@ -51,6 +51,10 @@ SidecarProcess::SidecarProcess(SidecarOptions options) : folder_(MakeTemporaryFo
   WaitUntilReady();
 }
 
+Command SidecarProcess::CommandLine(std::vector<std::string> arguments, std::string output_file) {
+  return SidecarCommand(std::move(arguments), {}, std::move(output_file));
+}
+
 SidecarProcess::~SidecarProcess() {
   if (process_->Running()) {
     process_->Signal(SIGTERM);

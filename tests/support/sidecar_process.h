@@ -41,6 +41,9 @@ class SidecarProcess {
                          const std::map<std::string, std::string>& environment = {},
                          std::chrono::milliseconds timeout = std::chrono::seconds(40));
 
+  // The binary with these arguments, for a ChildProcess.
+  static Command CommandLine(std::vector<std::string> arguments, std::string output_file);
+
   const std::string& address() const { return address_; }
   // A connection of its own on every call. Messages of any size are accepted.
   std::shared_ptr<grpc::Channel> NewChannel() const;

@@ -141,7 +141,7 @@ TEST(EventLoopTest, AHandlerIsToldThatItsDescriptorIsReadable) {
   Handler handler([&](bool readable, bool writable) {
     EXPECT_TRUE(readable);
     EXPECT_FALSE(writable);
-    loop.Unwatch(sockets.ours());
+    loop.Unwatch(sockets.ours(), &handler);
     loop.Stop();
   });
   loop.Watch(sockets.ours(), &handler);
@@ -162,7 +162,7 @@ TEST(EventLoopTest, DescriptorsAreLevelTriggeredSoUnreadDataIsReportedAgain) {
   sockets.Say();
   loop.Run();
   EXPECT_EQ(calls, 3);
-  loop.Unwatch(sockets.ours());
+  loop.Unwatch(sockets.ours(), &handler);
 }
 
 TEST(EventLoopTest, WritabilityIsReportedOnlyOnRequest) {
@@ -171,15 +171,15 @@ TEST(EventLoopTest, WritabilityIsReportedOnlyOnRequest) {
   int writable_calls = 0;
   Handler handler([&](bool, bool writable) {
     writable_calls += writable ? 1 : 0;
-    loop.WatchWritable(sockets.ours(), false);
+    loop.WatchWritable(sockets.ours(), &handler, false);
     // A turn later the descriptor is still writable, and nobody wants to know.
     loop.Post([&] { loop.Post([&] { loop.Stop(); }); });
   });
   loop.Watch(sockets.ours(), &handler);
-  loop.WatchWritable(sockets.ours(), true);
+  loop.WatchWritable(sockets.ours(), &handler, true);
   loop.Run();
   EXPECT_EQ(writable_calls, 1);
-  loop.Unwatch(sockets.ours());
+  loop.Unwatch(sockets.ours(), &handler);
 }
 
 TEST(EventLoopTest, ADescriptorUnwatchedEarlierInTheSameTurnIsNotReported) {
@@ -190,8 +190,8 @@ TEST(EventLoopTest, ADescriptorUnwatchedEarlierInTheSameTurnIsNotReported) {
   // Whichever comes first unwatches both.
   Handler handler([&](bool, bool) {
     ++calls;
-    loop.Unwatch(first.ours());
-    loop.Unwatch(second.ours());
+    loop.Unwatch(first.ours(), &handler);
+    loop.Unwatch(second.ours(), &handler);
     loop.Post([&] { loop.Stop(); });
   });
   loop.Watch(first.ours(), &handler);
@@ -202,6 +202,24 @@ TEST(EventLoopTest, ADescriptorUnwatchedEarlierInTheSameTurnIsNotReported) {
   EXPECT_EQ(calls, 1);
 }
 
+TEST(EventLoopTest, ANumberThatIsAnothersByNowIsLeftAlone) {
+  EventLoop loop;
+  SocketPair sockets;
+  Handler former([](bool, bool) { FAIL() << "no longer watches"; });
+  int calls = 0;
+  Handler owner([&](bool, bool) {
+    ++calls;
+    loop.Stop();
+  });
+  loop.Watch(sockets.ours(), &owner);
+  loop.Unwatch(sockets.ours(), &former);
+  loop.WatchWritable(sockets.ours(), &former, true);
+  sockets.Say();
+  loop.Run();
+  EXPECT_EQ(calls, 1);
+  loop.Unwatch(sockets.ours(), &owner);
+}
+
 TEST(EventLoopTest, ThePeerClosingIsReportedAsReadable) {
   EventLoop loop;
   std::array<int, 2> fds{};
@@ -209,7 +227,7 @@ TEST(EventLoopTest, ThePeerClosingIsReportedAsReadable) {
   bool told = false;
   Handler handler([&](bool readable, bool) {
     told = readable;
-    loop.Unwatch(fds[0]);
+    loop.Unwatch(fds[0], &handler);
     loop.Stop();
   });
   loop.Watch(fds[0], &handler);
