@@ -48,6 +48,8 @@ class ConnectionEvents {
   virtual void OnLost(ConnectionId id, Error error) = 0;
   // The driver has let go of it: it no longer counts against `max`.
   virtual void OnClosed(ConnectionId id) = 0;
+  // A statement changed what Driver::RefreshFacts learns.
+  virtual void OnCatalogChanged() = 0;
 };
 
 // The error of a result over one of its limits. `took_effect`: the statement did more than read.
@@ -106,9 +108,12 @@ class Driver {
                                                     ConnectionEvents& events) = 0;
   // What is known now; loop thread.
   virtual DatabaseFacts facts() const = 0;
-  // Learns the facts anew, over a connection of its own for which the caller has reserved a place
-  // in the budget. `done` runs on the loop thread once that connection is gone.
-  virtual void RefreshFacts(std::function<void()> done) = 0;
+  // Whether RefreshFacts opens a connection of its own, for which the caller reserves a place in
+  // the budget.
+  virtual bool facts_take_a_place() const = 0;
+  // Learns the facts anew. `done` runs on the loop thread once that connection is gone; false: the
+  // database did not answer, and what was known stays.
+  virtual void RefreshFacts(std::function<void(bool learnt)> done) = 0;
 };
 
 }  // namespace dbsidecar::pool

@@ -43,6 +43,8 @@ void Pool::Start() {
   if (options_.health_check_interval != Duration::zero()) {
     next_check_ = loop_.now() + options_.health_check_interval;
   }
+  // First, while there is a free place.
+  AskForFacts();
   for (auto& lane : lanes_) lane->Start(loop_.now(), actions_);
   Act();
 }
@@ -78,6 +80,7 @@ void Pool::Cancel(CallId id) {
 
 void Pool::Drain() {
   draining_ = true;
+  place_for_facts_wanted_ = false;
   for (auto& lane : lanes_) lane->Drain(loop_.now(), actions_);
   Act();
 }
@@ -131,6 +134,9 @@ void Pool::Carry(const Action& action) {
       break;
     case Action::Kind::kRefuse:
       RefuseWaiter(action.waiter, action.refuse_reason);
+      break;
+    case Action::Kind::kReserved:
+      RefreshFacts();
       break;
   }
 }
@@ -376,6 +382,12 @@ void Pool::OnClosed(ConnectionId id) {
   Act();
 }
 
+void Pool::OnCatalogChanged() {
+  facts_wanted_ = true;
+  if (database_up_) AskForFacts();
+  Act();
+}
+
 // --- Time. ---
 
 Instant Pool::NextTick() const {
@@ -395,7 +407,7 @@ void Pool::OnTick(Instant now) {
     for (auto& lane : lanes_) lane->Check(now, actions_);
   }
   NoteStatus("no connection is left");
-  if (warm_) RefreshFacts();
+  if (database_up_) AskForFacts();
   Act();
 }
 
@@ -410,27 +422,38 @@ void Pool::NoteStatus(std::string_view reason) {
 }
 
 void Pool::MaybeWarm() {
-  if (warm_ || refreshing_facts_) return;
-  const bool open = database_up_ && std::all_of(lanes_.begin(), lanes_.end(), [](const auto& lane) {
-                      const size_t up = lane->total() - lane->count(ConnectionState::kConnecting) -
-                                        lane->count(ConnectionState::kClosing);
-                      return up >= lane->config().min;
-                    });
-  if (!open) return;
-  // Without a free place the facts have to wait; statements are judged more strictly until then.
-  RefreshFacts();
-  warm_ = !refreshing_facts_;
+  if (warm_ || !database_up_) return;
+  AskForFacts();
+  const bool asking = facts_wanted_ || place_for_facts_wanted_ || refreshing_facts_;
+  warm_ =
+      database_up_ && !asking && std::all_of(lanes_.begin(), lanes_.end(), [](const auto& lane) {
+        const size_t up = lane->total() - lane->count(ConnectionState::kConnecting) -
+                          lane->count(ConnectionState::kClosing);
+        return up >= lane->config().min;
+      });
+}
+
+void Pool::AskForFacts() {
+  if (!facts_wanted_ || place_for_facts_wanted_ || refreshing_facts_ || draining_) return;
+  if (driver_.facts_take_a_place()) {
+    place_for_facts_wanted_ = true;
+    lanes_[0]->Reserve(loop_.now(), actions_);
+  } else {
+    RefreshFacts();
+  }
 }
 
 void Pool::RefreshFacts() {
-  if (!facts_wanted_ || refreshing_facts_ || !database_up_ || draining_) return;
-  if (!lanes_[0]->Reserve()) return;
-  facts_wanted_ = false;
+  place_for_facts_wanted_ = false;
   refreshing_facts_ = true;
-  driver_.RefreshFacts([this] {
+  facts_wanted_ = false;
+  driver_.RefreshFacts([this, was_up = database_up_](bool learnt) {
     refreshing_facts_ = false;
-    warm_ = true;
-    lanes_[0]->Unreserve(loop_.now(), actions_);
+    // A database that is there and does not answer this is asked again at the next health check.
+    facts_wanted_ = facts_wanted_ || (!learnt && !was_up);
+    if (driver_.facts_take_a_place()) lanes_[0]->Unreserve(loop_.now(), actions_);
+    if (database_up_) AskForFacts();
+    MaybeWarm();
     Act();
   });
 }

@@ -100,6 +100,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void OnWrongLane(ConnectionId id, Call& call, size_t lane) override;
   void OnLost(ConnectionId id, Error error) override;
   void OnClosed(ConnectionId id) override;
+  void OnCatalogChanged() override;
 
   // TimerHandler.
   Instant NextTick() const override;
@@ -151,6 +152,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
 
   void NoteStatus(std::string_view reason);
   void MaybeWarm();
+  void AskForFacts();
   void RefreshFacts();
   Error RefusalError(RefuseReason reason) const;
   std::string Diagnosis() const;
@@ -173,7 +175,9 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   bool draining_ = false;
   bool warm_ = false;
   bool database_up_ = false;
+  // What is known of the database: to be asked for, waiting for a place, being asked.
   bool facts_wanted_ = true;
+  bool place_for_facts_wanted_ = false;
   bool refreshing_facts_ = false;
   Instant next_check_ = kNever;
   Instant last_success_ = Instant::min();

@@ -17,6 +17,8 @@
 //     budget and back-off allow.
 // 12. An idle connection retires when its lifetime is over, or when it has been idle for the idle
 //     timeout and is above the floor; not sooner.
+// 13. A place that is asked for outside the pool is given as soon as the budget has room, which is
+//     made by closing an idle connection. It goes before the waiters, but not twice in a row.
 #include "pool/pool_core.h"
 
 #include <algorithm>
@@ -67,6 +69,7 @@ void PoolCore::Connected(Instant now, ConnectionId id, Actions& actions) {
   if (Connection* connection = Find(id, ConnectionState::kConnecting)) {
     ++counters_.opened;
     NoteSuccess();
+    connection->opened_at = now;
     // Roll the jitter once per connection. Rolling at every check would retire connections at the
     // earliest possible moment, because a connection is checked hundreds of times in its life.
     connection->retire_at =
@@ -136,7 +139,10 @@ void PoolCore::Lost(Instant now, ConnectionId id, Actions& actions) {
   const auto it = connections_.find(id);
   if (it != connections_.end() && it->second.state != ConnectionState::kClosing) {
     DBSIDECAR_CHECK(it->second.state != ConnectionState::kLeased);
+    // Taken and dropped at once is as good as refused.
+    const bool refused = now - it->second.opened_at < config_.backoff_cap;
     Close(now, id, CloseReason::kLost, actions);
+    if (refused) NoteFailure(now);
   }
   Serve(now, actions);
 }
@@ -161,10 +167,10 @@ void PoolCore::Check(Instant now, Actions& actions) {
   Serve(now, actions);
 }
 
-bool PoolCore::Reserve() {
-  if (draining_ || total() >= config_.max || !waiters_.empty()) return false;
-  ++reserved_;
-  return true;
+void PoolCore::Reserve(Instant now, Actions& actions) {
+  DBSIDECAR_CHECK(!place_wanted_);
+  place_wanted_ = !draining_;
+  Serve(now, actions);
 }
 
 void PoolCore::Unreserve(Instant now, Actions& actions) {
@@ -175,6 +181,7 @@ void PoolCore::Unreserve(Instant now, Actions& actions) {
 
 void PoolCore::Drain(Instant now, Actions& actions) {
   draining_ = true;
+  place_wanted_ = false;
   Serve(now, actions);
 }
 
@@ -187,10 +194,25 @@ void PoolCore::Tick(Instant now, Actions& actions) {
 
 void PoolCore::Serve(Instant now, Actions& actions) {
   ExpireWaiters(now, actions);
+  MaybeReserve(now, actions);
   while (!waiters_.empty() && !idle_.empty() && ServeFront(now, idle_.back(), actions)) {
   }
+  MaybeReserve(now, actions);
   MaybeOpen(now, actions);
   MaybeCloseForDrain(now, actions);
+}
+
+// Before any waiter, because under load there is always one; but not twice in a row.
+void PoolCore::MaybeReserve(Instant now, Actions& actions) {
+  if (!place_wanted_ || (waiter_goes_first_ && !waiters_.empty())) return;
+  if (total() < config_.max) {
+    place_wanted_ = false;
+    waiter_goes_first_ = true;
+    ++reserved_;
+    actions.push_back({.kind = Action::Kind::kReserved});
+  } else if (!idle_.empty() && count(ConnectionState::kClosing) == 0) {
+    Close(now, idle_.front(), CloseReason::kMakeRoom, actions);
+  }
 }
 
 bool PoolCore::ServeFront(Instant now, ConnectionId id, Actions& actions) {
@@ -204,6 +226,7 @@ bool PoolCore::ServeFront(Instant now, ConnectionId id, Actions& actions) {
     idle_.pop_back();
     Move(now, connection, ConnectionState::kLeased);
     ++counters_.granted;
+    waiter_goes_first_ = false;
     actions.push_back(
         {.kind = Action::Kind::kGrant, .connection = id, .waiter = waiters_.front().id});
     RemoveWaiter(waiters_.begin());

@@ -60,8 +60,9 @@ enum class CloseReason {
   kBroken,  // Released in an unknown state.
   kLost,    // The server closed it.
   kDrain,
+  kMakeRoom,  // For a connection outside the pool, see Reserve.
 };
-inline constexpr size_t kCloseReasons = 8;
+inline constexpr size_t kCloseReasons = 9;
 
 enum class RefuseReason {
   kQueueFull,
@@ -73,10 +74,10 @@ enum class RefuseReason {
 inline constexpr size_t kRefuseReasons = 5;
 
 struct Action {
-  enum class Kind { kOpen, kPing, kReset, kClose, kGrant, kRefuse };
+  enum class Kind { kOpen, kPing, kReset, kClose, kGrant, kRefuse, kReserved };
 
   Kind kind;
-  ConnectionId connection = 0;                           // All but kRefuse.
+  ConnectionId connection = 0;                           // kOpen to kGrant.
   WaiterId waiter = 0;                                   // kGrant, kRefuse.
   CloseReason close_reason = CloseReason::kBroken;       // kClose.
   RefuseReason refuse_reason = RefuseReason::kDeadline;  // kRefuse.
@@ -120,8 +121,9 @@ class PoolCore {
   void Closed(Instant now, ConnectionId id, Actions& actions);
   // Pings the longest-idle connection, or opens one where there is none: a health check.
   void Check(Instant now, Actions& actions);
-  // Takes a place in the budget for a connection outside the pool. False = none is free.
-  bool Reserve();
+  // Asks for a place in the budget for a connection outside the pool, and gets it by kReserved:
+  // now, or once a connection has been closed to make room. One at a time.
+  void Reserve(Instant now, Actions& actions);
   void Unreserve(Instant now, Actions& actions);
   // Refuses newcomers; waiters are still served. Connections close once no one waits.
   void Drain(Instant now, Actions& actions);
@@ -147,7 +149,8 @@ class PoolCore {
  private:
   struct Connection {
     ConnectionState state = ConnectionState::kConnecting;
-    Instant since;               // In this state.
+    Instant since;  // In this state.
+    Instant opened_at = kNever;
     Instant retire_at = kNever;  // Rolled once, when it comes up.
   };
   struct Waiter {
@@ -160,6 +163,7 @@ class PoolCore {
 
   // The one function that pairs waiting work with connections; every event ends in it.
   void Serve(Instant now, Actions& actions);
+  void MaybeReserve(Instant now, Actions& actions);
   void MaybeOpen(Instant now, Actions& actions);
   void MaybeCloseForDrain(Instant now, Actions& actions);
   bool WorthPinging(Instant now, const Connection& connection) const;
@@ -200,6 +204,8 @@ class PoolCore {
   std::array<size_t, kConnectionStates> counts_{};
   std::vector<ConnectionId> idle_;  // Newest last.
   size_t reserved_ = 0;
+  bool place_wanted_ = false;
+  bool waiter_goes_first_ = false;
 
   Waiters waiters_;  // First come, first served.
   absl::flat_hash_map<WaiterId, Waiters::iterator> waiter_by_id_;

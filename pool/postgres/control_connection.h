@@ -3,19 +3,15 @@
 #pragma once
 
 #include <string>
-#include <unordered_map>
 
 #include "pool/driver.h"
+#include "pool/postgres/catalog.h"
 
 namespace dbsidecar::pool {
 
-// For each function name, whether calling it may leave something behind in the session: true for
-// volatile functions that are neither PostgreSQL's own nor written in C.
-using FunctionCatalog = std::unordered_map<std::string, bool>;
-
 struct ControlReport {
   DatabaseFacts facts;
-  FunctionCatalog functions;
+  Catalog catalog;
   std::string error;  // Empty on success.
 };
 

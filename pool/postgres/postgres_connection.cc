@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <future>
+#include <thread>
 #include <utility>
 
 #include "pool/check.h"
@@ -21,6 +23,8 @@ constexpr size_t kNoticesMax = 100;
 constexpr uint64_t kDroppedRowsMax = 1000;
 constexpr size_t kPreparedBytesMax = 8 * 1024 * 1024;
 constexpr Duration kCloseMax = std::chrono::seconds(2);
+// How long the server may take to accept a cancel.
+constexpr Duration kCancelMax = std::chrono::seconds(2);
 // Between two cancels of the same statement; doubled each time.
 constexpr Duration kCancelPauseMin = std::chrono::milliseconds(5);
 constexpr Duration kCancelPauseMax = std::chrono::seconds(1);
@@ -30,15 +34,26 @@ constexpr Duration kCancelPauseMax = std::chrono::seconds(1);
 constexpr char kMakeReadOnly[] =
     "SELECT pg_catalog.set_config('transaction_read_only', 'on', true)";
 
+// Blocks until the server has passed the cancel on, or cannot be reached. False when `limit` came
+// first: libpq cannot be told to give up, so the request is left to a thread of its own, and may
+// still arrive.
+bool SendCancel(PGcancel* cancel, Duration limit) {
+  std::promise<void> sent;
+  std::future<void> done = sent.get_future();
+  std::thread([cancel, sent = std::move(sent)]() mutable {
+    char ignored[256];
+    PQcancel(cancel, ignored, sizeof(ignored));
+    PQfreeCancel(cancel);
+    sent.set_value();
+  }).detach();
+  return done.wait_for(limit) == std::future_status::ready;
+}
+
 // Runs on a thread of its own: stops what still runs, says goodbye, and waits until the server
 // process has gone.
 void Disconnect(PGconn* conn, bool busy) {
-  if (busy) {
-    char ignored[256];
-    PGcancel* cancel = PQgetCancel(conn);
-    if (cancel != nullptr) PQcancel(cancel, ignored, sizeof(ignored));
-    PQfreeCancel(cancel);
-  }
+  PGcancel* cancel = busy ? PQgetCancel(conn) : nullptr;
+  if (cancel != nullptr) SendCancel(cancel, kCancelMax);
   const int fd = PQsocket(conn) >= 0 ? dup(PQsocket(conn)) : -1;
   PQfinish(conn);
   if (fd >= 0) AwaitPeerClose(fd, kCloseMax);
@@ -102,16 +117,17 @@ void PostgresConnection::Connected(PGconn* conn) {
 
 // libpq closes the socket by itself when the connection fails, so it cannot be asked then.
 void PostgresConnection::Unwatch() {
-  if (fd_ >= 0) environment_.loop.Unwatch(std::exchange(fd_, -1));
+  if (fd_ >= 0) environment_.loop.Unwatch(std::exchange(fd_, -1), this);
 }
 
 void PostgresConnection::Close() {
   closing_ = true;
   ForgetCancel();
-  // Connected() or the cancel's end comes back here.
-  if (connecting_ || cancelling_) return;
+  if (connecting_) return;  // Connected() comes back here.
   Unwatch();
   const bool busy = !in_flight_.empty() && !lost_;
+  for (const Operation& operation : in_flight_) EndChange(operation, true);
+  for (const Operation& operation : held_) EndChange(operation, true);
   in_flight_.clear();
   held_.clear();
   environment_.threads.Run(
@@ -136,13 +152,15 @@ void PostgresConnection::Execute(Call& call) {
   Operation operation(Operation::Kind::kStatement);
   operation.call = &call;
   operation.traits = environment_.classifier.Classify(call.statement.sql);
+  operation.classified = environment_.classifier.version();
+  if (operation.traits.changes_catalog) environment_.classifier.ChangeBegins();
   Send(std::move(operation));
 }
 
 void PostgresConnection::Send(Operation operation) {
-  const bool open = !lost_ && conn_ != nullptr;
-  operation.sent = open;
-  bool sent = open;
+  bool sent = !lost_ && conn_ != nullptr;
+  // Without its Sync a statement is undone, unless it commits by itself.
+  operation.sent = sent && operation.traits.commits_inside;
   if (sent && operation.kind == Operation::Kind::kStatement) {
     sent = SendStatement(operation);
   } else if (sent && operation.kind == Operation::Kind::kReset) {
@@ -150,6 +168,7 @@ void PostgresConnection::Send(Operation operation) {
     sent = PQsendQueryParams(conn_, "DISCARD ALL", 0, nullptr, nullptr, nullptr, nullptr, 0) == 1;
   }
   operation.Expect(Command::kSync);
+  operation.sent = operation.sent || sent;
   sent = sent && PQpipelineSync(conn_) == 1;
   in_flight_.push_back(std::move(operation));
   if (sent) {
@@ -231,7 +250,7 @@ void PostgresConnection::Flush() {
     Lose(PQerrorMessage(conn_));
     return;
   }
-  environment_.loop.WatchWritable(fd_, left == 1);
+  environment_.loop.WatchWritable(fd_, this, left == 1);
 }
 
 // --- Receiving. ---
@@ -258,6 +277,8 @@ void PostgresConnection::ReadResults() {
   }
   while (!closing_ && !in_flight_.empty() && ReadResult()) {
   }
+  // libpq may have found the stream unreadable and closed the socket by itself.
+  if (!closing_ && !lost_ && PQstatus(conn_) == CONNECTION_BAD) Lose(PQerrorMessage(conn_));
 }
 
 // False when no more can be read now.
@@ -412,6 +433,7 @@ void PostgresConnection::Reply(Operation operation) {
     Operation again(Operation::Kind::kStatement);
     again.call = &call;
     again.traits = std::move(operation.traits);
+    again.classified = operation.classified;
     again.retried = true;
     Send(std::move(again));
     return;
@@ -427,7 +449,8 @@ void PostgresConnection::Reply(Operation operation) {
   if (operation.too_large && !outcome.error) {
     outcome.error = ResultTooLarge(call.statement.limits, !operation.traits.pure_read);
   }
-  Condition condition = operation.traits.leaves_traces ? Condition::kDirty : Condition::kClean;
+  Condition condition = LeavesTraces(operation) ? Condition::kDirty : Condition::kClean;
+  if (cancel_astray_) condition = Condition::kBroken;
   if (transaction_open) {
     condition = Condition::kBroken;  // Closing it rolls back.
     outcome.error = Error{.kind = ErrorKind::kNeedsSession,
@@ -438,7 +461,25 @@ void PostgresConnection::Reply(Operation operation) {
                           .outcome_unknown = false};
   }
   if (&call == cancel_wanted_) ForgetCancel();
+  const bool unchanged = outcome.error && !outcome.error->outcome_unknown;
+  EndChange(operation, !unchanged);
   events_.OnReply(id_, call, std::move(outcome), condition);
+}
+
+// By what is known now: it may have run after a change that was noticed after it was sent.
+bool PostgresConnection::LeavesTraces(const Operation& operation) {
+  StatementClassifier& classifier = environment_.classifier;
+  return operation.traits.leaves_traces || classifier.changing() ||
+         (operation.classified != classifier.version() &&
+          classifier.Classify(operation.call->statement.sql).leaves_traces);
+}
+
+void PostgresConnection::EndChange(const Operation& operation, bool changed) {
+  if (!operation.traits.changes_catalog) return;
+  environment_.classifier.ChangeEnds();
+  if (!changed) return;
+  environment_.classifier.ForgetCatalog();
+  events_.OnCatalogChanged();
 }
 
 void PostgresConnection::Lose(std::string reason) {
@@ -493,6 +534,7 @@ void PostgresConnection::FailAll(const std::string& reason) {
         const bool undone =
             operation.fatal && !operation.completed && !operation.traits.commits_inside;
         if (!undone) outcome.error = LostError(operation, reason);
+        EndChange(operation, true);
         events_.OnReply(id_, *operation.call, std::move(outcome), Condition::kBroken);
         reported = true;
         break;
@@ -546,24 +588,22 @@ void PostgresConnection::StartCancel() {
   if (cancel == nullptr) return;
   cancelling_ = true;
   environment_.threads.Run([link = link_, cancel, &loop = environment_.loop] {
-    char ignored[256];
-    // Returns once the server has passed the signal on.
-    PQcancel(cancel, ignored, sizeof(ignored));
-    PQfreeCancel(cancel);
-    loop.Post([link] {
-      PostgresConnection* self = link->connection;
-      if (self == nullptr) return;
-      self->cancelling_ = false;
-      std::deque<Operation> held = std::move(self->held_);
-      self->held_.clear();
-      if (self->closing_) {
-        self->Close();
-      } else {
-        for (Operation& operation : held) self->CompleteStatement(std::move(operation));
-        if (!self->closing_) self->CancelLater();
-      }
+    const bool arrived = SendCancel(cancel, kCancelMax);
+    loop.Post([link, arrived] {
+      if (link->connection != nullptr) link->connection->Cancelled(arrived);
     });
   });
+}
+
+void PostgresConnection::Cancelled(bool arrived) {
+  cancelling_ = false;
+  cancel_astray_ = cancel_astray_ || !arrived;
+  std::deque<Operation> held = std::move(held_);
+  held_.clear();
+  for (Operation& operation : held) {
+    if (!closing_) CompleteStatement(std::move(operation));
+  }
+  if (!closing_) CancelLater();
 }
 
 }  // namespace dbsidecar::pool

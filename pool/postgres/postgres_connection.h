@@ -74,6 +74,7 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
     uint64_t dropped_rows = 0;
     Call* call = nullptr;
     StatementTraits traits;
+    uint64_t classified = 0;  // The classifier's version at that time.
     Outcome outcome;
   };
 
@@ -104,11 +105,14 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
   void CompleteFront();
   void CompleteStatement(Operation operation);
   void Reply(Operation operation);
+  bool LeavesTraces(const Operation& operation);
+  void EndChange(const Operation& operation, bool changed);
   void Lose(std::string reason);
   void FailAll(const std::string& reason);
   static Error LostError(const Operation& operation, const std::string& reason);
   void Unwatch();
   void StartCancel();
+  void Cancelled(bool arrived);
   void CancelLater();
   void ForgetCancel();
   static void OnNotice(void* self, const PGresult* result);
@@ -123,8 +127,10 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
   bool connecting_ = false;
   bool closing_ = false;
   bool lost_ = false;
-  bool cancelling_ =
-      false;  // A cancel request is on its way; nothing else may start until it is in.
+  // A cancel request is on its way; nothing else may start until it is in.
+  bool cancelling_ = false;
+  // One never got there in time, and might hit whatever runs here when it does.
+  bool cancel_astray_ = false;
   // The call to cancel, as long as it runs. The server ignores a cancel that comes before it has
   // begun the statement, so one is sent again and again.
   Call* cancel_wanted_ = nullptr;

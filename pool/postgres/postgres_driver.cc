@@ -99,16 +99,21 @@ class PostgresDriver final : public Driver {
 
   DatabaseFacts facts() const override { return facts_; }
 
-  void RefreshFacts(std::function<void()> done) override {
-    threads_.Run([this, done = std::move(done)]() mutable {
+  bool facts_take_a_place() const override { return true; }
+
+  void RefreshFacts(std::function<void(bool learnt)> done) override {
+    threads_.Run([this, version = classifier_.version(), done = std::move(done)]() mutable {
       ControlReport report = AskServer(conninfo_);
-      loop_.Post([this, report = std::move(report), done = std::move(done)]() mutable {
-        // On failure what was known stays; the data path will tell what is wrong.
-        if (report.error.empty()) {
+      loop_.Post([this, version, report = std::move(report), done = std::move(done)]() mutable {
+        const bool learnt = report.error.empty();
+        if (learnt) {
           facts_ = std::move(report.facts);
-          classifier_.SetFunctions(std::move(report.functions));
+          // Whoever changed the catalogue meanwhile asks for it again.
+          if (classifier_.version() == version) {
+            classifier_.SetCatalog(std::move(report.catalog));
+          }
         }
-        done();
+        done(learnt);
       });
     });
   }

@@ -5,11 +5,15 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
+
+#include "pool/postgres/session_functions.h"
 
 namespace dbsidecar::pool {
 namespace {
@@ -41,40 +45,6 @@ constexpr std::pair<std::string_view, std::string_view> kSessionStatements[] = {
     {"DiscardStmt", "DISCARD"},
     {"LockStmt", "LOCK TABLE"},
     {"LoadStmt", "LOAD"},
-};
-
-// PostgreSQL's own functions that write to, or read from, the session rather than the database,
-// with what to use instead.
-constexpr std::pair<std::string_view, std::string_view> kSessionFunctions[] = {
-    {"pg_advisory_lock", "pg_advisory_xact_lock in a transaction"},
-    {"pg_advisory_lock_shared", "pg_advisory_xact_lock_shared in a transaction"},
-    {"pg_try_advisory_lock", "pg_try_advisory_xact_lock in a transaction"},
-    {"pg_try_advisory_lock_shared", "pg_try_advisory_xact_lock_shared in a transaction"},
-    {"pg_advisory_unlock", "pg_advisory_xact_lock in a transaction"},
-    {"pg_advisory_unlock_shared", "pg_advisory_xact_lock_shared in a transaction"},
-    {"pg_advisory_unlock_all", "pg_advisory_xact_lock in a transaction"},
-    {"set_config", "SessionControl.begin, or true as its third argument"},
-    {"setseed", "a session (SessionControl.pin)"},
-    {"currval", "INSERT ... RETURNING"},
-    {"lastval", "INSERT ... RETURNING"},
-    {"dblink_connect", "a session (SessionControl.pin)"},
-    {"dblink_connect_u", "a session (SessionControl.pin)"},
-    {"pg_backup_start", "a session (SessionControl.pin)"},
-    {"pg_backup_stop", "a session (SessionControl.pin)"},
-    {"pg_start_backup", "a session (SessionControl.pin)"},
-    {"pg_stop_backup", "a session (SessionControl.pin)"},
-    {"pg_replication_origin_session_setup", "a session (SessionControl.pin)"},
-    {"pg_replication_origin_session_reset", "a session (SessionControl.pin)"},
-};
-
-// Functions written in C that run a text as SQL, or change a setting of the session, so that the
-// catalogue's word on them is not enough.
-constexpr std::string_view kTraceFunctions[] = {
-    "query_to_xml", "query_to_xmlschema", "query_to_xml_and_xmlschema",
-    "ts_stat",      "ts_rewrite",         "crosstab",
-    "crosstab2",    "crosstab3",          "crosstab4",
-    "connectby",    "xpath_table",        "set_limit",
-    "set_user",     "reset_user",
 };
 
 // PostgreSQL's own functions whose effect a rollback undoes: calling them is more than reading.
@@ -142,8 +112,7 @@ bool IsConstantFalse(const Json& node) {
 // Walks a whole parse tree, without recursion, and notes what it does to the session.
 class TreeWalk {
  public:
-  TreeWalk(const FunctionCatalog& functions, StatementTraits& traits)
-      : functions_(functions), traits_(traits) {}
+  TreeWalk(const Catalog& catalog, StatementTraits& traits) : catalog_(catalog), traits_(traits) {}
 
   void Run(const Json& root) {
     pending_.push_back(&root);
@@ -156,6 +125,10 @@ class TreeWalk {
         if (inside) pending_.push_back(&*it);
       }
     }
+    for (const std::string& relation : relations_) {
+      if (!ctes_.contains(relation) && IsSuspect(catalog_.relations, relation)) Suspect();
+    }
+    if (catalog_.suspect_everywhere) Suspect();
   }
 
  private:
@@ -170,16 +143,27 @@ class TreeWalk {
       traits_.parameters = std::max(traits_.parameters, node.value("number", 0));
     } else if (type == "FuncCall") {
       VisitFunction(node);
+    } else if (type == "A_Expr") {
+      VisitOperator(node.value("name", Json()));
+    } else if (type == "SubLink") {
+      VisitOperator(node.value("operName", Json()));
+    } else if (type == "SortBy") {
+      VisitOperator(node.value("useOp", Json()));
+    } else if (type == "ColumnRef") {
+      VisitColumn(node.value("fields", Json::array()));
+    } else if (type == "CommonTableExpr") {
+      ctes_.insert(node.value("ctename", std::string()));
+    } else if (type == "CreateTableAsStmt") {
+      Define();
     } else if (type == "String") {
       if (IsTemporarySchema(node.value("sval", std::string()))) RefuseTemporary();
     } else if (type == "InsertStmt" || type == "UpdateStmt" || type == "DeleteStmt" ||
                type == "MergeStmt" || type == "intoClause" || type == "LockingClause") {
       traits_.pure_read = false;
       if (type == "UpdateStmt") VisitUpdate(node);
+      if (type == "intoClause") Define();
     } else if (type == "ImportForeignSchemaStmt") {
       if (IsTemporarySchema(node.value("local_schema", std::string()))) RefuseTemporary();
-    } else if (type == "DoStmt" || type == "CallStmt") {
-      traits_.leaves_traces = true;
     } else if (type == "CopyStmt") {
       VisitCopy(node);
     } else if (node.contains("relname")) {
@@ -212,12 +196,37 @@ class TreeWalk {
       return;
     }
     if (Has(kWritingFunctions, name)) traits_.pure_read = false;
-    const auto known = functions_.find(name);
-    if (known == functions_.end() || known->second || Has(kTraceFunctions, name)) {
-      // What may change the session may also write.
-      traits_.leaves_traces = true;
-      traits_.pure_read = false;
-    }
+    if (IsSuspect(catalog_.functions, name) || Has(kTraceFunctions, name)) Suspect();
+  }
+
+  // `t.f` may mean f(t).
+  void VisitColumn(const Json& fields) {
+    if (fields.size() < 2) return;
+    const auto function = catalog_.functions.find(LastName(fields));
+    if (function != catalog_.functions.end() && function->second) Suspect();
+  }
+
+  void VisitOperator(const Json& names) {
+    const std::string name = LastName(names);
+    // BETWEEN and its relatives bear their words as names.
+    const bool word = !name.empty() && std::isalpha(static_cast<unsigned char>(name[0])) != 0;
+    if (!name.empty() && !word && IsSuspect(catalog_.operators, name)) Suspect();
+  }
+
+  static bool IsSuspect(const Catalog::Names& names, const std::string& name) {
+    const auto known = names.find(name);
+    return known == names.end() || known->second;
+  }
+
+  void Define() {
+    traits_.changes_catalog = true;
+    traits_.leaves_traces = true;
+  }
+
+  // What may change the session may also write.
+  void Suspect() {
+    traits_.leaves_traces = true;
+    traits_.pure_read = false;
   }
 
   static bool HasTrueThirdArgument(const Json& node) {
@@ -259,6 +268,7 @@ class TreeWalk {
     const bool temporary = node.value("relpersistence", std::string()) == "t" ||
                            IsTemporarySchema(node.value("schemaname", std::string()));
     if (temporary) RefuseTemporary();
+    relations_.push_back(node.value("relname", std::string()));
   }
 
   void RefuseTemporary() {
@@ -274,14 +284,34 @@ class TreeWalk {
     }
   }
 
-  const FunctionCatalog& functions_;
+  const Catalog& catalog_;
   StatementTraits& traits_;
+  std::vector<std::string> relations_;
+  std::unordered_set<std::string> ctes_;
   std::vector<const Json*> pending_;
 };
 
 // What to assume of a text that is not understood (a newer server's syntax, or none at all): the
 // database will judge it, and its session is not trusted afterwards.
 StatementTraits Unknown() { return {}; }
+
+// Statements that only work on what is there; any other may define something new, and make code of
+// its own run.
+constexpr std::string_view kDataStatements[] = {"SelectStmt",   "InsertStmt",       "UpdateStmt",
+                                                "DeleteStmt",   "MergeStmt",        "NotifyStmt",
+                                                "TruncateStmt", "VariableShowStmt", "ExplainStmt"};
+// These define nothing either, though a procedure may.
+constexpr std::string_view kMaintenanceStatements[] = {
+    "CallStmt",           "DoStmt",    "VacuumStmt",    "ReindexStmt",
+    "ClusterStmt",        "CopyStmt",  "CommentStmt",   "CheckPointStmt",
+    "RefreshMatViewStmt", "GrantStmt", "GrantRoleStmt", "IndexStmt"};
+constexpr std::string_view kReadStatements[] = {"SelectStmt", "VariableShowStmt"};
+
+// `statement` has one member, named after its type.
+template <size_t N>
+bool IsOneOf(const Json& statement, const std::string_view (&types)[N]) {
+  return statement.size() == 1 && Has(types, statement.begin().key());
+}
 
 // Procedures and blocks may, and maintenance commands work in several transactions.
 bool CommitsInside(const Json& statement) {
@@ -294,7 +324,7 @@ bool CommitsInside(const Json& statement) {
   return false;
 }
 
-StatementTraits ClassifyTree(const Json& tree, const FunctionCatalog& functions) {
+StatementTraits ClassifyTree(const Json& tree, const Catalog& catalog) {
   StatementTraits traits;
   const Json& statements = tree.contains("stmts") ? tree["stmts"] : Json::array();
   if (statements.empty()) {
@@ -306,22 +336,23 @@ StatementTraits ClassifyTree(const Json& tree, const FunctionCatalog& functions)
                                          statements.size()));
   } else {
     traits.parameters = 0;
-    traits.leaves_traces = false;
-    traits.commits_inside = CommitsInside(statements[0].value("stmt", Json::object()));
     const Json& statement = statements[0]["stmt"];
-    traits.pure_read = statement.contains("SelectStmt") || statement.contains("VariableShowStmt");
-    TreeWalk(functions, traits).Run(statements[0]);
+    traits.commits_inside = CommitsInside(statement);
+    traits.leaves_traces = !IsOneOf(statement, kDataStatements);
+    traits.changes_catalog = traits.leaves_traces && !IsOneOf(statement, kMaintenanceStatements);
+    traits.pure_read = IsOneOf(statement, kReadStatements);
+    TreeWalk(catalog, traits).Run(statements[0]);
   }
   return traits;
 }
 
-StatementTraits ClassifyText(std::string_view sql, const FunctionCatalog& functions) {
+StatementTraits ClassifyText(std::string_view sql, const Catalog& catalog) {
   if (sql.size() > kParsedBytesMax) return Unknown();
   PgQueryParseResult parsed = pg_query_parse(std::string(sql).c_str());
   StatementTraits traits = Unknown();
   if (parsed.error == nullptr) {
     const Json tree = Json::parse(parsed.parse_tree, nullptr, false);
-    if (!tree.is_discarded()) traits = ClassifyTree(tree, functions);
+    if (!tree.is_discarded()) traits = ClassifyTree(tree, catalog);
   }
   pg_query_free_parse_result(parsed);
   return traits;
@@ -333,15 +364,18 @@ StatementClassifier::StatementClassifier() : cache_(4096, 8 * 1024 * 1024) {}
 
 const StatementTraits& StatementClassifier::Classify(std::string_view sql) {
   if (const StatementTraits* known = cache_.Find(sql)) return *known;
-  StatementTraits traits = ClassifyText(sql, functions_);
+  StatementTraits traits = ClassifyText(sql, catalog_);
   if (sql.size() <= kParsedBytesMax) return cache_.Insert(sql, std::move(traits));
   uncached_ = std::move(traits);
   return uncached_;
 }
 
-void StatementClassifier::SetFunctions(FunctionCatalog functions) {
-  functions_ = std::move(functions);
+void StatementClassifier::SetCatalog(Catalog catalog) {
+  catalog_ = std::move(catalog);
+  ++version_;
   cache_.Clear();
 }
+
+void StatementClassifier::ForgetCatalog() { SetCatalog({}); }
 
 }  // namespace dbsidecar::pool

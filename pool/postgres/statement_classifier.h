@@ -6,7 +6,7 @@
 
 #include "pool/error.h"
 #include "pool/lru_cache.h"
-#include "pool/postgres/control_connection.h"
+#include "pool/postgres/catalog.h"
 
 namespace dbsidecar::pool {
 
@@ -16,7 +16,8 @@ struct StatementTraits {
   bool pure_read = false;        // A SELECT (or VALUES, SHOW) that itself writes nothing.
   bool commits_inside =
       true;  // It may commit before it ends, so an interrupted one may have effect.
-  bool leaves_traces = true;  // The session may not be clean afterwards: reset it.
+  bool leaves_traces = true;    // The session may not be clean afterwards: reset it.
+  bool changes_catalog = true;  // It defines, alters or drops something.
 };
 
 class StatementClassifier {
@@ -25,11 +26,22 @@ class StatementClassifier {
 
   // Valid until the next call.
   const StatementTraits& Classify(std::string_view sql);
-  // Until there is a catalogue, every function is suspect.
-  void SetFunctions(FunctionCatalog functions);
+
+  // Until a catalogue is set (again), every name is suspect.
+  void SetCatalog(Catalog catalog);
+  void ForgetCatalog();
+  // Rises whenever verdicts may have changed.
+  uint64_t version() const { return version_; }
+  // A statement that changes the catalogue is under way: what the verdicts rest on may be out of
+  // date already.
+  bool changing() const { return changes_ > 0; }
+  void ChangeBegins() { ++changes_; }
+  void ChangeEnds() { --changes_; }
 
  private:
-  FunctionCatalog functions_;
+  Catalog catalog_;
+  uint64_t version_ = 0;
+  int changes_ = 0;
   LruCache<StatementTraits> cache_;
   StatementTraits uncached_;
 };

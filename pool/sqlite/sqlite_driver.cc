@@ -60,7 +60,10 @@ class SqliteDriver final : public Driver {
     return facts;
   }
 
-  void RefreshFacts(std::function<void()> done) override { shared_.loop.Post(std::move(done)); }
+  bool facts_take_a_place() const override { return false; }
+  void RefreshFacts(std::function<void(bool learnt)> done) override {
+    shared_.loop.Post([done = std::move(done)] { done(true); });
+  }
 
  private:
   // A database in memory ends with the last handle on it. This one keeps it from ending whenever

@@ -183,6 +183,13 @@ class RetiresTooSoon : public Saboteur {
   }
 };
 
+class WithholdsAPlace : public Saboteur {
+  void DistortActions(const Event&, const PoolCore&, Actions& actions) override {
+    std::erase_if(actions,
+                  [](const Action& action) { return action.kind == Action::Kind::kReserved; });
+  }
+};
+
 template <typename T>
 Canary Make(std::string name, int invariant) {
   return {std::move(name), invariant, [] { return std::make_unique<T>(); }};
@@ -210,6 +217,7 @@ const std::vector<Canary>& Canaries() {
       Make<LetsTheFloorSink>("LetsTheFloorSink", 11),
       Make<NeverRetires>("NeverRetires", 12),
       Make<RetiresTooSoon>("RetiresTooSoon", 12),
+      Make<WithholdsAPlace>("WithholdsAPlace", 13),
   };
   return canaries;
 }

@@ -84,6 +84,8 @@ std::string Name(CloseReason reason) {
       return "lost";
     case CloseReason::kDrain:
       return "drain";
+    case CloseReason::kMakeRoom:
+      return "make room";
   }
   return "?";
 }
@@ -122,7 +124,7 @@ Readings Read(const pool::PoolCore& core) {
   return readings;
 }
 
-pool::Actions Deliver(Event& event, pool::PoolCore& core) {
+pool::Actions Deliver(const Event& event, pool::PoolCore& core) {
   pool::Actions actions;
   switch (event.kind) {
     case Event::Kind::kStart:
@@ -159,7 +161,7 @@ pool::Actions Deliver(Event& event, pool::PoolCore& core) {
       core.Check(event.at, actions);
       break;
     case Event::Kind::kReserve:
-      event.ok = core.Reserve();
+      core.Reserve(event.at, actions);
       break;
     case Event::Kind::kUnreserve:
       core.Unreserve(event.at, actions);
@@ -201,6 +203,8 @@ std::string Describe(const Action& action) {
       return "grant" + connection + " to" + waiter;
     case Action::Kind::kRefuse:
       return "refuse" + waiter + ", " + Name(action.refuse_reason);
+    case Action::Kind::kReserved:
+      return "reserved";
   }
   return "?";
 }

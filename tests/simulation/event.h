@@ -35,9 +35,9 @@ struct Event {
   pool::Instant at{};
   pool::ConnectionId connection = 0;
   pool::WaiterId waiter = 0;
-  pool::Instant deadline = pool::kNever;  // kArrive.
-  bool ok = true;                         // kPinged, kResetDone; kReserve: the core's answer.
-  bool permanent = false;                 // kConnectFailed.
+  pool::Instant deadline = pool::kNever;                // kArrive.
+  bool ok = true;                                       // kPinged, kResetDone.
+  bool permanent = false;                               // kConnectFailed.
   pool::Condition condition = pool::Condition::kClean;  // kReleased.
 };
 
@@ -55,8 +55,8 @@ struct Readings {
 };
 
 Readings Read(const pool::PoolCore& core);
-// Hands the event to the core and returns what it wants done; sets `event.ok` of a kReserve.
-pool::Actions Deliver(Event& event, pool::PoolCore& core);
+// Hands the event to the core and returns what it wants done.
+pool::Actions Deliver(const Event& event, pool::PoolCore& core);
 
 std::string Describe(const Event& event);
 std::string Describe(const pool::Action& action);

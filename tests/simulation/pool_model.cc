@@ -33,8 +33,7 @@ void PoolModel::Observe(const Event& event, const pool::Actions& actions,
   Apply(event);
   for (const Action& action : actions) Apply(event, action);
   // The gauges come last: they disagree after any other fault too, and say less about it.
-  // Reserve tells the core nothing about the time, so it cannot make anything happen.
-  if (event.kind != Event::Kind::kReserve) CheckWhatIsDue(event, readings);
+  CheckWhatIsDue(event, readings);
   CheckGauges(readings);
   CheckCounters(readings.counters);
 }
@@ -94,13 +93,14 @@ void PoolModel::Apply(const Event& event) {
       connections_.erase(event.connection);
       break;
     case Event::Kind::kReserve:
-      ApplyReserve(event);
+      place_wanted_ = true;
       break;
     case Event::Kind::kUnreserve:
       --reserved_;
       break;
     case Event::Kind::kDrain:
       draining_ = true;
+      place_wanted_ = false;
       break;
     case Event::Kind::kCheck:
     case Event::Kind::kTick:
@@ -164,14 +164,8 @@ void PoolModel::ApplyReleased(const Event& event) {
 void PoolModel::ApplyLost(const Event& event) {
   Connection* connection = Find(event.connection);
   if (connection == nullptr || connection->state == State::kClosing) return;
+  if (event.at < connection->opened_at + config_.backoff_cap) NoteFailure(event.at);
   Move(*connection, State::kMustClose, event.at);
-}
-
-void PoolModel::ApplyReserve(const Event& event) {
-  if (!event.ok) return;
-  if (!HasRoom()) Fail(1, "a place was reserved that the budget does not have");
-  if (!waiters_.empty()) Fail(7, "a place was reserved past the waiters");
-  ++reserved_;
 }
 
 void PoolModel::NoteFailure(Instant now) {
@@ -202,6 +196,9 @@ void PoolModel::Apply(const Event& event, const Action& action) {
       break;
     case Action::Kind::kRefuse:
       ApplyRefuse(event, action);
+      break;
+    case Action::Kind::kReserved:
+      ApplyReserved();
       break;
   }
 }
@@ -239,6 +236,10 @@ void PoolModel::ApplyClose(const Event& event, const Action& action) {
        Staying() <= (draining_ ? 0 : config_.min))) {
     Fail(12, Describe(action) + " without need");
   }
+  if (action.close_reason == CloseReason::kMakeRoom &&
+      (!place_wanted_ || HasRoom() || Count(State::kClosing) > 0)) {
+    Fail(13, Describe(action) + " although no room is missing");
+  }
   if (was_open) {
     ++counters_.closed[static_cast<size_t>(action.close_reason)];
   } else if (action.close_reason == CloseReason::kConnectTimeout) {
@@ -250,6 +251,7 @@ void PoolModel::ApplyClose(const Event& event, const Action& action) {
 
 void PoolModel::ApplyGrant(const Event& event, const Action& action) {
   ++counters_.granted;
+  waiter_goes_first_ = false;
   const bool first = !waiters_.empty() && waiters_.front().id == action.waiter;
   const std::optional<Waiter> waiter = TakeWaiter(action.waiter, Fate::kGranted);
   if (!waiter) {
@@ -280,6 +282,15 @@ void PoolModel::ApplyRefuse(const Event& event, const Action& action) {
   } else if (!MayRefuse(event, *waiter, action.refuse_reason)) {
     Fail(6, Describe(action) + " without that reason");
   }
+}
+
+void PoolModel::ApplyReserved() {
+  if (!place_wanted_) Fail(13, "a place was reserved that nobody asked for");
+  if (!HasRoom()) Fail(1, "a place was reserved that the budget does not have");
+  if (WaiterGoesFirst()) Fail(13, "a place was reserved twice past a waiter");
+  place_wanted_ = false;
+  waiter_goes_first_ = true;
+  ++reserved_;
 }
 
 bool PoolModel::MayRefuse(const Event& event, const Waiter& waiter, RefuseReason reason) const {
@@ -321,6 +332,7 @@ void PoolModel::CheckWhatIsDue(const Event& event, const Readings& readings) {
   CheckDrain(readings);
   CheckFloor(event);
   CheckRetirement(event);
+  CheckPlace();
   CheckNextTick(event, readings);
 }
 
@@ -403,6 +415,12 @@ void PoolModel::CheckRetirement(const Event& event) {
       Fail(12, ConnectionText(id) + " is kept although nobody needs it");
     }
   }
+}
+
+void PoolModel::CheckPlace() {
+  const bool can_make_room = Count(State::kIdle) > 0 && Count(State::kClosing) == 0;
+  if (place_wanted_ && !WaiterGoesFirst() && (HasRoom() || can_make_room))
+    Fail(13, "a wanted place is withheld");
 }
 
 void PoolModel::CheckDrain(const Readings& readings) {

@@ -67,7 +67,6 @@ class PoolModel {
   void ApplyAnswer(const Event& event, State expected);
   void ApplyReleased(const Event& event);
   void ApplyLost(const Event& event);
-  void ApplyReserve(const Event& event);
   void NoteFailure(pool::Instant now);
   void NoteSuccess();
 
@@ -76,6 +75,7 @@ class PoolModel {
   void ApplyClose(const Event& event, const pool::Action& action);
   void ApplyGrant(const Event& event, const pool::Action& action);
   void ApplyRefuse(const Event& event, const pool::Action& action);
+  void ApplyReserved();
   bool MayRefuse(const Event& event, const Waiter& waiter, pool::RefuseReason reason) const;
   void Expect(const pool::Action& action, State from, State to, int invariant, pool::Instant now);
 
@@ -87,6 +87,7 @@ class PoolModel {
   void CheckNextTick(const Event& event, const Readings& readings);
   void CheckFloor(const Event& event);
   void CheckRetirement(const Event& event);
+  void CheckPlace();
   void CheckDrain(const Readings& readings);
   void CheckGauges(const Readings& readings);
   void CheckCounters(const pool::PoolCounters& counters);
@@ -94,6 +95,7 @@ class PoolModel {
   bool WaitsOutBackoff(pool::Instant now) const;
   size_t ConnectingMax() const;
   bool HasRoom() const { return connections_.size() + reserved_ < config_.max; }
+  bool WaiterGoesFirst() const { return waiter_goes_first_ && !waiters_.empty(); }
   size_t Count(State state) const;
   // On its way to whoever waits.
   size_t Arriving() const;
@@ -112,6 +114,8 @@ class PoolModel {
   std::map<pool::WaiterId, Fate> fates_;
   pool::ConnectionId last_opened_ = 0;
   size_t reserved_ = 0;
+  bool place_wanted_ = false;
+  bool waiter_goes_first_ = false;
   bool started_ = false;
   bool draining_ = false;
   bool failing_ = false;  // No success since the last failed connect.

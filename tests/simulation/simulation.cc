@@ -81,7 +81,8 @@ class Simulation {
     swarm_.hold = milliseconds(1);
     swarm_.connect_time = milliseconds(1);
     swarm_.answer_time = milliseconds(1);
-    while (reserved_ > 0 && !failed()) Unreserve();
+    // Those that come later give themselves back.
+    for (size_t places = reserved_; places > 0 && !failed(); --places) Unreserve();
     for (const auto& [id, connection] : connections_) {
       if (connection.leased) PlanRelease(id);
     }
@@ -159,7 +160,8 @@ class Simulation {
     if (dice_.Chance(swarm_.reserve)) {
       if (reserved_ > 0 && dice_.Chance(0.5)) {
         Unreserve();
-      } else {
+      } else if (!draining_ && !place_wanted_) {
+        place_wanted_ = true;
         Feed({.kind = Event::Kind::kReserve});
       }
     }
@@ -192,10 +194,12 @@ class Simulation {
       case Event::Kind::kLost:
       case Event::Kind::kCheck:
       case Event::Kind::kReserve:
-      case Event::Kind::kUnreserve:
       case Event::Kind::kDrain:
       case Event::Kind::kTick:
         Feed(plan.event);
+        break;
+      case Event::Kind::kUnreserve:
+        Unreserve();
         break;
     }
   }
@@ -259,6 +263,7 @@ class Simulation {
 
   void StartDrain() {
     draining_ = true;
+    place_wanted_ = false;
     Feed({.kind = Event::Kind::kDrain});
   }
 
@@ -276,8 +281,6 @@ class Simulation {
     Event told = event;
     if (options_.saboteur != nullptr) options_.saboteur->DistortEvent(told);
     Actions actions = Deliver(told, core_);
-    event.ok = event.kind == Event::Kind::kReserve ? told.ok : event.ok;
-    if (event.kind == Event::Kind::kReserve && event.ok) ++reserved_;
     Readings readings = Read(core_);
     if (options_.saboteur != nullptr) {
       options_.saboteur->DistortActions(event, core_, actions);
@@ -316,6 +319,11 @@ class Simulation {
         PlanRelease(action.connection);
         break;
       case Action::Kind::kRefuse:
+        break;
+      case Action::Kind::kReserved:
+        ++reserved_;
+        place_wanted_ = false;
+        if (calm_) Schedule(milliseconds(1), {.event = {.kind = Event::Kind::kUnreserve}});
         break;
     }
   }
@@ -386,6 +394,7 @@ class Simulation {
   std::map<ConnectionId, Connection> connections_;  // Ordered: dice are thrown over them.
   WaiterId next_waiter_ = 1;
   size_t reserved_ = 0;
+  bool place_wanted_ = false;
   bool draining_ = false;
   bool calm_ = false;
 };

@@ -191,6 +191,7 @@ class ConnectionProbe : public ConnectionEvents {
     Add({.kind = ProbeEvent::Kind::kLost, .error = std::move(error)});
   }
   void OnClosed(ConnectionId) override { Add({.kind = ProbeEvent::Kind::kClosed}); }
+  void OnCatalogChanged() override {}
 
  private:
   void Add(ProbeEvent event) {

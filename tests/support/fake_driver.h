@@ -61,7 +61,10 @@ class FakeDriver final : public pool::Driver {
   std::unique_ptr<pool::Connection> NewConnection(pool::ConnectionId id, size_t lane,
                                                   pool::ConnectionEvents& events) override;
   pool::DatabaseFacts facts() const override { return {}; }
-  void RefreshFacts(std::function<void()> done) override { loop_.Post(std::move(done)); }
+  bool facts_take_a_place() const override { return false; }
+  void RefreshFacts(std::function<void(bool learnt)> done) override {
+    loop_.Post([done = std::move(done)] { done(true); });
+  }
 
  private:
   friend class FakeConnection;

@@ -34,6 +34,8 @@ std::string Text(const Action& action) {
       return "grant " + connection + " to " + waiter;
     case Action::Kind::kRefuse:
       return "refuse " + waiter;
+    case Action::Kind::kReserved:
+      return "reserved";
   }
   return "?";
 }
@@ -360,6 +362,7 @@ TEST_F(PoolCoreTest, LosingTheLastConnectionOpensAnotherToLearnWhetherTheDatabas
   Connected(1);
   Did();
   EXPECT_TRUE(core_->database_up());
+  now_ += seconds(10);
   core_->Lost(now_, 1, actions_);
   EXPECT_FALSE(core_->database_up());
   EXPECT_THAT(Did(), ElementsAre("close 1", "open 2"));
@@ -402,43 +405,85 @@ TEST_F(PoolCoreTest, AReservedPlaceCountsAgainstTheMaximumButNotForTheMinimum) {
   config.max = 3;
   config.connecting_max = 3;
   Use(config);
-  EXPECT_TRUE(core_->Reserve());
-  Start();
-  EXPECT_THAT(Did(), ElementsAre("open 1", "open 2"));
+  core_->Reserve(now_, actions_);
+  EXPECT_THAT(Did(), ElementsAre("reserved", "open 1", "open 2"));
   EXPECT_EQ(core_->total(), 3u);
-  EXPECT_FALSE(core_->Reserve());
 }
 
 TEST_F(PoolCoreTest, AReservedPlaceDoesNotKeepAHealthCheckFromOpeningAConnection) {
   Use(Quiet());
-  EXPECT_TRUE(core_->Reserve());
+  core_->Reserve(now_, actions_);
+  EXPECT_THAT(Did(), ElementsAre("reserved"));
   core_->Check(now_, actions_);
   EXPECT_THAT(Did(), ElementsAre("open 1"));
 }
 
-TEST_F(PoolCoreTest, AConnectionThatIsSlowToCloseDoesNotCountForTheMinimum) {
-  OpenIdle(Quiet(), 1);
-  core_->Lost(now_, 1, actions_);
-  EXPECT_THAT(Did(), ElementsAre("close 1", "open 2"));
-}
-
-TEST_F(PoolCoreTest, NoPlaceIsReservedPastAWaiter) {
+TEST_F(PoolCoreTest, RoomForAReservedPlaceIsMadeByClosingTheLongestIdle) {
   PoolConfig config = Quiet();
-  config.connecting_max = 1;
-  Use(config);
-  Arrive(1);
-  EXPECT_FALSE(core_->Reserve());
+  config.max = 2;
+  OpenIdle(config, 2);
+  core_->Reserve(now_, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 1"));
+  core_->Closed(now_, 1, actions_);
+  EXPECT_THAT(Did(), ElementsAre("reserved"));
+  core_->Unreserve(now_, actions_);
+  EXPECT_THAT(Did(), ElementsAre("open 3"));
 }
 
-TEST_F(PoolCoreTest, GivingAReservedPlaceBackOpensAConnectionForTheWaiter) {
+TEST_F(PoolCoreTest, APlaceIsReservedBeforeWaitersAreServed) {
   PoolConfig config = Quiet();
   config.max = 1;
   Use(config);
-  EXPECT_TRUE(core_->Reserve());
   Arrive(1);
+  Connected(1);
+  EXPECT_THAT(Did(), ElementsAre("open 1", "grant 1 to 1"));
+  Arrive(2);
+  core_->Reserve(now_, actions_);
   EXPECT_THAT(Did(), IsEmpty());
+  core_->Released(now_, 1, Condition::kClean, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 1"));
+  core_->Closed(now_, 1, actions_);
+  EXPECT_THAT(Did(), ElementsAre("reserved"));
   core_->Unreserve(now_, actions_);
+  EXPECT_THAT(Did(), ElementsAre("open 2"));
+}
+
+TEST_F(PoolCoreTest, ADrainForgetsThatAPlaceWasWanted) {
+  PoolConfig config = Quiet();
+  config.max = 1;
+  Use(config);
+  Arrive(1);
+  Connected(1);
+  core_->Reserve(now_, actions_);
+  core_->Drain(now_, actions_);
+  Did();
+  core_->Released(now_, 1, Condition::kClean, actions_);
+  core_->Closed(now_, 1, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 1"));
+  EXPECT_TRUE(core_->empty());
+}
+
+TEST_F(PoolCoreTest, AServerThatTakesConnectionsAndDropsThemIsNotDialledInALoop) {
+  PoolConfig config = Quiet();
+  config.min = 1;
+  Use(config);
+  Start();
+  Connected(1);
   EXPECT_THAT(Did(), ElementsAre("open 1"));
+  core_->Lost(now_, 1, actions_);
+  core_->Closed(now_, 1, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 1"));
+  EXPECT_GE(core_->NextTick(), now_ + config.backoff_base / 2);
+  now_ = core_->NextTick();
+  Tick();
+  EXPECT_THAT(Did(), ElementsAre("open 2"));
+}
+
+TEST_F(PoolCoreTest, AConnectionThatIsSlowToCloseDoesNotCountForTheMinimum) {
+  OpenIdle(Quiet(), 1);
+  now_ += seconds(10);
+  core_->Lost(now_, 1, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 1", "open 2"));
 }
 
 TEST_F(PoolCoreTest, AHealthCheckPingsTheLongestIdleConnection) {

@@ -73,7 +73,7 @@ TEST_F(SqliteOpenTest, FactsNameTheVersionOfSqlite) {
   EXPECT_EQ(driver_->facts().server_version, sqlite3_libversion());
   EXPECT_EQ(driver_->facts().role, "embedded");
   std::promise<void> refreshed;
-  loop_.Do([&] { driver_->RefreshFacts([&] { refreshed.set_value(); }); });
+  loop_.Do([&] { driver_->RefreshFacts([&](bool) { refreshed.set_value(); }); });
   EXPECT_EQ(refreshed.get_future().wait_for(kPatience), std::future_status::ready);
 }
 

@@ -9,27 +9,33 @@
 namespace dbsidecar::pool {
 namespace {
 
-// Some functions as a server would report them: false = harmless to the session.
-FunctionCatalog Functions() {
-  return {{"count", false},
-          {"now", false},
-          {"nextval", false},
-          {"pg_notify", false},
-          {"generate_series", false},
-          {"query_to_xml", false},
-          {"set_config", false},
-          {"user_volatile", true},
-          {"user_stable", false},
-          {"current_setting", false},
-          {"pg_advisory_xact_lock", false},
-          {"pg_create_physical_replication_slot", false},
-          {"pg_create_logical_replication_slot", false},
-          {"set_limit", false}};
+// Some names as a server would report them: true = suspect.
+Catalog SomeCatalog() {
+  return {.functions = {{"count", false},
+                        {"now", false},
+                        {"nextval", false},
+                        {"pg_notify", false},
+                        {"generate_series", false},
+                        {"query_to_xml", false},
+                        {"set_config", false},
+                        {"suspect_function", true},
+                        {"harmless_function", false},
+                        {"current_setting", false},
+                        {"pg_advisory_xact_lock", false},
+                        {"pg_create_physical_replication_slot", false},
+                        {"pg_create_logical_replication_slot", false},
+                        {"set_limit", false}},
+          .relations = {{"t", false},
+                        {"u", false},
+                        {"s", false},
+                        {"suspect_table", true},
+                        {"pg_settings", false}},
+          .operators = {{"=", false}, {"+", false}, {">", false}, {"~~", false}, {"@@@", true}}};
 }
 
 class StatementClassifierTest : public testing::Test {
  protected:
-  StatementClassifierTest() { classifier_.SetFunctions(Functions()); }
+  StatementClassifierTest() { classifier_.SetCatalog(SomeCatalog()); }
 
   const StatementTraits& Classify(const std::string& sql) { return classifier_.Classify(sql); }
 
@@ -251,7 +257,7 @@ TEST_F(StatementClassifierTest, OnlyStatementsThatWriteNothingArePureReads) {
   for (const char* sql :
        {"select 1", "select count(*) from t", "values (1)", "table t", "show work_mem",
         "with x as (select 1) select * from x", "select 1 union all select 2",
-        "select user_stable()", "select nextval('s')"}) {
+        "select harmless_function()", "select nextval('s')"}) {
     EXPECT_TRUE(Classify(sql).pure_read) << sql;
   }
   for (const char* sql :
@@ -261,7 +267,7 @@ TEST_F(StatementClassifierTest, OnlyStatementsThatWriteNothingArePureReads) {
         "with x as (insert into t values (1) returning a) select * from x",
         "select * from t for update", "select * from (select * from t for share) s",
         "create table t (a int)", "explain analyze delete from t", "truncate t", "do 'begin end'",
-        "call p()", "select user_volatile()", "select not_in_the_catalogue()",
+        "call p()", "select suspect_function()", "select not_in_the_catalogue()",
         "select pg_notify('a', 'b')", "select query_to_xml('select 1', true, true, '')"}) {
     EXPECT_FALSE(Classify(sql).pure_read) << sql;
   }
@@ -269,28 +275,89 @@ TEST_F(StatementClassifierTest, OnlyStatementsThatWriteNothingArePureReads) {
 
 TEST_F(StatementClassifierTest, WhatMayChangeTheSessionUnseenLeavesTraces) {
   for (const char* sql :
-       {"do 'begin end'", "call p()", "select user_volatile()", "select app.user_volatile()",
-        "select \"COUNT\"(1)", "select not_in_the_catalogue()",
-        "insert into t values (user_volatile())", "select 1 where user_volatile()",
+       {"do 'begin end'",
+        "call p()",
+        "select suspect_function()",
+        "select app.suspect_function()",
+        "select \"COUNT\"(1)",
+        "select not_in_the_catalogue()",
+        "insert into t values (suspect_function())",
+        "select 1 where suspect_function()",
+        "select t.suspect_function from t",
         "select query_to_xml('select set_config(''a.b'', ''c'', false)', true, true, '')",
-        "select set_limit(0.9)"}) {
+        "select set_limit(0.9)",
+        "insert into suspect_table values (1)",
+        "select * from suspect_table",
+        "select * from t where a in (select a from suspect_table)",
+        "update t set a = 1 from suspect_table",
+        "delete from app.suspect_table",
+        "truncate t, suspect_table",
+        "with t2 as (select 1) select * from t2, suspect_table",
+        "select * from not_in_the_catalogue",
+        "select 1 @@@ 2",
+        "select 1 operator(app.@@@) 2",
+        "select 1 @@@ any (array[1])",
+        "select 1 @@@ all (select 1)",
+        "select a from t order by a using @@@",
+        "select 1 <-> 2",
+        "vacuum",
+        "create table t2 (a int)",
+        "select 1 as a into t2",
+        "explain analyze create table t2 as select 1"}) {
     EXPECT_TRUE(Classify(sql).leaves_traces) << sql;
     EXPECT_FALSE(Classify(sql).refusal.has_value()) << sql;
   }
   for (const char* sql :
        {"select 1", "select count(*), now() from t", "select COUNT(*) from t",
-        "insert into t values (1)", "select user_stable()", "notify x", "create table t (a int)",
-        "vacuum", "select set_config('a', 'b', true)"}) {
+        "insert into t values (1)", "insert into t select * from u", "select harmless_function()",
+        "notify x", "select set_config('a', 'b', true)", "truncate t", "explain select * from t",
+        "select 1 + 1 = 2", "select * from t where a between 1 and 2 or a like 'b'",
+        "select * from t where a in (1, 2) and a is distinct from 3",
+        "with c as (select 1), recursive_name as (select * from c) select * from recursive_name",
+        "with recursive c as (select 1 union all select * from c) select * from c",
+        "merge into t using u on t.a = u.a when matched then delete",
+        "select t.a, u.count from t, u", "select a from t for update"}) {
     EXPECT_FALSE(Classify(sql).leaves_traces) << sql;
   }
 }
 
-TEST_F(StatementClassifierTest, WithoutACatalogueEveryFunctionIsSuspect) {
+TEST_F(StatementClassifierTest, ACodeThatRunsEverywhereMakesEveryStatementSuspect) {
+  Catalog catalog = SomeCatalog();
+  catalog.suspect_everywhere = true;
+  classifier_.SetCatalog(catalog);
+  EXPECT_TRUE(Classify("select 1").leaves_traces);
+}
+
+TEST_F(StatementClassifierTest, DefinitionsChangeTheCatalogue) {
+  for (const char* sql :
+       {"create table t2 (a int)", "alter table t add b int", "drop table t",
+        "create trigger x after insert on t for each row execute function f()",
+        "create or replace function f() returns int language sql as 'select 1'",
+        "create rule r as on insert to t do also select 1", "create view v as select 1",
+        "create policy p on t using (true)", "create cast (t as u) with function f(t)",
+        "create extension x", "select 1 as a into t2", "create table t2 as select 1",
+        "explain analyze create table t2 as select 1", "not sql at all"}) {
+    EXPECT_TRUE(Classify(sql).changes_catalog) << sql;
+  }
+  for (const char* sql : {"select 1", "insert into t values (1)", "vacuum t", "analyze", "call p()",
+                          "do 'begin end'", "create index i on t (a)", "grant select on t to x",
+                          "comment on table t is 'x'", "notify x", "truncate t"}) {
+    EXPECT_FALSE(Classify(sql).changes_catalog) << sql;
+  }
+}
+
+TEST_F(StatementClassifierTest, WithoutACatalogueEveryNameIsSuspect) {
   StatementClassifier fresh;
-  EXPECT_TRUE(fresh.Classify("select now()").leaves_traces);
+  for (const char* sql : {"select now()", "select * from t", "select 1 + 1"}) {
+    EXPECT_TRUE(fresh.Classify(sql).leaves_traces) << sql;
+  }
   EXPECT_FALSE(fresh.Classify("select 1").leaves_traces);
-  fresh.SetFunctions(Functions());
+  const uint64_t before = fresh.version();
+  fresh.SetCatalog(SomeCatalog());
+  EXPECT_GT(fresh.version(), before);
   EXPECT_FALSE(fresh.Classify("select now()").leaves_traces) << "a stale verdict was kept";
+  fresh.ForgetCatalog();
+  EXPECT_TRUE(fresh.Classify("select now()").leaves_traces) << "a stale verdict was kept";
 }
 
 TEST_F(StatementClassifierTest, WhatDoesNotParseIsLeftToTheDatabaseAndItsSessionIsNotTrusted) {
