@@ -38,8 +38,9 @@ class Call {
 
   CallId id = 0;  // Unique among the calls in the pool; set by whoever submits.
   Statement statement;
-  Instant deadline = kNever;  // The caller's own.
-  std::string_view caller;    // Who it is, for diagnoses; may be empty.
+  Instant deadline = kNever;     // The caller's own.
+  bool flow_controlled = false;  // Its sender is held back by other means than a full queue.
+  std::string_view caller;       // Who it is, for diagnoses; may be empty.
 };
 
 }  // namespace dbsidecar::pool

@@ -51,8 +51,10 @@ void EventLoop::Run() {
     now_ = Clock::now();
     RunTasks();
     RunTimers();
+    EndTurn();
   }
   while (HasTasks()) RunTasks();
+  EndTurn();
 }
 
 void EventLoop::Wait(int timeout_ms) {
@@ -94,6 +96,12 @@ void EventLoop::RunTimers() {
   for (size_t i = 0; i < timers_.size(); ++i) {
     if (timers_[i]->NextTick() <= now_) timers_[i]->OnTick(now_);
   }
+}
+
+void EventLoop::EndTurn() {
+  // By index: a handler may ask for another.
+  for (size_t i = 0; i < turn_end_.size(); ++i) turn_end_[i]->OnTurnEnd();
+  turn_end_.clear();
 }
 
 int EventLoop::TimeoutMillis() {

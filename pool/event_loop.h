@@ -32,6 +32,13 @@ class TimerHandler {
   virtual void OnTick(Instant now) = 0;
 };
 
+// Told once at the end of a turn.
+class TurnEndHandler {
+ public:
+  virtual ~TurnEndHandler() = default;
+  virtual void OnTurnEnd() = 0;
+};
+
 class EventLoop {
  public:
   EventLoop();
@@ -57,6 +64,10 @@ class EventLoop {
   void AddTimer(TimerHandler* handler);
   void RemoveTimer(TimerHandler* handler);
 
+  // Calls the handler once, when this turn's sockets, tasks and timers have been seen to, so that
+  // what they lead to can go out together.
+  void AtTurnEnd(TurnEndHandler& handler) { turn_end_.push_back(&handler); }
+
   // The time at the start of this turn: one reading of the clock serves all that happens in it.
   Instant now() const { return now_; }
   // Reads the clock anew, for measuring what happens within a turn.
@@ -71,6 +82,7 @@ class EventLoop {
   void RunTasks();
   bool HasTasks();
   void RunTimers();
+  void EndTurn();
   int TimeoutMillis();
   void Wait(int timeout_ms);
   void Wake();
@@ -81,6 +93,7 @@ class EventLoop {
   Instant now_ = Clock::now();
   absl::flat_hash_map<int, Watched> watched_;
   std::vector<TimerHandler*> timers_;
+  std::vector<TurnEndHandler*> turn_end_;
 
   std::mutex mutex_;
   std::vector<std::function<void()>> tasks_;    // Guarded by mutex_.

@@ -69,7 +69,8 @@ void Pool::Submit(Call& call) {
 void Pool::Arrive(CallState& state, size_t lane) {
   state.lane = lane;
   state.connection = 0;
-  lanes_[lane]->Arrive(loop_.now(), state.call->id, state.deadline, actions_);
+  lanes_[lane]->Arrive(loop_.now(), state.call->id, state.deadline, !state.call->flow_controlled,
+                       actions_);
 }
 
 void Pool::Cancel(CallId id) {

@@ -35,7 +35,8 @@ void PoolCore::Start(Instant now, Actions& actions) {
   Serve(now, actions);
 }
 
-void PoolCore::Arrive(Instant now, WaiterId waiter, Instant deadline, Actions& actions) {
+void PoolCore::Arrive(Instant now, WaiterId waiter, Instant deadline, bool bounded,
+                      Actions& actions) {
   ++counters_.arrived;
   // Whoever gave up by now takes no place in the queue.
   ExpireWaiters(now, actions);
@@ -46,10 +47,11 @@ void PoolCore::Arrive(Instant now, WaiterId waiter, Instant deadline, Actions& a
     Refuse(waiter, RefuseReason::kDraining, actions);
   } else if (expires_at <= now) {
     Refuse(waiter, on_expiry, actions);
-  } else if (waiters_.size() >= config_.waiters_max && idle_.empty()) {
+  } else if (bounded && bounded_waiters_ >= config_.waiters_max && idle_.empty()) {
     Refuse(waiter, RefuseReason::kQueueFull, actions);
   } else {
-    waiters_.push_back({waiter, expires_at, on_expiry});
+    waiters_.push_back({waiter, expires_at, on_expiry, bounded});
+    bounded_waiters_ += bounded ? 1 : 0;
     waiter_by_id_.emplace(waiter, std::prev(waiters_.end()));
     expiries_.emplace(expires_at, waiter);
   }
@@ -363,6 +365,7 @@ void PoolCore::RefuseAll(RefuseReason reason, Actions& actions) {
 void PoolCore::RemoveWaiter(Waiters::iterator it) {
   expiries_.erase({it->expires_at, it->id});
   waiter_by_id_.erase(it->id);
+  bounded_waiters_ -= it->bounded ? 1 : 0;
   waiters_.erase(it);
 }
 

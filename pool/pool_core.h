@@ -104,8 +104,9 @@ class PoolCore {
 
   // Opens `min` connections, and at least one, to learn whether the database is there.
   void Start(Instant now, Actions& actions);
-  // A caller wants a connection until `deadline`. REQUIRES: `waiter` is not waiting.
-  void Arrive(Instant now, WaiterId waiter, Instant deadline, Actions& actions);
+  // A caller wants a connection until `deadline`. `bounded` ones count for `waiters_max` and are
+  // refused beyond it; others are held back by flow control. REQUIRES: `waiter` is not waiting.
+  void Arrive(Instant now, WaiterId waiter, Instant deadline, bool bounded, Actions& actions);
   // The caller left. Nothing happens unless it waits; it gets no answer.
   void Abandon(Instant now, WaiterId waiter, Actions& actions);
   void Connected(Instant now, ConnectionId id, Actions& actions);
@@ -157,6 +158,7 @@ class PoolCore {
     WaiterId id;
     Instant expires_at;
     RefuseReason on_expiry;
+    bool bounded;
   };
   using Connections = absl::flat_hash_map<ConnectionId, Connection>;
   using Waiters = std::list<Waiter>;
@@ -208,6 +210,7 @@ class PoolCore {
   bool waiter_goes_first_ = false;
 
   Waiters waiters_;  // First come, first served.
+  size_t bounded_waiters_ = 0;
   absl::flat_hash_map<WaiterId, Waiters::iterator> waiter_by_id_;
   std::set<std::pair<Instant, WaiterId>> expiries_;
 

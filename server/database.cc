@@ -107,6 +107,12 @@ void Database::Submit(pool::Call& call) {
   loop_.Post([this, &call] { pool_->Submit(call); });
 }
 
+void Database::Submit(std::vector<pool::Call*> calls) {
+  loop_.Post([this, calls = std::move(calls)] {
+    for (pool::Call* call : calls) pool_->Submit(*call);
+  });
+}
+
 void Database::Cancel(pool::CallId id) {
   loop_.Post([this, id] { pool_->Cancel(id); });
 }

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "pool/driver.h"
 #include "pool/event_loop.h"
@@ -35,7 +36,12 @@ class Database {
 
   // The call is answered exactly once, on the loop thread.
   void Submit(pool::Call& call);
+  // The same for several, at the cost of one.
+  void Submit(std::vector<pool::Call*> calls);
   void Cancel(pool::CallId id);
+
+  // Runs when everything that is ready in this turn of the loop has been seen to. Loop thread.
+  void AtTurnEnd(pool::TurnEndHandler& handler) { loop_.AtTurnEnd(handler); }
 
   // `done` runs on the loop thread.
   void Report(std::function<void(const DatabaseReport&)> done);

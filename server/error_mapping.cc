@@ -225,4 +225,17 @@ v1::RpcStatus ToRpcStatus(const pool::Error& error) {
   return status;
 }
 
+void FillError(const pool::Error& error, v1::Error& into) {
+  constexpr size_t kFieldMax = 2048;
+  const MappedError mapped = MapError(error);
+  into.set_code(static_cast<int>(mapped.code));
+  *into.mutable_message() = error.message;
+  Fit(*into.mutable_message(), kFieldMax);
+  into.set_reason(std::string(mapped.reason));
+  if (mapped.retry) into.mutable_retry_delay()->set_nanos(kRetryDelayMillis * 1'000'000);
+  if (!error.sql.sqlstate.empty() || error.outcome_unknown) {
+    *into.mutable_sql() = ToSqlError(error, kFieldMax);
+  }
+}
+
 }  // namespace dbsidecar::server

@@ -49,5 +49,7 @@ MappedError MapSqlstate(std::string_view sqlstate);
 // Everything as one message: code, text, ErrorInfo, RetryInfo where retry helps, SqlError where the
 // database spoke. At most 7 KiB when serialised: long fields are cut, and end in "...".
 v1::RpcStatus ToRpcStatus(const pool::Error& error);
+// The same for a call among others on a stream.
+void FillError(const pool::Error& error, v1::Error& into);
 
 }  // namespace dbsidecar::server

@@ -20,7 +20,8 @@
 #include "absl/synchronization/mutex.h"
 #include "server/database.h"
 #include "server/log.h"
-#include "server/query_service.h"
+#include "server/pipeline_rpc.h"
+#include "server/query_rpc.h"
 #include "server/sidecar_service.h"
 
 namespace dbsidecar::server {
@@ -165,14 +166,15 @@ class Server {
       : config_(config),
         signals_(signals),
         database_(config, [this](bool up) { readiness_.SetDatabaseUp(up); }),
-        service_(database_, static_cast<size_t>(config.pool.waiters_max)) {}
+        service_(database_, static_cast<size_t>(config.pool.waiters_max)),
+        rpc_(service_, database_, LimitsOf(config)) {}
 
   ~Server() {
     if (server_ != nullptr) {
       server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
       server_->Wait();
     }
-    queries_.reset();
+    queues_.reset();
   }
 
   int Run() {
@@ -212,15 +214,16 @@ class Server {
     builder.SetMaxReceiveMessageSize(static_cast<int>(config_.query.request_bytes_max));
     builder.SetMaxSendMessageSize(-1);
     builder.RegisterService(&service_);
-    queries_ = std::make_unique<QueryService>(service_, database_, LimitsOf(config_),
-                                              config_.grpc_threads, builder);
+    queues_ = std::make_unique<CompletionQueues>(builder, config_.grpc_threads);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) {
       Log(LogLevel::kError, "server.listen_failed", {{"error", "gRPC could not start"}});
       return false;
     }
     readiness_.Attach(server_->GetHealthCheckService());
-    queries_->Start();
+    AcceptQueries(rpc_, *queues_);
+    AcceptPipelines(rpc_, *queues_);
+    queues_->Start();
     for (size_t i = 0; i < ports.size(); ++i) LogListening(config_.listen[i], ports[i]);
     return true;
   }
@@ -257,7 +260,7 @@ class Server {
     };
     const size_t given_up = database_.Stop(limit, hurried);
     // The last replies may still be on their way to callers that read slowly.
-    while (queries_->open_calls() > 0 && steady_clock::now() < give_up && !hurried()) {
+    while (rpc_.open_calls() > 0 && steady_clock::now() < give_up && !hurried()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     Log(given_up == 0 ? LogLevel::kInfo : LogLevel::kWarn, "server.stopped",
@@ -269,7 +272,8 @@ class Server {
   Readiness readiness_;
   Database database_;
   SidecarService service_;
-  std::unique_ptr<QueryService> queries_;
+  RpcContext rpc_;
+  std::unique_ptr<CompletionQueues> queues_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -90,12 +90,6 @@ grpc::ServerWriteReactor<v1::QueryResponse>* SidecarService::QueryStream(
   return new Refused<grpc::ServerWriteReactor<v1::QueryResponse>>("QueryStream");
 }
 
-grpc::ServerBidiReactor<v1::PipelineRequest, v1::PipelineResponse>* SidecarService::Pipeline(
-    grpc::CallbackServerContext*) {
-  return new Refused<grpc::ServerBidiReactor<v1::PipelineRequest, v1::PipelineResponse>>(
-      "Pipeline");
-}
-
 grpc::ServerUnaryReactor* SidecarService::Batch(grpc::CallbackServerContext* context,
                                                 const v1::BatchRequest*, v1::BatchResponse*) {
   return Refuse(context, NotServed("Batch"));

@@ -1,4 +1,5 @@
-// The service dbsidecar.v1.Sidecar: Query on the completion-queue API (query_service.h), Health and
+// The service dbsidecar.v1.Sidecar: Query and Pipeline on the completion-queue API (query_rpc.h,
+// pipeline_rpc.h), Health and
 // Metrics on the callback API, and an honest answer for the RPCs that this version does not serve.
 #pragma once
 
@@ -19,7 +20,7 @@ namespace sidecar_internal {
 using V = v1::Sidecar;
 using M0 = V::WithRawMethod_Query<V::Service>;
 using M1 = V::WithCallbackMethod_QueryStream<M0>;
-using M2 = V::WithCallbackMethod_Pipeline<M1>;
+using M2 = V::WithRawMethod_Pipeline<M1>;
 using M3 = V::WithCallbackMethod_Batch<M2>;
 using M4 = V::WithCallbackMethod_ExecuteMany<M3>;
 using M5 = V::WithCallbackMethod_Script<M4>;
@@ -53,8 +54,6 @@ class SidecarService final : public sidecar_internal::Mixins {
   // Not served by this version: UNIMPLEMENTED, and the message says so.
   grpc::ServerWriteReactor<v1::QueryResponse>* QueryStream(grpc::CallbackServerContext*,
                                                            const v1::QueryRequest*) override;
-  grpc::ServerBidiReactor<v1::PipelineRequest, v1::PipelineResponse>* Pipeline(
-      grpc::CallbackServerContext*) override;
   grpc::ServerUnaryReactor* Batch(grpc::CallbackServerContext* context, const v1::BatchRequest*,
                                   v1::BatchResponse*) override;
   grpc::ServerUnaryReactor* ExecuteMany(grpc::CallbackServerContext* context,

@@ -131,7 +131,7 @@ pool::Actions Deliver(const Event& event, pool::PoolCore& core) {
       core.Start(event.at, actions);
       break;
     case Event::Kind::kArrive:
-      core.Arrive(event.at, event.waiter, event.deadline, actions);
+      core.Arrive(event.at, event.waiter, event.deadline, event.bounded, actions);
       break;
     case Event::Kind::kAbandon:
       core.Abandon(event.at, event.waiter, actions);
@@ -181,6 +181,7 @@ std::string Describe(const Event& event) {
   if (event.connection != 0) text += " connection " + std::to_string(event.connection);
   if (event.waiter != 0) text += " waiter " + std::to_string(event.waiter);
   if (event.kind == Event::Kind::kArrive) text += " deadline " + Millis(event.deadline);
+  if (!event.bounded) text += " unbounded";
   if (event.kind == Event::Kind::kReleased) text += " " + Name(event.condition);
   if (event.permanent) text += " for good";
   if (!event.ok) text += " not ok";

@@ -38,6 +38,7 @@ struct Event {
   pool::Instant deadline = pool::kNever;                // kArrive.
   bool ok = true;                                       // kPinged, kResetDone.
   bool permanent = false;                               // kConnectFailed.
+  bool bounded = true;                                  // kArrive.
   pool::Condition condition = pool::Condition::kClean;  // kReleased.
 };
 

@@ -110,9 +110,9 @@ void PoolModel::Apply(const Event& event) {
 
 void PoolModel::ApplyArrive(const Event& event) {
   ++counters_.arrived;
-  waiters_.push_back(
-      {.id = event.waiter,
-       .expires_at = std::min(event.deadline, DueAt(event.at, config_.wait_timeout))});
+  waiters_.push_back({.id = event.waiter,
+                      .expires_at = std::min(event.deadline, DueAt(event.at, config_.wait_timeout)),
+                      .bounded = event.bounded});
   fates_[event.waiter] = Fate::kWaiting;
 }
 
@@ -297,9 +297,12 @@ bool PoolModel::MayRefuse(const Event& event, const Waiter& waiter, RefuseReason
   const bool arriving = event.kind == Event::Kind::kArrive && event.waiter == waiter.id;
   switch (reason) {
     case RefuseReason::kQueueFull: {
-      const auto waits = [&](const Waiter& other) { return other.expires_at > event.at; };
-      return arriving && static_cast<size_t>(std::count_if(waiters_.begin(), waiters_.end(),
-                                                           waits)) >= config_.waiters_max;
+      const auto waits = [&](const Waiter& other) {
+        return other.bounded && other.expires_at > event.at;
+      };
+      return arriving && waiter.bounded &&
+             static_cast<size_t>(std::count_if(waiters_.begin(), waiters_.end(), waits)) >=
+                 config_.waiters_max;
     }
     case RefuseReason::kWaitTimeout:
     case RefuseReason::kDeadline:

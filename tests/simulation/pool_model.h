@@ -56,6 +56,7 @@ class PoolModel {
   struct Waiter {
     pool::WaiterId id;
     pool::Instant expires_at;
+    bool bounded = true;
   };
   enum class Fate { kWaiting, kGranted, kRefused, kAbandoned };
 

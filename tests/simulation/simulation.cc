@@ -243,7 +243,10 @@ class Simulation {
       Schedule(dice_.Millis(0, Count(swarm_.deadline)),
                {.event = {.kind = Event::Kind::kAbandon, .waiter = waiter}});
     }
-    Feed({.kind = Event::Kind::kArrive, .waiter = waiter, .deadline = deadline});
+    Feed({.kind = Event::Kind::kArrive,
+          .waiter = waiter,
+          .deadline = deadline,
+          .bounded = calm_ || !dice_.Chance(swarm_.unbounded)});
   }
 
   void LoseOne() {

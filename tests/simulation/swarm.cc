@@ -39,6 +39,7 @@ Swarm DrawSwarm(Dice& dice) {
   swarm.lost = Weight(dice, 0.1);
   swarm.jump = Weight(dice, 0.03);
   swarm.reserve = Weight(dice, 0.1);
+  swarm.unbounded = Weight(dice, 0.5);
   swarm.check = Weight(dice, 0.1);
   swarm.outage = Weight(dice, 0.02);
   swarm.drain = Weight(dice, 0.6);

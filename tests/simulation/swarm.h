@@ -50,6 +50,7 @@ struct Swarm {
   double lost = 0;       // The next three: by world event.
   double jump = 0;
   double reserve = 0;
+  double unbounded = 0;
   double check = 0;
   double outage = 0;  // The database goes away for a while.
   double drain = 0;   // By run: drained in the middle of the storm.

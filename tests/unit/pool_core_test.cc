@@ -68,7 +68,10 @@ class PoolCoreTest : public testing::Test {
 
   void Start() { core_->Start(now_, actions_); }
   void Arrive(WaiterId waiter, Instant deadline = kNever) {
-    core_->Arrive(now_, waiter, deadline, actions_);
+    core_->Arrive(now_, waiter, deadline, /*bounded=*/true, actions_);
+  }
+  void ArriveUnbounded(WaiterId waiter) {
+    core_->Arrive(now_, waiter, kNever, /*bounded=*/false, actions_);
   }
   void Connected(ConnectionId id) { core_->Connected(now_, id, actions_); }
   void ConnectFailed(ConnectionId id, bool permanent = false) {
@@ -397,6 +400,24 @@ TEST_F(PoolCoreTest, AConnectionPastItsLifetimeIsReplaced) {
   now_ += seconds(100);
   Tick();
   EXPECT_THAT(Did(), ElementsAre("close 1", "open 2"));
+}
+
+TEST_F(PoolCoreTest, WhoIsHeldBackByFlowControlNeitherCountsForTheQueueNorIsRefused) {
+  PoolConfig config = Quiet();
+  config.max = 1;
+  config.waiters_max = 1;
+  Use(config);
+  ArriveUnbounded(1);
+  ArriveUnbounded(2);
+  Arrive(3);
+  ArriveUnbounded(4);
+  EXPECT_THAT(Did(), ElementsAre("open 1"));
+  Arrive(5);
+  EXPECT_THAT(Did(), ElementsAre("refuse 5"));
+  Connected(1);
+  Released(1);
+  Released(1);
+  EXPECT_THAT(Did(), ElementsAre("grant 1 to 1", "grant 1 to 2", "grant 1 to 3"));
 }
 
 TEST_F(PoolCoreTest, AReservedPlaceCountsAgainstTheMaximumButNotForTheMinimum) {

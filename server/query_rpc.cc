@@ -1,47 +1,26 @@
-#include "server/query_service.h"
+#include "server/query_rpc.h"
 
 #include <google/protobuf/arena.h>
 #include <grpcpp/alarm.h>
 
 #include "pool/call.h"
-#include "server/database.h"
 #include "server/error_mapping.h"
 #include "server/result_encoder.h"
 
 namespace dbsidecar::server {
 namespace {
 
-// Results up to this size are written on the loop's thread, which spares a hand-over; larger ones
-// would hold up everyone else's replies.
-constexpr uint64_t kEncodeOnLoopMax = 32 * 1024;
-
 // How many calls wait to be accepted on a queue, so that a burst need not wait for one another.
 constexpr int kAcceptors = 16;
-
-pool::Instant DeadlineOf(const grpc::ServerContext& context) {
-  const auto deadline = context.deadline();
-  if (deadline == std::chrono::system_clock::time_point::max()) return pool::kNever;
-  const auto left = deadline - std::chrono::system_clock::now();
-  // gRPC's "never" may be a time that is merely far away.
-  if (left > std::chrono::hours(24 * 365)) return pool::kNever;
-  return pool::Clock::now() + left;
-}
-
-// What a completion queue hands back: a step of a call.
-class Step {
- public:
-  virtual ~Step() = default;
-  virtual void Run(bool ok) = 0;
-};
 
 // One Query from acceptance to the last event about it; deletes itself.
 class QueryCall final : public pool::Call {
  public:
-  QueryCall(QueryService& service, grpc::ServerCompletionQueue& queue)
-      : service_(service), queue_(queue), responder_(&context_) {
+  QueryCall(RpcContext& rpc, grpc::ServerCompletionQueue& queue)
+      : rpc_(rpc), queue_(queue), responder_(&context_) {
     context_.AsyncNotifyWhenDone(&ended_);
-    service_.service().RequestQuery(&context_, &request_bytes_, &responder_, &queue_, &queue_,
-                                    &received_);
+    rpc_.service().RequestQuery(&context_, &request_bytes_, &responder_, &queue_, &queue_,
+                                &received_);
   }
 
   void Answer(pool::Outcome outcome) override {
@@ -56,24 +35,13 @@ class QueryCall final : public pool::Call {
   void Done() override { Release(); }
 
  private:
-  // Binds a step to one of the call's functions.
-  class Bound final : public Step {
-   public:
-    Bound(QueryCall& call, void (QueryCall::*run)(bool)) : call_(call), run_(run) {}
-    void Run(bool ok) override { (call_.*run_)(ok); }
-
-   private:
-    QueryCall& call_;
-    void (QueryCall::*run_)(bool);
-  };
-
   void OnReceived(bool ok) {
     if (!ok) {  // The server shuts down; no call came.
       delete this;
       return;
     }
-    new QueryCall(service_, queue_);
-    service_.CallOpened();
+    new QueryCall(rpc_, queue_);
+    rpc_.CallOpened();
     request_ = google::protobuf::Arena::CreateMessage<v1::QueryRequest>(&arena_);
     if (!Parse()) {
       Refuse(
@@ -81,7 +49,7 @@ class QueryCall final : public pool::Call {
           "not valid UTF-8 (send such data as bytes_value)");
       return;
     }
-    if (std::optional<pool::Error> refusal = CheckRequest(*request_, service_.limits())) {
+    if (std::optional<pool::Error> refusal = CheckRequest(*request_, rpc_.limits())) {
       Refuse(std::move(*refusal));
       return;
     }
@@ -94,25 +62,25 @@ class QueryCall final : public pool::Call {
   }
 
   void Submit() {
-    id = service_.NextCallId();
-    statement = ToStatement(*request_, service_.limits());
+    id = rpc_.NextCallId();
+    statement = ToStatement(*request_, rpc_.limits());
     deadline = DeadlineOf(context_);
     const auto tag = request_->tags().find("caller");
     if (tag != request_->tags().end()) caller = tag->second;
     holders_.fetch_add(1);
     submitted_.store(true);
-    service_.database().Submit(*this);
+    rpc_.database().Submit(*this);
   }
 
   // The caller has its answer, or has left.
   void OnEnded(bool /*ok*/) {
-    if (submitted_.load() && context_.IsCancelled()) service_.database().Cancel(id);
+    if (submitted_.load() && context_.IsCancelled()) rpc_.database().Cancel(id);
     Release();
   }
 
   void OnEncode(bool /*ok*/) { Write(); }
   void OnFinished(bool /*ok*/) {
-    service_.CallClosed();
+    rpc_.CallsClosed(1);
     Release();
   }
 
@@ -123,8 +91,8 @@ class QueryCall final : public pool::Call {
     }
     auto* response = google::protobuf::Arena::CreateMessage<v1::QueryResponse>(&arena_);
     EncodeOutcome(outcome_, request_->format(), request_->want_timing(), *response);
-    if (service_.limits().result_bytes_max != 0 &&
-        response->ByteSizeLong() > service_.limits().result_bytes_max) {
+    if (rpc_.limits().result_bytes_max != 0 &&
+        response->ByteSizeLong() > rpc_.limits().result_bytes_max) {
       FinishWith(pool::ResultTooLarge(statement.limits, outcome_.result.rows_affected >= 0));
       return;
     }
@@ -158,7 +126,7 @@ class QueryCall final : public pool::Call {
     if (holders_.fetch_sub(1) == 1) delete this;
   }
 
-  QueryService& service_;
+  RpcContext& rpc_;
   grpc::ServerCompletionQueue& queue_;
   grpc::ServerContext context_;
   grpc::ByteBuffer request_bytes_;
@@ -171,40 +139,17 @@ class QueryCall final : public pool::Call {
   // OnEnded and OnFinished; and the pool, once the call is submitted.
   std::atomic<int> holders_{2};
 
-  Bound received_{*this, &QueryCall::OnReceived};
-  Bound ended_{*this, &QueryCall::OnEnded};
-  Bound encode_{*this, &QueryCall::OnEncode};
-  Bound finished_{*this, &QueryCall::OnFinished};
+  StepOf<QueryCall> received_{*this, &QueryCall::OnReceived};
+  StepOf<QueryCall> ended_{*this, &QueryCall::OnEnded};
+  StepOf<QueryCall> encode_{*this, &QueryCall::OnEncode};
+  StepOf<QueryCall> finished_{*this, &QueryCall::OnFinished};
 };
-
-void Drive(grpc::ServerCompletionQueue* queue) {
-  void* tag = nullptr;
-  bool ok = false;
-  while (queue->Next(&tag, &ok)) static_cast<Step*>(tag)->Run(ok);
-}
 
 }  // namespace
 
-QueryService::QueryService(SidecarService& service, Database& database, RequestLimits limits,
-                           int threads, grpc::ServerBuilder& builder)
-    : service_(service), database_(database), limits_(limits) {
-  for (int i = 0; i < threads; ++i) queues_.push_back(builder.AddCompletionQueue());
-}
-
-void QueryService::Start() {
-  for (const auto& queue : queues_) {
-    for (int i = 0; i < kAcceptors; ++i) new QueryCall(*this, *queue);
-    threads_.emplace_back(&Drive, queue.get());
-  }
-}
-
-QueryService::~QueryService() {
-  for (const auto& queue : queues_) queue->Shutdown();
-  for (std::thread& thread : threads_) thread.join();
-  for (const auto& queue : queues_) {
-    // Without Start there was no thread to empty them.
-    if (threads_.empty()) Drive(queue.get());
-  }
+void AcceptQueries(RpcContext& rpc, CompletionQueues& queues) {
+  queues.ForEach(kAcceptors,
+                 [&](grpc::ServerCompletionQueue& queue) { new QueryCall(rpc, queue); });
 }
 
 }  // namespace dbsidecar::server

@@ -1,0 +1,53 @@
+// gRPC's completion queues for the hot RPCs, with a thread for each.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace dbsidecar::server {
+
+// What a completion queue hands back: a step of a call.
+class Step {
+ public:
+  virtual ~Step() = default;
+  virtual void Run(bool ok) = 0;
+};
+
+// Binds a step to one of its owner's functions.
+template <typename Owner>
+class StepOf final : public Step {
+ public:
+  StepOf(Owner& owner, void (Owner::*run)(bool)) : owner_(owner), run_(run) {}
+  void Run(bool ok) override { (owner_.*run_)(ok); }
+
+ private:
+  Owner& owner_;
+  void (Owner::*run_)(bool);
+};
+
+class CompletionQueues {
+ public:
+  CompletionQueues(grpc::ServerBuilder& builder, int count);
+  // REQUIRES: the server is shut down. Runs what is still to come from the queues.
+  ~CompletionQueues();
+
+  // Starts the threads. REQUIRES: the server has been started.
+  void Start();
+
+  // Calls `accept` with each queue, `times` times.
+  template <typename Accept>
+  void ForEach(int times, Accept accept) {
+    for (const auto& queue : queues_) {
+      for (int i = 0; i < times; ++i) accept(*queue);
+    }
+  }
+
+ private:
+  std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace dbsidecar::server

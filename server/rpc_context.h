@@ -1,0 +1,55 @@
+// What the hot RPCs share: the database, the limits, and the count of calls under way.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "pool/time.h"
+#include "server/database.h"
+#include "server/request_parser.h"
+#include "server/sidecar_service.h"
+
+namespace dbsidecar::server {
+
+class RpcContext {
+ public:
+  // All borrowed.
+  RpcContext(SidecarService& service, Database& database, RequestLimits limits)
+      : service_(service), database_(database), limits_(limits) {}
+
+  SidecarService& service() { return service_; }
+  Database& database() { return database_; }
+  const RequestLimits& limits() const { return limits_; }
+
+  uint64_t NextCallId() { return next_call_id_.fetch_add(1, std::memory_order_relaxed); }
+
+  // Calls that have come in and whose reply has not been written to the network yet.
+  size_t open_calls() const { return open_calls_.load(); }
+  void CallOpened() { open_calls_.fetch_add(1); }
+  void CallsClosed(size_t count) { open_calls_.fetch_sub(count); }
+
+ private:
+  SidecarService& service_;
+  Database& database_;
+  const RequestLimits limits_;
+  std::atomic<uint64_t> next_call_id_{1};
+  std::atomic<size_t> open_calls_{0};
+};
+
+// Results up to this size are encoded on the loop's thread, which spares a hand-over; larger ones
+// would hold up everyone else's replies.
+inline constexpr uint64_t kEncodeOnLoopMax = 32 * 1024;
+
+// When the caller stops waiting.
+inline pool::Instant DeadlineOf(const grpc::ServerContext& context) {
+  const auto deadline = context.deadline();
+  if (deadline == std::chrono::system_clock::time_point::max()) return pool::kNever;
+  const auto left = deadline - std::chrono::system_clock::now();
+  // gRPC's "never" may be a time that is merely far away.
+  if (left > std::chrono::hours(24 * 365)) return pool::kNever;
+  return pool::Clock::now() + left;
+}
+
+}  // namespace dbsidecar::server
