@@ -283,9 +283,9 @@ int Serve(const Config& config) {
   // Debian builds Abseil with it on, and gRPC's every lock pays for it.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   gpr_set_log_function(&OnGrpcLog);
+  StopSignals signals;
   // Never undone: with the last reference gone gRPC waits up to 10 s for a poll of its own.
   grpc_init();
-  StopSignals signals;
   const int exit_code = Server(config, signals).Run();
   FlushLog();
   return exit_code;

@@ -31,12 +31,12 @@ DatabaseFacts AskFacts(pqxx::nontransaction& transaction) {
           .user = row[3].as<std::string>()};
 }
 
-// What is suspect, for the questions below. Objects name the functions that they call in
-// pg_depend, but for PostgreSQL's own, which show only in their expression trees.
-constexpr std::string_view kSuspects = R"sql(
+// What is suspect, for the questions below; {0} is ListedFunctions(). Objects name the functions
+// that they call in pg_depend, but for PostgreSQL's own, which show only in their expression trees.
+constexpr char kSuspects[] = R"sql(
 WITH RECURSIVE
   listed AS (
-    SELECT oid FROM pg_proc WHERE proname = ANY ($1::text[])),
+    SELECT oid FROM pg_proc WHERE proname = ANY ('{0}'::text[])),
   written AS (
     SELECT p.oid FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
     WHERE p.provolatile <> 'i' AND l.lanname NOT IN ('internal', 'c')
@@ -105,10 +105,9 @@ std::string ListedFunctions() {
 }
 
 Catalog AskCatalog(pqxx::nontransaction& transaction) {
-  const std::string listed = ListedFunctions();
-  const auto ask = [&](std::string_view question) {
-    return transaction.exec_params(fmt::format("{}{}", kSuspects, question), listed);
-  };
+  // Not as a parameter: libpqxx 6.4 leaks the result of a failed statement with parameters.
+  const std::string suspects = fmt::format(kSuspects, ListedFunctions());
+  const auto ask = [&](const char* question) { return transaction.exec(suspects + question); };
   // Unqualified names mean PostgreSQL's own, whatever the role's search_path is.
   transaction.exec("SET search_path = pg_catalog");
   Catalog catalog;

@@ -49,8 +49,9 @@ TEST(CommitTest, AnAcknowledgedWriteIsThereForEveryoneAtOnce) {
 }
 
 TEST(DeadlineTest, ADeadlineStopsTheStatementInTheDatabaseAndKeepsTheConnection) {
-  // With room for the health check, which else takes the connection's place.
-  PostgresSidecar fixture({"--max-connections=2", "--min-connections=1"});
+  // Without a health check, which would take the connection's place.
+  PostgresSidecar fixture(
+      {"--max-connections=1", "--min-connections=1", "--health-check-interval=5min"});
   const std::string before = fixture.client.Query("select pg_backend_pid()").Scalar();
   for (int i = 0; i < 5; ++i) {
     const QueryOutcome outcome =
@@ -64,8 +65,9 @@ TEST(DeadlineTest, ADeadlineStopsTheStatementInTheDatabaseAndKeepsTheConnection)
 }
 
 TEST(DeadlineTest, ACancelStopsTheStatementInTheDatabaseAndKeepsTheConnection) {
-  // With room for the health check, which else takes the connection's place.
-  PostgresSidecar fixture({"--max-connections=2", "--min-connections=1"});
+  // Without a health check, which would take the connection's place.
+  PostgresSidecar fixture(
+      {"--max-connections=1", "--min-connections=1", "--health-check-interval=5min"});
   const std::string before = fixture.client.Query("select pg_backend_pid()").Scalar();
   for (int i = 0; i < 5; ++i) {
     const auto call = fixture.client.Start(MakeQuery("select pg_sleep(20)"));

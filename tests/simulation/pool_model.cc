@@ -331,11 +331,11 @@ void PoolModel::CheckWhatIsDue(const Event& event, const Readings& readings) {
   CheckUnknownStates();
   CheckAnsweredInTime(event.at);
   CheckNoIdleStandsBy(event.at);
+  CheckPlace();
   CheckProgress(event, readings);
   CheckDrain(readings);
   CheckFloor(event);
   CheckRetirement(event);
-  CheckPlace();
   CheckNextTick(event, readings);
 }
 

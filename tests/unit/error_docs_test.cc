@@ -1,7 +1,6 @@
 // docs/errors.md says what server/error_mapping.cc does: no more, no less.
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <set>
@@ -27,7 +26,7 @@ std::string Bare(std::string text) {
 
 // The rows of the table whose first heading is `heading`.
 std::vector<Cells> ReadTable(const std::string& heading) {
-  const auto path = std::filesystem::path(__FILE__).parent_path() / "../../docs/errors.md";
+  const std::string path = DBSIDECAR_SOURCE_DIR "/docs/errors.md";
   std::ifstream file(path);
   EXPECT_TRUE(file.is_open()) << path;
   std::vector<Cells> rows;
