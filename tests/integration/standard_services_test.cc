@@ -146,7 +146,7 @@ TEST(ReportTest, MetricsCountWhatHappened) {
 class ToolsTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    built_ = test_support::RunToExit({.arguments = {DBSIDECAR_GRPC_TOOLS_SCRIPT, DBSIDECAR_TOOLS},
+    built_ = test_support::RunToExit({.arguments = {DBSIDECAR_GRPC_TOOLS_SCRIPT},
                                       .environment = {},
                                       .dropped_prefixes = {},
                                       .output_file = ""},
@@ -229,11 +229,11 @@ TEST_F(ToolsTest, GrpcurlShowsAnErrorWithItsDetails) {
 TEST_F(ToolsTest, GrpcHealthProbeSeesReadiness) {
   for (const char* service : {"", "liveness", "readiness", "dbsidecar.v1.Sidecar"}) {
     const Run run =
-        Tool("grpc-health-probe", {"-addr=" + address(), std::string("-service=") + service});
+        Tool("grpc_health_probe", {"-addr=" + address(), std::string("-service=") + service});
     EXPECT_EQ(run.exit_code, 0) << run.output;
     EXPECT_CONTAINS(run.output, "SERVING");
   }
-  const Run unknown = Tool("grpc-health-probe", {"-addr=" + address(), "-service=nonsense"});
+  const Run unknown = Tool("grpc_health_probe", {"-addr=" + address(), "-service=nonsense"});
   EXPECT_NE(unknown.exit_code, 0);
 }
 
