@@ -77,7 +77,7 @@ must_break() {
   local what="$1" file="$2" script="$3" copy="$SCRATCH/copy"
   rm -rf "$copy"
   mkdir "$copy"
-  cp -r "$PROTOS/buf.yaml" "$PROTOS/dbsidecar" "$PROTOS/grpc" "$copy/"
+  cp -r "$PROTOS"/{buf.yaml,dbsidecar,google,grpc} "$copy/"
   sed -i -E "$script" "$copy/$file"
   cmp -s "$copy/$file" "$PROTOS/$file" && fail "prove: \"$what\" altered nothing"
   # A copy that does not compile would be found out for the wrong reason.
@@ -102,6 +102,7 @@ prove() {
   must_break "a method that no longer streams" dbsidecar/v1/sidecar.proto \
     's/^(  rpc QueryStream.*)\(stream /\1(/'
   must_break "a changed standard" grpc/health/v1/health.proto 's/SERVING = 1;/SERVING = 4;/'
+  must_break "another changed standard" google/rpc/error_details.proto 's/domain = 2;/domain = 4;/'
 }
 
 main() {

@@ -8,10 +8,6 @@ readonly BUILD_PACKAGES=(
 readonly TEST_PACKAGES=(postgresql-15)
 readonly CHECK_PACKAGES=(clang-format clang-tidy)
 
-# Built for the integration tests; these versions build with Debian's Go as well as with newer ones.
-readonly GRPCURL=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.9
-readonly GRPC_HEALTH_PROBE=github.com/grpc-ecosystem/grpc-health-probe@v0.4.14
-
 fail() {
   echo "dev: $*" >&2
   exit 1
@@ -82,20 +78,13 @@ build_targets() {
 
 # The programs that users of gRPC have at hand, for the integration tests.
 build_grpc_tools() {
-  export PATH="$ROOT/build/tools:$PATH"
-  if ! command -v go >/dev/null; then
-    skipped "grpcurl and grpc_health_probe" "go is not installed"
-    return
-  fi
-  go_install grpcurl "$GRPCURL"
-  go_install grpc-health-probe "$GRPC_HEALTH_PROBE"
-  ln -sf grpc-health-probe build/tools/grpc_health_probe
-}
-
-# go_install PROGRAM PACKAGE: into build/tools, unless it is there.
-go_install() {
-  [[ -x "build/tools/$1" ]] ||
-    env -u GOFLAGS CGO_ENABLED=0 GOBIN="$ROOT/build/tools" go install "$2"
+  local status=0
+  tests/integration/grpc_tools.sh || status=$?
+  case $status in
+    0) ;;
+    3) skipped "grpcurl and grpc_health_probe" "go is not installed" ;;
+    *) fail "grpcurl and grpc_health_probe cannot be built" ;;
+  esac
 }
 
 serve_for_trying_out() {

@@ -1,9 +1,8 @@
 #include "server/error_mapping.h"
 
-#include <google/protobuf/any.pb.h>
-
 #include <algorithm>
 
+#include "google/rpc/error_details.pb.h"
 #include "server/result_encoder.h"
 
 namespace dbsidecar::server {
@@ -78,12 +77,6 @@ MappedError Map(Code code, std::string_view reason, bool retry = false) {
   return {.code = code, .reason = reason, .retry = retry};
 }
 
-void Pack(const google::protobuf::Message& message, std::string_view type, v1::RpcStatus& status) {
-  google::protobuf::Any& any = *status.add_details();
-  any.set_type_url("type.googleapis.com/" + std::string(type));
-  message.SerializeToString(any.mutable_value());
-}
-
 // Makes `text` fit the wire: a string field that is not UTF-8 cannot be parsed by the receiver, and
 // databases in other encodings, and systems in other locales, report errors that are not. Cuts at
 // a character's boundary.
@@ -122,25 +115,25 @@ v1::SqlError ToSqlError(const pool::Error& error, size_t field_max) {
   return sql;
 }
 
-v1::RpcStatus Compose(const pool::Error& error, const MappedError& mapped, size_t field_max) {
-  v1::RpcStatus status;
+google::rpc::Status Compose(const pool::Error& error, const MappedError& mapped, size_t field_max) {
+  google::rpc::Status status;
   status.set_code(static_cast<int>(mapped.code));
   std::string message = error.message;
   Fit(message, field_max);
   status.set_message(message);
-  v1::ErrorInfo info;
+  google::rpc::ErrorInfo info;
   info.set_reason(std::string(mapped.reason));
   info.set_domain("dbsidecar");
   if (!error.sql.sqlstate.empty()) (*info.mutable_metadata())["sqlstate"] = error.sql.sqlstate;
   if (error.outcome_unknown) (*info.mutable_metadata())["outcome_unknown"] = "true";
-  Pack(info, "google.rpc.ErrorInfo", status);
+  status.add_details()->PackFrom(info);
   if (mapped.retry) {
-    v1::RetryInfo retry;
+    google::rpc::RetryInfo retry;
     retry.mutable_retry_delay()->set_nanos(kRetryDelayMillis * 1'000'000);
-    Pack(retry, "google.rpc.RetryInfo", status);
+    status.add_details()->PackFrom(retry);
   }
   if (!error.sql.sqlstate.empty() || error.outcome_unknown) {
-    Pack(ToSqlError(error, field_max), "dbsidecar.v1.SqlError", status);
+    status.add_details()->PackFrom(ToSqlError(error, field_max));
   }
   return status;
 }
@@ -214,10 +207,10 @@ MappedError MapError(const pool::Error& error) {
   return kOtherSqlstate;
 }
 
-v1::RpcStatus ToRpcStatus(const pool::Error& error) {
+google::rpc::Status ToRpcStatus(const pool::Error& error) {
   const MappedError mapped = MapError(error);
   size_t field_max = 2048;
-  v1::RpcStatus status = Compose(error, mapped, field_max);
+  google::rpc::Status status = Compose(error, mapped, field_max);
   while (status.ByteSizeLong() > kStatusBytesMax && field_max > 64) {
     field_max /= 2;
     status = Compose(error, mapped, field_max);

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "dbsidecar/v1/error.pb.h"
-#include "dbsidecar/v1/status_details.pb.h"
+#include "google/rpc/status.pb.h"
 #include "pool/error.h"
 
 namespace dbsidecar::server {
@@ -48,7 +48,7 @@ MappedError MapSqlstate(std::string_view sqlstate);
 
 // Everything as one message: code, text, ErrorInfo, RetryInfo where retry helps, SqlError where the
 // database spoke. At most 7 KiB when serialised: long fields are cut, and end in "...".
-v1::RpcStatus ToRpcStatus(const pool::Error& error);
+google::rpc::Status ToRpcStatus(const pool::Error& error);
 // The same for a call among others on a stream.
 void FillError(const pool::Error& error, v1::Error& into);
 

@@ -346,7 +346,7 @@ class PipelineStream final : public pool::TurnEndHandler {
 
   // The stream as a whole is of no use any more.
   void Fail(const std::string& why) {
-    const v1::RpcStatus status = ToRpcStatus(Invalid(why));
+    const google::rpc::Status status = ToRpcStatus(Invalid(why));
     const std::lock_guard lock(mutex_);
     broken_ = true;
     half_closed_ = true;

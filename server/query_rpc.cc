@@ -112,7 +112,7 @@ class QueryCall final : public pool::Call {
   void Refuse(pool::Error error) { FinishWith(error); }
 
   void FinishWith(const pool::Error& error) {
-    const v1::RpcStatus status = ToRpcStatus(error);
+    const google::rpc::Status status = ToRpcStatus(error);
     if (error.outcome_unknown) {
       // Tells gRPC's own retries to keep away (gRFC A6).
       context_.AddTrailingMetadata("grpc-retry-pushback-ms", "-1");

@@ -13,7 +13,7 @@ namespace dbsidecar::server {
 namespace {
 
 grpc::Status StatusOf(const pool::Error& error) {
-  const v1::RpcStatus status = ToRpcStatus(error);
+  const google::rpc::Status status = ToRpcStatus(error);
   return {static_cast<grpc::StatusCode>(status.code()), status.message(),
           status.SerializeAsString()};
 }

@@ -40,4 +40,12 @@ inline constexpr std::string_view kTraceFunctions[] = {
     "set_user",     "reset_user",
 };
 
+// With a third argument, or one of this name, that is true, the slot ends with the session.
+inline constexpr std::string_view kSlotFunctions[] = {
+    "pg_create_physical_replication_slot",
+    "pg_create_logical_replication_slot",
+    "pg_copy_physical_replication_slot",
+    "pg_copy_logical_replication_slot",
+};
+
 }  // namespace dbsidecar::pool

@@ -53,14 +53,6 @@ constexpr std::string_view kWritingFunctions[] = {
     "lo_put",    "lo_from_bytea",           "lo_import", "lowrite",   "lo_truncate",
 };
 
-// With a third argument, or one of this name, that is true, the slot ends with the session.
-constexpr std::string_view kSlotFunctions[] = {
-    "pg_create_physical_replication_slot",
-    "pg_create_logical_replication_slot",
-    "pg_copy_physical_replication_slot",
-    "pg_copy_logical_replication_slot",
-};
-
 template <size_t N>
 bool Has(const std::string_view (&names)[N], std::string_view name) {
   return std::find(std::begin(names), std::end(names), name) != std::end(names);

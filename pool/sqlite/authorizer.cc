@@ -20,9 +20,9 @@ constexpr std::array<std::string_view, 14> kReportingPragmas = {
     "INDEX_XINFO",   "FOREIGN_KEY_LIST", "FOREIGN_KEY_CHECK", "INTEGRITY_CHECK", "QUICK_CHECK",
     "DATABASE_LIST", "FUNCTION_LIST",    "COLLATION_LIST",    "COMPILE_OPTIONS"};
 // They report without an argument; with one they would change the connection or the file.
-constexpr std::array<std::string_view, 11> kReportingPragmasWithoutArgument = {
+constexpr std::array<std::string_view, 12> kReportingPragmasWithoutArgument = {
     "USER_VERSION", "APPLICATION_ID", "PAGE_COUNT",  "PAGE_SIZE",  "FREELIST_COUNT", "ENCODING",
-    "JOURNAL_MODE", "FOREIGN_KEYS",   "SYNCHRONOUS", "CACHE_SIZE", "SCHEMA_VERSION"};
+    "JOURNAL_MODE", "FOREIGN_KEYS",   "SYNCHRONOUS", "CACHE_SIZE", "SCHEMA_VERSION", "TEMP_STORE"};
 // They write to the database itself, not to the connection.
 constexpr std::array<std::string_view, 2> kWritingPragmas = {"USER_VERSION", "APPLICATION_ID"};
 

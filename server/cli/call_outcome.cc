@@ -4,7 +4,8 @@
 #include <cstddef>
 #include <string_view>
 
-#include "dbsidecar/v1/status_details.pb.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
 #include "server/text.h"
 
 namespace dbsidecar::server::cli {
@@ -26,22 +27,18 @@ v1::Error ErrorOf(const CallOutcome& outcome) {
   v1::Error error;
   error.set_code(outcome.code);
   error.set_message(outcome.message);
-  v1::RpcStatus status;
+  google::rpc::Status status;
   if (!status.ParseFromString(outcome.details)) return error;
   for (const google::protobuf::Any& detail : status.details()) {
-    const std::string_view url = detail.type_url();
-    v1::ErrorInfo info;
-    v1::RetryInfo retry;
+    google::rpc::ErrorInfo info;
+    google::rpc::RetryInfo retry;
     v1::SqlError sql;
-    if (url == "type.googleapis.com/google.rpc.ErrorInfo") {
-      if (!info.ParseFromString(detail.value())) continue;
+    if (detail.UnpackTo(&info)) {
       error.set_reason(info.reason());
       *error.mutable_metadata() = info.metadata();
-    } else if (url == "type.googleapis.com/google.rpc.RetryInfo") {
-      if (!retry.ParseFromString(detail.value())) continue;
+    } else if (detail.UnpackTo(&retry)) {
       *error.mutable_retry_delay() = retry.retry_delay();
-    } else if (url == "type.googleapis.com/dbsidecar.v1.SqlError") {
-      if (!sql.ParseFromString(detail.value())) continue;
+    } else if (detail.UnpackTo(&sql)) {
       *error.mutable_sql() = sql;
     }
   }

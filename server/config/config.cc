@@ -55,6 +55,7 @@ class Loader {
 
     AssignDefaults();
     for (const SourceReading* source : {&file, &variables, &flags}) AssignAll(*source, "");
+    ApplyMaximumRule(config());
     for (Problem& problem : CheckTogether(config(), invalid_)) {
       loaded_.problems.push_back(std::move(problem));
     }

@@ -22,6 +22,30 @@ const OptionValue& ValueOf(const Config& config, std::string_view name) {
   return *found;
 }
 
+// Somebody chose this value.
+bool IsGiven(const OptionValue& value) {
+  switch (value.source) {
+    case ValueSource::kDefault:
+    case ValueSource::kProfile:
+    case ValueSource::kRule:
+      return false;
+    case ValueSource::kFile:
+    case ValueSource::kEnvironment:
+    case ValueSource::kFlag:
+      return true;
+  }
+  std::abort();
+}
+
+// Makes `config.values` tell what a rule has changed.
+void NoteRule(std::string_view rule, Config& config) {
+  for (OptionValue& value : config.values) {
+    const std::string now = FormatValue(*value.option, config);
+    if (now == value.value) continue;
+    value = {value.option, now, ValueSource::kRule, Concat("rule: ", rule)};
+  }
+}
+
 class Checker {
  public:
   Checker(const Config& config, const OptionNames& invalid) : config_(config), invalid_(invalid) {}
@@ -29,6 +53,7 @@ class Checker {
   std::vector<Problem> Run() {
     CheckPoolSize();
     CheckSqlite();
+    CheckWaiters();
     CheckInMemory();
     // A limit that ends things later than another one does has no effect. Only settings that
     // somebody chose are refused for it; a default may lie behind what the user made shorter.
@@ -46,18 +71,10 @@ class Checker {
     return std::ranges::none_of(names, [&](auto name) { return invalid_.contains(name); });
   }
 
-  bool Given(std::string_view name) const {
-    switch (ValueOf(config_, name).source) {
-      case ValueSource::kDefault:
-      case ValueSource::kProfile:
-      case ValueSource::kRule:
-        return false;
-      case ValueSource::kFile:
-      case ValueSource::kEnvironment:
-      case ValueSource::kFlag:
-        return true;
-    }
-    std::abort();
+  bool Given(std::string_view name) const { return IsGiven(ValueOf(config_, name)); }
+
+  bool IsSqliteFile() const {
+    return config_.database.driver == DatabaseDriver::kSqlite && !config_.database.in_memory;
   }
 
   // "max-connections = 3 (flag --max-connections)"
@@ -81,12 +98,22 @@ class Checker {
 
   void CheckSqlite() {
     if (!Valid({"max-connections", "database-url"})) return;
-    const bool file =
-        config_.database.driver == DatabaseDriver::kSqlite && !config_.database.in_memory;
-    if (!file || config_.pool.connections_max >= 2) return;
+    if (!IsSqliteFile() || config_.pool.connections_max >= 2) return;
     Refuse("max-connections",
            "is too few for a SQLite file, which has one connection to write and others to read; "
            "write 2 or more");
+  }
+
+  // Beyond the minimum connections are opened for waiting calls only.
+  void CheckWaiters() {
+    if (!Valid({"waiters-max", "min-connections", "database-url"})) return;
+    if (config_.pool.waiters_max != 0 || config_.database.in_memory) return;
+    const int needed = IsSqliteFile() ? 2 : 1;
+    if (config_.pool.connections_min >= needed) return;
+    Refuse("waiters-max", Concat("lets no call wait for a connection to be opened, and ",
+                                 Describe("min-connections"),
+                                 " keeps too few open; raise the one, or the other to ", needed,
+                                 IsSqliteFile() ? ": one to write and one to read" : ""));
   }
 
   void CheckInMemory() {
@@ -138,17 +165,21 @@ std::vector<Problem> CheckTogether(const Config& config, const OptionNames& inva
   return Checker(config, invalid).Run();
 }
 
+void ApplyMaximumRule(Config& config) {
+  PoolConfig& pool = config.pool;
+  const bool more = pool.connections_min > pool.connections_max;
+  if (!more || config.database.in_memory || IsGiven(ValueOf(config, "min-connections"))) return;
+  pool.connections_min = pool.connections_max;
+  NoteRule("max-connections", config);
+}
+
 void ApplyInMemoryRule(Config& config) {
   if (!config.database.in_memory) return;
   config.pool.connections_min = 1;
   config.pool.connections_max = 1;
   config.pool.idle_timeout = milliseconds::zero();
   config.pool.lifetime = milliseconds::zero();
-  for (OptionValue& value : config.values) {
-    const std::string now = FormatValue(*value.option, config);
-    if (now == value.value) continue;
-    value = {value.option, now, ValueSource::kRule, "rule: SQLite in memory"};
-  }
+  NoteRule("SQLite in memory", config);
 }
 
 }  // namespace dbsidecar::server

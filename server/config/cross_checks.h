@@ -14,6 +14,9 @@ using OptionNames = std::set<std::string_view>;
 // Checks that involve an option in `invalid` are left out: its value is not the one that was meant.
 std::vector<Problem> CheckTogether(const Config& config, const OptionNames& invalid);
 
+// A minimum that nobody chose is lowered to the maximum.
+void ApplyMaximumRule(Config& config);
+
 // A SQLite database in memory lives in one connection: the pool holds exactly one, for ever.
 void ApplyInMemoryRule(Config& config);
 

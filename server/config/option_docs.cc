@@ -171,7 +171,10 @@ The path after `sqlite:` is taken literally: nothing in it is percent-decoded, a
 
 ## Rules between options
 
-* `min-connections` is not more than `max-connections`.
+* `min-connections` is not more than `max-connections`. A default that is more is lowered to it, and
+  `config check` shows it with the source "rule: max-connections"; one that is set is refused.
+* With `waiters-max` 0 the pool never grows beyond `min-connections`, because it opens more for
+  waiting calls only. So `min-connections` has to be 1 or more then, and 2 or more for a SQLite file.
 * A SQLite file needs `max-connections` of 2 or more: one connection writes, the others read.
 * A SQLite database in memory lives in one connection. The sidecar then sets `max-connections` and
   `min-connections` to 1 and turns `idle-timeout` and `lifetime` off; setting them otherwise is

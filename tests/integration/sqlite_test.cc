@@ -151,7 +151,7 @@ TEST(SqliteFileTest, ItHasThePragmasOfTheDesign) {
     EXPECT_EQ(client.Query("pragma foreign_keys").Scalar(), "1");
     EXPECT_EQ(client.Query("pragma synchronous").Scalar(), "1");
     EXPECT_EQ(client.Query("pragma cache_size").Scalar(), "1000");
-    EXPECT_EQ(client.Query("select * from pragma_temp_store").Scalar(), "2");
+    EXPECT_EQ(client.Query("pragma temp_store").Scalar(), "2");
   }
   std::filesystem::remove_all(folder);
 }

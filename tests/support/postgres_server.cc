@@ -175,9 +175,10 @@ std::string PostgresServer::Url(const std::string& database) const {
          "&port=" + std::to_string(port_);
 }
 
-std::string PostgresServer::TcpUrl(const std::string& database, const std::string& password) const {
-  return "postgresql://app:" + EncodeForUrl(password) + "@127.0.0.1:" + std::to_string(port_) +
-         "/" + database;
+std::string PostgresServer::TcpUrl(const std::string& database, const std::string& password,
+                                   int port) const {
+  return "postgresql://app:" + EncodeForUrl(password) +
+         "@127.0.0.1:" + std::to_string(port == 0 ? port_ : port) + "/" + database;
 }
 
 std::string PostgresServer::CreateDatabase(const std::string& purpose) {

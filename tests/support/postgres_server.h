@@ -39,9 +39,10 @@ class PostgresServer {
 
   // Over the Unix socket, as the superuser.
   std::string Url(const std::string& database = "postgres") const;
-  // Over TCP, as `app`.
+  // Over TCP, as `app`; through `port`, if something stands there before the server.
   std::string TcpUrl(const std::string& database = "postgres",
-                     const std::string& password = kPassword) const;
+                     const std::string& password = kPassword, int port = 0) const;
+  int port() const { return port_; }
 
   // A new, empty database; its name is unique in this server.
   std::string CreateDatabase(const std::string& purpose);

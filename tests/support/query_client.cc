@@ -6,6 +6,9 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
 namespace dbsidecar::test_support {
 namespace {
 
@@ -91,21 +94,19 @@ std::ostream& operator<<(std::ostream& out, const QueryOutcome& outcome) {
 }
 
 void UnpackDetails(QueryOutcome& outcome) {
-  v1::RpcStatus details;
+  google::rpc::Status details;
   if (!details.ParseFromString(outcome.status.error_details())) return;
   for (const auto& detail : details.details()) {
-    if (detail.type_url() == "type.googleapis.com/google.rpc.ErrorInfo") {
-      v1::ErrorInfo info;
-      info.ParseFromString(detail.value());
+    google::rpc::ErrorInfo info;
+    google::rpc::RetryInfo retry;
+    if (detail.UnpackTo(&info)) {
       outcome.reason = info.reason();
       outcome.domain = info.domain();
-    } else if (detail.type_url() == "type.googleapis.com/google.rpc.RetryInfo") {
-      v1::RetryInfo retry;
-      retry.ParseFromString(detail.value());
+    } else if (detail.UnpackTo(&retry)) {
       outcome.retry_delay = std::chrono::seconds(retry.retry_delay().seconds()) +
                             std::chrono::nanoseconds(retry.retry_delay().nanos());
-    } else if (detail.type_url() == "type.googleapis.com/dbsidecar.v1.SqlError") {
-      outcome.sql.ParseFromString(detail.value());
+    } else {
+      detail.UnpackTo(&outcome.sql);
     }
   }
 }

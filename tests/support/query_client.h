@@ -13,7 +13,6 @@
 #include <string_view>
 
 #include "dbsidecar/v1/sidecar.grpc.pb.h"
-#include "dbsidecar/v1/status_details.pb.h"
 
 namespace dbsidecar::test_support {
 

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <string>
 
-#include "dbsidecar/v1/status_details.pb.h"
 #include "server/cli/call_outcome.h"
 #include "server/cli/error_report.h"
 #include "server/cli/health_text.h"

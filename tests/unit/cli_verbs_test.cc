@@ -15,7 +15,8 @@
 #include <vector>
 
 #include "dbsidecar/v1/sidecar.grpc.pb.h"
-#include "dbsidecar/v1/status_details.pb.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "server/cli/client_verbs.h"
 
@@ -30,21 +31,17 @@ using testing::internal::GetCapturedStderr;
 using testing::internal::GetCapturedStdout;
 
 grpc::Status MissingTable() {
-  v1::ErrorInfo info;
+  google::rpc::ErrorInfo info;
   info.set_reason("SQL_ERROR");
   info.set_domain("dbsidecar");
   v1::SqlError sql;
   sql.set_sqlstate("42P01");
   sql.set_hint("Create it.");
   sql.set_position(15);
-  v1::RpcStatus status;
+  google::rpc::Status status;
   status.set_code(grpc::StatusCode::NOT_FOUND);
-  google::protobuf::Any& first = *status.add_details();
-  first.set_type_url("type.googleapis.com/google.rpc.ErrorInfo");
-  first.set_value(info.SerializeAsString());
-  google::protobuf::Any& second = *status.add_details();
-  second.set_type_url("type.googleapis.com/dbsidecar.v1.SqlError");
-  second.set_value(sql.SerializeAsString());
+  status.add_details()->PackFrom(info);
+  status.add_details()->PackFrom(sql);
   return {grpc::StatusCode::NOT_FOUND, "relation \"x\" does not exist", status.SerializeAsString()};
 }
 

@@ -368,11 +368,8 @@ TEST(ConfigProblemTest, KeysThatAreNotKnownAreRefusedOncePerKey) {
 TEST(ConfigProblemTest, AKeyThatIsThereTwiceIsRefused) {
   EXPECT_EQ(Problems(LoadYaml("pool:\n  max: 3\n  max: 4\n")),
             Strings{"max-connections (file a.yaml:3 pool.max): is there twice; leave one"});
-  EXPECT_EQ(
-      Problems(LoadYaml("pool:\n  max: 3\npool:\n  min: 1\n")),
-      (Strings{"file a.yaml:3 pool: is there twice; leave one",
-               "min-connections = \"5\" (profile production): is more than max-connections = 3 "
-               "(file a.yaml:2 pool.max); lower the one or raise the other"}));
+  EXPECT_EQ(Problems(LoadYaml("pool:\n  max: 3\npool:\n  min: 1\n")),
+            Strings{"file a.yaml:3 pool: is there twice; leave one"});
 }
 
 TEST(ConfigProblemTest, ValuesOfTheWrongShapeInTheFileAreRefused) {
@@ -411,10 +408,48 @@ TEST(ConfigProblemTest, ALongValueIsCut) {
 
 TEST(ConfigTogetherTest, MoreThanTheMaximumCannotBeKeptOpen) {
   EXPECT_EQ(
-      Problems(LoadFlags({"--max-connections=3"})),
-      Strings{"min-connections = \"5\" (profile production): is more than max-connections = 3 "
+      Problems(LoadFlags({"--max-connections=3", "--min-connections=4"})),
+      Strings{"min-connections = \"4\" (flag --min-connections): is more than max-connections = 3 "
               "(flag --max-connections); lower the one or raise the other"});
   EXPECT_TRUE(LoadFlags({"--max-connections=3", "--min-connections=3"}).ok());
+}
+
+TEST(ConfigTogetherTest, ADefaultMinimumIsLoweredToTheMaximumAndSaysSo) {
+  const LoadedConfig lowered = LoadFlags({"--max-connections=3"});
+  ASSERT_TRUE(lowered.ok()) << FormatProblems(lowered.problems);
+  EXPECT_EQ(lowered.config.pool.connections_min, 3);
+  EXPECT_EQ(Shown(lowered, "min-connections"), "3 (rule: max-connections)");
+  EXPECT_EQ(Shown(lowered, "max-connections"), "3 (flag --max-connections)");
+
+  const LoadedConfig as_it_was = LoadFlags({"--max-connections=6"});
+  EXPECT_EQ(as_it_was.config.pool.connections_min, 5);
+  EXPECT_EQ(Shown(as_it_was, "min-connections"), "5 (profile production)");
+}
+
+TEST(ConfigTogetherTest, ASetMinimumIsNeverLowered) {
+  const Environment variable = {{"DBSIDECAR_MIN_CONNECTIONS", "5"}};
+  EXPECT_EQ(
+      Problems(LoadConfig({"--max-connections=3"}, variable, HoldingYaml(""))),
+      Strings{"min-connections = \"5\" (environment DBSIDECAR_MIN_CONNECTIONS): is more than "
+              "max-connections = 3 (flag --max-connections); lower the one or raise the other"});
+  EXPECT_FALSE(LoadYaml("pool:\n  max: 3\n  min: 5\n").ok());
+}
+
+TEST(ConfigTogetherTest, WithoutWaitingSomeConnectionHasToBeKeptOpen) {
+  const std::string url = "--database-url=postgresql:///x";
+  EXPECT_EQ(Problems(LoadFlags({url, "--waiters-max=0", "--min-connections=0"})),
+            Strings{"waiters-max = \"0\" (flag --waiters-max): lets no call wait for a connection "
+                    "to be opened, and min-connections = 0 (flag --min-connections) keeps too few "
+                    "open; raise the one, or the other to 1"});
+  EXPECT_EQ(Problems(LoadFlags({"--waiters-max=0", "--min-connections=1"})),
+            Strings{"waiters-max = \"0\" (flag --waiters-max): lets no call wait for a connection "
+                    "to be opened, and min-connections = 1 (flag --min-connections) keeps too few "
+                    "open; raise the one, or the other to 2: one to write and one to read"});
+  EXPECT_FALSE(LoadFlags({url, "--waiters-max=0", "--profile=test"}).ok());
+  EXPECT_TRUE(LoadFlags({url, "--waiters-max=0", "--min-connections=1"}).ok());
+  EXPECT_TRUE(LoadFlags({"--waiters-max=0"}).ok());
+  EXPECT_TRUE(LoadFlags({"--waiters-max=0", "--database-url=sqlite::memory:"}).ok());
+  EXPECT_TRUE(LoadFlags({url, "--min-connections=0"}).ok());
 }
 
 TEST(ConfigTogetherTest, ASqliteFileNeedsAWriterAndAReader) {

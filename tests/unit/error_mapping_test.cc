@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "google/rpc/error_details.pb.h"
 #include "server/result_encoder.h"
 
 namespace dbsidecar::server {
@@ -74,7 +75,7 @@ pool::Error DatabaseError(const std::string& sqlstate) {
 
 // The detail of type `Message`, or nothing.
 template <typename Message>
-std::optional<Message> Detail(const v1::RpcStatus& status, const std::string& type) {
+std::optional<Message> Detail(const google::rpc::Status& status, const std::string& type) {
   for (const google::protobuf::Any& any : status.details()) {
     if (any.type_url() != "type.googleapis.com/" + type) continue;
     Message message;
@@ -84,25 +85,27 @@ std::optional<Message> Detail(const v1::RpcStatus& status, const std::string& ty
   return std::nullopt;
 }
 
-std::optional<v1::SqlError> SqlErrorIn(const v1::RpcStatus& status) {
+std::optional<v1::SqlError> SqlErrorIn(const google::rpc::Status& status) {
   return Detail<v1::SqlError>(status, "dbsidecar.v1.SqlError");
 }
 
-v1::ErrorInfo InfoIn(const v1::RpcStatus& status) {
-  return Detail<v1::ErrorInfo>(status, "google.rpc.ErrorInfo").value_or(v1::ErrorInfo());
+google::rpc::ErrorInfo InfoIn(const google::rpc::Status& status) {
+  return Detail<google::rpc::ErrorInfo>(status, "google.rpc.ErrorInfo")
+      .value_or(google::rpc::ErrorInfo());
 }
 
 TEST(ErrorMappingTest, EveryRowOfTheTableIsMappedAsDesigned) {
   for (const Row& row : Table()) {
     for (const std::string& sqlstate : row.sqlstates) {
-      const v1::RpcStatus status = ToRpcStatus(DatabaseError(sqlstate));
+      const google::rpc::Status status = ToRpcStatus(DatabaseError(sqlstate));
       EXPECT_EQ(CodeName(static_cast<Code>(status.code())), CodeName(row.code)) << sqlstate;
       EXPECT_EQ(InfoIn(status).reason(), row.reason) << sqlstate;
       EXPECT_EQ(InfoIn(status).domain(), "dbsidecar") << sqlstate;
       EXPECT_EQ(InfoIn(status).metadata().at("sqlstate"), sqlstate);
-      const auto retry = Detail<v1::RetryInfo>(status, "google.rpc.RetryInfo");
+      const auto retry = Detail<google::rpc::RetryInfo>(status, "google.rpc.RetryInfo");
       EXPECT_EQ(retry.has_value(), row.retry) << sqlstate;
-      EXPECT_EQ(retry.value_or(v1::RetryInfo()).retry_delay().nanos() > 0, row.retry) << sqlstate;
+      EXPECT_EQ(retry.value_or(google::rpc::RetryInfo()).retry_delay().nanos() > 0, row.retry)
+          << sqlstate;
       ASSERT_TRUE(SqlErrorIn(status).has_value()) << sqlstate;
       EXPECT_EQ(SqlErrorIn(status)->sqlstate(), sqlstate);
     }
@@ -141,11 +144,12 @@ TEST(ErrorMappingTest, EveryKindOfFailureHasItsCodeReasonAndRetryAdvice) {
     error.kind = expected.kind;
     error.message = "why";
     error.outcome_unknown = expected.outcome_unknown;
-    const v1::RpcStatus status = ToRpcStatus(error);
+    const google::rpc::Status status = ToRpcStatus(error);
     EXPECT_EQ(status.code(), static_cast<int>(expected.code)) << expected.reason;
     EXPECT_EQ(status.message(), "why");
     EXPECT_EQ(InfoIn(status).reason(), expected.reason);
-    EXPECT_EQ(Detail<v1::RetryInfo>(status, "google.rpc.RetryInfo").has_value(), expected.retry)
+    EXPECT_EQ(Detail<google::rpc::RetryInfo>(status, "google.rpc.RetryInfo").has_value(),
+              expected.retry)
         << expected.reason;
     EXPECT_EQ(InfoIn(status).metadata().contains("outcome_unknown"), expected.outcome_unknown);
     ASSERT_EQ(SqlErrorIn(status).has_value(), expected.outcome_unknown) << expected.reason;
@@ -190,7 +194,7 @@ pool::Error WithEveryField(const std::string& text) {
 }
 
 TEST(ErrorMappingTest, NoFieldOfTheDatabasesReportIsLost) {
-  const v1::RpcStatus status = ToRpcStatus(WithEveryField(""));
+  const google::rpc::Status status = ToRpcStatus(WithEveryField(""));
   EXPECT_EQ(status.message(), "message");
   const v1::SqlError sql = SqlErrorIn(status).value();
   EXPECT_EQ(sql.sqlstate(), "23514");
@@ -215,7 +219,7 @@ TEST(ErrorMappingTest, ALongReportIsCutToSevenKibibytesOfValidUtf8) {
     for (const size_t count : {100u, 1000u, 2049u, 100'000u}) {
       std::string text;
       for (size_t i = 0; i < count; ++i) text += character;
-      const v1::RpcStatus status = ToRpcStatus(WithEveryField(text));
+      const google::rpc::Status status = ToRpcStatus(WithEveryField(text));
       EXPECT_LE(status.ByteSizeLong(), kBytesMax) << character << " x " << count;
       const v1::SqlError sql = SqlErrorIn(status).value();
       for (const std::string& field : {status.message(), sql.message(), sql.detail(), sql.where(),
@@ -238,7 +242,7 @@ TEST(ErrorMappingTest, AFieldThatFitsIsNotCut) {
 
 TEST(ErrorMappingTest, TextThatIsNotUtf8DoesNotReachTheWire) {
   pool::Error error = WithEveryField("\xff\xfe");
-  const v1::RpcStatus status = ToRpcStatus(error);
+  const google::rpc::Status status = ToRpcStatus(error);
   EXPECT_TRUE(IsValidUtf8(status.message()));
   EXPECT_TRUE(IsValidUtf8(SqlErrorIn(status).value().detail()));
 }

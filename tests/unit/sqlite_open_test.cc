@@ -65,6 +65,7 @@ TEST_F(SqliteOpenTest, ConnectionsAreSetUpAsConfigured) {
     EXPECT_EQ(probe->RunWell("PRAGMA cache_size").rows.at(0, 0).integer, 1000);
     EXPECT_EQ(probe->RunWell("PRAGMA foreign_keys").rows.at(0, 0).integer, 1);
     EXPECT_EQ(TextAt(probe->RunWell("PRAGMA journal_mode"), 0, 0), "wal");
+    EXPECT_EQ(probe->RunWell("PRAGMA temp_store").rows.at(0, 0).integer, 2);
   }
 }
 

@@ -31,8 +31,9 @@ TEST_F(SqliteRefusalTest, WhatChangesTheConnectionNeedsASession) {
        {"ATTACH ':memory:' AS m", "ATTACH '' AS m", "DETACH m", "CREATE TEMP TABLE x (a)",
         "CREATE TABLE temp.x (a)", "CREATE TEMPORARY VIEW v AS SELECT 1",
         "CREATE TEMP TRIGGER r DELETE ON t BEGIN SELECT 1; END", "PRAGMA query_only = OFF",
-        "PRAGMA foreign_keys = OFF", "PRAGMA journal_mode = DELETE", "PRAGMA busy_timeout = 1",
-        "PRAGMA wal_checkpoint", "PRAGMA writable_schema = ON"}) {
+        "PRAGMA foreign_keys = OFF", "PRAGMA journal_mode = DELETE", "PRAGMA temp_store = FILE",
+        "PRAGMA temp_store(1)", "PRAGMA busy_timeout = 1", "PRAGMA wal_checkpoint",
+        "PRAGMA writable_schema = ON"}) {
     EXPECT_EQ(reader_.RunBadly(sql).kind, ErrorKind::kNeedsSession) << sql;
     EXPECT_EQ(writer_.RunBadly(sql).kind, ErrorKind::kNeedsSession) << sql;
   }
@@ -45,7 +46,7 @@ TEST_F(SqliteRefusalTest, PragmasThatReportRunOnAReader) {
        {"PRAGMA table_info(t)", "PRAGMA table_list", "PRAGMA index_list('t')",
         "PRAGMA foreign_key_check", "PRAGMA integrity_check", "PRAGMA quick_check(5)",
         "PRAGMA database_list", "PRAGMA user_version", "PRAGMA journal_mode", "PRAGMA encoding",
-        "SELECT * FROM pragma_table_info('t')"}) {
+        "PRAGMA temp_store", "SELECT * FROM pragma_table_info('t')"}) {
     EXPECT_GT(reader_.RunWell(sql).columns.size(), 0u) << sql;
   }
 }
