@@ -485,10 +485,9 @@ void PostgresConnection::EndChange(const Operation& operation, bool changed) {
 void PostgresConnection::Lose(std::string reason) {
   if (lost_) return;
   lost_ = true;
-  while (!reason.empty() && reason.back() == '\n') reason.pop_back();
   Unwatch();
   // From the loop, so that nobody up the stack is surprised by what the pool does about it.
-  environment_.loop.Post([link = link_, reason = std::move(reason)] {
+  environment_.loop.Post([link = link_, reason = OneLine(std::move(reason))] {
     PostgresConnection* self = link->connection;
     if (self != nullptr && !self->closing_) self->FailAll(reason);
   });
