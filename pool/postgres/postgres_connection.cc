@@ -117,7 +117,13 @@ void PostgresConnection::Connected(PGconn* conn) {
 
 // libpq closes the socket by itself when the connection fails, so it cannot be asked then.
 void PostgresConnection::Unwatch() {
-  if (fd_ >= 0) environment_.loop.Unwatch(std::exchange(fd_, -1), this);
+  if (fd_ < 0) return;
+  const int fd = std::exchange(fd_, -1);
+  if (PQsocket(conn_) == fd) {
+    environment_.loop.Unwatch(fd, this);
+  } else {
+    environment_.loop.Forget(fd, this);
+  }
 }
 
 void PostgresConnection::Close() {
