@@ -129,10 +129,17 @@ void EventLoop::WatchWritable(int fd, const FdHandler* handler, bool writable) {
 }
 
 void EventLoop::Unwatch(int fd, const FdHandler* handler) {
+  if (Erase(fd, handler)) epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
+}
+
+// The kernel has dropped it from the set when it was closed.
+void EventLoop::Forget(int fd, const FdHandler* handler) { Erase(fd, handler); }
+
+bool EventLoop::Erase(int fd, const FdHandler* handler) {
   const auto it = watched_.find(fd);
-  if (it == watched_.end() || it->second.handler != handler) return;
+  if (it == watched_.end() || it->second.handler != handler) return false;
   watched_.erase(it);
-  epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
+  return true;
 }
 
 void EventLoop::AddTimer(TimerHandler* handler) { timers_.push_back(handler); }

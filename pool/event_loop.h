@@ -54,12 +54,13 @@ class EventLoop {
   void Run();
   void Stop();
 
-  // Descriptors are level-triggered and always watched for reading. Unwatch before closing one;
-  // where a library closed it first, its number may be another's already, so what does not belong
-  // to `handler` is left alone.
+  // Descriptors are level-triggered and always watched for reading. Unwatch before closing one, or
+  // Forget it where a library has closed it already: its number may be another's by then, so what
+  // does not belong to `handler` is left alone.
   void Watch(int fd, FdHandler* handler);
   void WatchWritable(int fd, const FdHandler* handler, bool writable);
   void Unwatch(int fd, const FdHandler* handler);
+  void Forget(int fd, const FdHandler* handler);
 
   void AddTimer(TimerHandler* handler);
   void RemoveTimer(TimerHandler* handler);
@@ -79,6 +80,7 @@ class EventLoop {
     bool writable;
   };
 
+  bool Erase(int fd, const FdHandler* handler);
   void RunTasks();
   bool HasTasks();
   void RunTimers();

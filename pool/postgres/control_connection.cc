@@ -100,6 +100,7 @@ std::string ListedFunctions() {
   std::string names;
   for (const auto& [name, instead] : kSessionFunctions) names += fmt::format("{},", name);
   for (const std::string_view name : kTraceFunctions) names += fmt::format("{},", name);
+  for (const std::string_view name : kSlotFunctions) names += fmt::format("{},", name);
   names.pop_back();
   return "{" + names + "}";
 }

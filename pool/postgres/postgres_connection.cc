@@ -117,7 +117,13 @@ void PostgresConnection::Connected(PGconn* conn) {
 
 // libpq closes the socket by itself when the connection fails, so it cannot be asked then.
 void PostgresConnection::Unwatch() {
-  if (fd_ >= 0) environment_.loop.Unwatch(std::exchange(fd_, -1), this);
+  if (fd_ < 0) return;
+  const int fd = std::exchange(fd_, -1);
+  if (PQsocket(conn_) == fd) {
+    environment_.loop.Unwatch(fd, this);
+  } else {
+    environment_.loop.Forget(fd, this);
+  }
 }
 
 void PostgresConnection::Close() {
@@ -485,10 +491,9 @@ void PostgresConnection::EndChange(const Operation& operation, bool changed) {
 void PostgresConnection::Lose(std::string reason) {
   if (lost_) return;
   lost_ = true;
-  while (!reason.empty() && reason.back() == '\n') reason.pop_back();
   Unwatch();
   // From the loop, so that nobody up the stack is surprised by what the pool does about it.
-  environment_.loop.Post([link = link_, reason = std::move(reason)] {
+  environment_.loop.Post([link = link_, reason = OneLine(std::move(reason))] {
     PostgresConnection* self = link->connection;
     if (self != nullptr && !self->closing_) self->FailAll(reason);
   });

@@ -11,7 +11,12 @@ std::string Field(const PGresult* result, int field) {
   return text == nullptr ? std::string() : std::string(text);
 }
 
-// One line: what libpq says of several hosts or attempts is on several.
+bool Contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+}  // namespace
+
 std::string OneLine(std::string text) {
   while (!text.empty() && text.back() == '\n') text.pop_back();
   for (size_t at = text.find('\n'); at != std::string::npos; at = text.find('\n', at)) {
@@ -19,12 +24,6 @@ std::string OneLine(std::string text) {
   }
   return text;
 }
-
-bool Contains(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
-
-}  // namespace
 
 SqlError SqlErrorOf(const PGresult* result) {
   SqlError error;

@@ -7,6 +7,9 @@
 
 namespace dbsidecar::pool {
 
+// What libpq says, on one line: of several hosts or attempts it speaks on several.
+std::string OneLine(std::string text);
+
 // REQUIRES: an error or notice result.
 SqlError SqlErrorOf(const PGresult* result);
 
