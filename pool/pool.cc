@@ -69,7 +69,11 @@ void Pool::Submit(Call& call) {
 void Pool::Arrive(CallState& state, size_t lane) {
   state.lane = lane;
   state.connection = 0;
-  lanes_[lane]->Arrive(loop_.now(), state.call->id, state.deadline, !state.call->flow_controlled,
+  lanes_[lane]->Arrive(loop_.now(),
+                       {.waiter = state.call->id,
+                        .deadline = state.deadline,
+                        .bounded = !state.call->flow_controlled,
+                        .shares = false},
                        actions_);
 }
 
@@ -497,9 +501,10 @@ Error Pool::RefusalError(RefuseReason reason) const {
 std::string Pool::Diagnosis() const {
   const auto waiting = std::count_if(calls_.begin(), calls_.end(),
                                      [](const auto& call) { return call.second.connection == 0; });
-  std::string text = fmt::format("(pool \"{}\": {} of {} leased, {} connecting, {} waiting",
-                                 options_.name, Count(ConnectionState::kLeased), options_.core.max,
-                                 Count(ConnectionState::kConnecting), waiting);
+  std::string text =
+      fmt::format("(pool \"{}\": {} of {} leased, {} connecting, {} waiting", options_.name,
+                  Count(ConnectionState::kLeased) + Count(ConnectionState::kShared),
+                  options_.core.max, Count(ConnectionState::kConnecting), waiting);
   const CallState* oldest = nullptr;
   for (const auto& [id, state] : calls_) {
     if (state.connection == 0) continue;

@@ -19,6 +19,9 @@
 //     timeout and is above the floor; not sooner.
 // 13. A place that is asked for outside the pool is given as soon as the budget has room, which is
 //     made by closing an idle connection. It goes before the waiters, but not twice in a row.
+// 14. Only waiters that may share are on a connection together: at most `shared_depth`, on at most
+//     `shared_max` connections. None joins where nothing was finished for `stalled_after`, or what
+//     is to be reset or closed; and none waits while there is room for it.
 #include "pool/pool_core.h"
 
 #include <algorithm>
@@ -35,25 +38,32 @@ void PoolCore::Start(Instant now, Actions& actions) {
   Serve(now, actions);
 }
 
-void PoolCore::Arrive(Instant now, WaiterId waiter, Instant deadline, bool bounded,
-                      Actions& actions) {
+void PoolCore::Arrive(Instant now, const Arrival& arrival, Actions& actions) {
   ++counters_.arrived;
   // Whoever gave up by now takes no place in the queue.
   ExpireWaiters(now, actions);
-  const Instant expires_at = EarlierDeadline(deadline, now, config_.wait_timeout);
+  const Instant expires_at = EarlierDeadline(arrival.deadline, now, config_.wait_timeout);
   const RefuseReason on_expiry =
-      expires_at == deadline ? RefuseReason::kDeadline : RefuseReason::kWaitTimeout;
+      expires_at == arrival.deadline ? RefuseReason::kDeadline : RefuseReason::kWaitTimeout;
+  const bool shares = arrival.shares && config_.shared_max > 0;
+  const bool room = !idle_.empty() || (shares && SharedWithRoom(now, config_.shared_depth) != 0);
   if (draining_) {
-    Refuse(waiter, RefuseReason::kDraining, actions);
+    Refuse(arrival.waiter, RefuseReason::kDraining, actions);
   } else if (expires_at <= now) {
-    Refuse(waiter, on_expiry, actions);
-  } else if (bounded && bounded_waiters_ >= config_.waiters_max && idle_.empty()) {
-    Refuse(waiter, RefuseReason::kQueueFull, actions);
+    Refuse(arrival.waiter, on_expiry, actions);
+  } else if (arrival.bounded && bounded_waiters_ >= config_.waiters_max && !room) {
+    Refuse(arrival.waiter, RefuseReason::kQueueFull, actions);
   } else {
-    waiters_.push_back({waiter, expires_at, on_expiry, bounded});
-    bounded_waiters_ += bounded ? 1 : 0;
-    waiter_by_id_.emplace(waiter, std::prev(waiters_.end()));
-    expiries_.emplace(expires_at, waiter);
+    Waiters& waiters = shares ? sharing_ : alone_;
+    waiters.push_back({.id = arrival.waiter,
+                       .order = next_order_++,
+                       .expires_at = expires_at,
+                       .on_expiry = on_expiry,
+                       .bounded = arrival.bounded,
+                       .shares = shares});
+    bounded_waiters_ += arrival.bounded ? 1 : 0;
+    waiter_by_id_.emplace(arrival.waiter, std::prev(waiters.end()));
+    expiries_.emplace(expires_at, arrival.waiter);
   }
   Serve(now, actions);
 }
@@ -120,27 +130,57 @@ void PoolCore::ResetDone(Instant now, ConnectionId id, bool ok, Actions& actions
 }
 
 void PoolCore::Released(Instant now, ConnectionId id, Condition condition, Actions& actions) {
-  Connection* connection = Find(id, ConnectionState::kLeased);
-  DBSIDECAR_CHECK(connection != nullptr);
+  if (Find(id, ConnectionState::kShared) != nullptr) {
+    Leave(now, id, condition, actions);
+  } else if (Find(id, ConnectionState::kClosing) == nullptr) {
+    DBSIDECAR_CHECK(Find(id, ConnectionState::kLeased) != nullptr);
+    PutBack(now, id, condition, actions);
+  }
+  Serve(now, actions);
+}
+
+void PoolCore::Leave(Instant now, ConnectionId id, Condition condition, Actions& actions) {
+  Connection& connection = connections_[id];
+  DBSIDECAR_CHECK(connection.callers > 0);
+  --connection.callers;
+  connection.progress_at = now;
+  connection.condition = std::max(connection.condition, condition);
+  // All leave a connection that is not clean any more, or too old, before anything happens to it.
+  if (connection.condition != Condition::kClean || now >= connection.retire_at) {
+    connection.leaving = true;
+  }
+  if (connection.callers > 0) return;
+  std::erase(shared_, id);
+  PutBack(now, id, connection.condition, actions);
+}
+
+void PoolCore::PutBack(Instant now, ConnectionId id, Condition condition, Actions& actions) {
   switch (condition) {
     case Condition::kClean:
       MakeIdle(now, id, actions);
       break;
     case Condition::kDirty:
-      Move(now, *connection, ConnectionState::kResetting);
+      Move(now, connections_[id], ConnectionState::kResetting);
       actions.push_back({.kind = Action::Kind::kReset, .connection = id});
       break;
     case Condition::kBroken:
       Close(now, id, CloseReason::kBroken, actions);
       break;
   }
+}
+
+void PoolCore::Broke(Instant now, ConnectionId id, Actions& actions) {
+  const bool granted = Find(id, ConnectionState::kLeased) != nullptr ||
+                       Find(id, ConnectionState::kShared) != nullptr;
+  if (granted) Close(now, id, CloseReason::kBroken, actions);
   Serve(now, actions);
 }
 
 void PoolCore::Lost(Instant now, ConnectionId id, Actions& actions) {
   const auto it = connections_.find(id);
   if (it != connections_.end() && it->second.state != ConnectionState::kClosing) {
-    DBSIDECAR_CHECK(it->second.state != ConnectionState::kLeased);
+    DBSIDECAR_CHECK(it->second.state != ConnectionState::kLeased &&
+                    it->second.state != ConnectionState::kShared);
     // Taken and dropped at once is as good as refused.
     const bool refused = now - it->second.opened_at < config_.backoff_cap;
     Close(now, id, CloseReason::kLost, actions);
@@ -195,18 +235,105 @@ void PoolCore::Tick(Instant now, Actions& actions) {
 }
 
 void PoolCore::Serve(Instant now, Actions& actions) {
+  served_at_ = now;
   ExpireWaiters(now, actions);
   MaybeReserve(now, actions);
-  while (!waiters_.empty() && !idle_.empty() && ServeFront(now, idle_.back(), actions)) {
+  ServeSharing(now, actions);
+  while (!idle_.empty()) {
+    Waiters* const waiters = NextForIdle(now);
+    if (waiters == nullptr || !ServeFront(now, *waiters, idle_.back(), actions)) break;
+    ServeSharing(now, actions);
   }
   MaybeReserve(now, actions);
+  MaybeTakeBack();
   MaybeOpen(now, actions);
   MaybeCloseForDrain(now, actions);
 }
 
+// While few are on a connection the next one joins them; then an idle one is shared as well, if
+// there is any that can be had at once.
+void PoolCore::ServeSharing(Instant now, Actions& actions) {
+  while (!sharing_.empty()) {
+    const bool another = !idle_.empty() && UsableShared(now) < config_.shared_max &&
+                         now < connections_.at(idle_.back()).retire_at &&
+                         !WorthPinging(now, connections_.at(idle_.back()));
+    const size_t spread = std::min(config_.shared_spread, config_.shared_depth);
+    const ConnectionId id = SharedWithRoom(now, another ? spread : config_.shared_depth);
+    if (id == 0) return;
+    Join(now, id);
+    Grant(sharing_, id, actions);
+  }
+}
+
+PoolCore::Waiters* PoolCore::NextForIdle(Instant now) {
+  const bool to_share = !sharing_.empty() && UsableShared(now) < config_.shared_max;
+  if (alone_.empty()) return to_share ? &sharing_ : nullptr;
+  if (!to_share) return &alone_;
+  return alone_.front().order < sharing_.front().order ? &alone_ : &sharing_;
+}
+
+// A statement that turned out to be slow holds up those behind it; no more are put there.
+bool PoolCore::Usable(Instant now, const Connection& connection) const {
+  const bool stalled =
+      connection.callers > 0 && now - connection.progress_at >= config_.stalled_after;
+  return !connection.leaving && !stalled;
+}
+
+size_t PoolCore::UsableShared(Instant now) const {
+  return static_cast<size_t>(std::count_if(shared_.begin(), shared_.end(), [&](ConnectionId id) {
+    return Usable(now, connections_.at(id));
+  }));
+}
+
+ConnectionId PoolCore::SharedWithRoom(Instant now, size_t callers_max) const {
+  ConnectionId best = 0;
+  for (const ConnectionId id : shared_) {
+    const Connection& connection = connections_.at(id);
+    if (!Usable(now, connection) || connection.callers >= callers_max) continue;
+    best = id;
+    callers_max = connection.callers;
+  }
+  return best;
+}
+
+void PoolCore::Join(Instant now, ConnectionId id) {
+  Connection& connection = connections_[id];
+  if (connection.state != ConnectionState::kShared) {
+    Move(now, connection, ConnectionState::kShared);
+    connection.callers = 0;
+    connection.leaving = false;
+    connection.condition = Condition::kClean;
+    shared_.push_back(id);
+  }
+  if (connection.callers++ == 0) connection.progress_at = now;
+}
+
+void PoolCore::Grant(Waiters& waiters, ConnectionId id, Actions& actions) {
+  ++counters_.granted;
+  waiter_goes_first_ = false;
+  actions.push_back({.kind = Action::Kind::kGrant,
+                     .connection = id,
+                     .waiter = waiters.front().id,
+                     .shared = waiters.front().shares});
+  RemoveWaiter(waiters.begin());
+}
+
+// Whoever needs a connection alone may have one that was shared, but the last of these only where
+// there is just one connection in all.
+void PoolCore::MaybeTakeBack() {
+  if (alone_.empty() || shared_.empty() || total() < config_.max) return;
+  const size_t on_the_way = count(ConnectionState::kConnecting) + count(ConnectionState::kPinging) +
+                            count(ConnectionState::kResetting) + count(ConnectionState::kClosing);
+  const bool leaving = std::any_of(shared_.begin(), shared_.end(),
+                                   [&](ConnectionId id) { return connections_.at(id).leaving; });
+  const size_t kept = config_.max > 1 ? 1 : 0;
+  if (on_the_way > 0 || leaving || shared_.size() <= kept) return;
+  connections_.at(shared_.front()).leaving = true;
+}
+
 // Before any waiter, because under load there is always one; but not twice in a row.
 void PoolCore::MaybeReserve(Instant now, Actions& actions) {
-  if (!place_wanted_ || (waiter_goes_first_ && !waiters_.empty())) return;
+  if (!place_wanted_ || (waiter_goes_first_ && waiting() > 0)) return;
   if (total() < config_.max) {
     place_wanted_ = false;
     waiter_goes_first_ = true;
@@ -217,21 +344,21 @@ void PoolCore::MaybeReserve(Instant now, Actions& actions) {
   }
 }
 
-bool PoolCore::ServeFront(Instant now, ConnectionId id, Actions& actions) {
+bool PoolCore::ServeFront(Instant now, Waiters& waiters, ConnectionId id, Actions& actions) {
   Connection& connection = connections_[id];
   if (now >= connection.retire_at) {
     Close(now, id, CloseReason::kLifetime, actions);
   } else if (WorthPinging(now, connection)) {
-    if (count(ConnectionState::kPinging) >= waiters_.size()) return false;
+    if (count(ConnectionState::kPinging) >= waiting()) return false;
     Ping(now, id, actions);
   } else {
     idle_.pop_back();
-    Move(now, connection, ConnectionState::kLeased);
-    ++counters_.granted;
-    waiter_goes_first_ = false;
-    actions.push_back(
-        {.kind = Action::Kind::kGrant, .connection = id, .waiter = waiters_.front().id});
-    RemoveWaiter(waiters_.begin());
+    if (waiters.front().shares) {
+      Join(now, id);
+    } else {
+      Move(now, connection, ConnectionState::kLeased);
+    }
+    Grant(waiters, id, actions);
   }
   return true;
 }
@@ -244,11 +371,15 @@ void PoolCore::MaybeOpen(Instant now, Actions& actions) {
   if (now < connect_not_before_) {
     // The database refused us a moment ago; wait out the back-off.
   } else {
-    for (size_t i = WantedConnections(); i > 0; --i) Open(now, actions);
+    for (size_t i = WantedConnections(now); i > 0; --i) Open(now, actions);
   }
 }
 
-size_t PoolCore::WantedConnections() const {
+size_t PoolCore::WantedConnections(Instant now) const {
+  // Those who share need more connections only as long as fewer are shared than may be.
+  const size_t usable = UsableShared(now);
+  const size_t to_share = config_.shared_max > usable ? config_.shared_max - usable : 0;
+  const size_t wanting = alone_.size() + std::min(sharing_.size(), to_share);
   const size_t connecting = count(ConnectionState::kConnecting);
   // A database that refused the last connection is asked by one at a time.
   const size_t connecting_max = connect_failures_in_a_row_ > 0 ? 1 : config_.connecting_max;
@@ -257,17 +388,18 @@ size_t PoolCore::WantedConnections() const {
                                         count(ConnectionState::kResetting),
                             .connecting = connecting,
                             .staying = StayingCount(),
-                            .waiting = waiters_.size(),
+                            .waiting = wanting,
                             .floor = Floor(),
                             .max = config_.max,
                             .connecting_max = connecting_max});
 }
 
 void PoolCore::MaybeCloseForDrain(Instant now, Actions& actions) {
-  if (!draining_ || !waiters_.empty()) return;
+  if (!draining_ || waiting() > 0) return;
   std::vector<ConnectionId> unneeded;
   for (const auto& [id, connection] : connections_) {
     const bool in_use = connection.state == ConnectionState::kLeased ||
+                        connection.state == ConnectionState::kShared ||
                         connection.state == ConnectionState::kClosing;
     if (!in_use) unneeded.push_back(id);
   }
@@ -287,6 +419,7 @@ void PoolCore::Open(Instant now, Actions& actions) {
 void PoolCore::Close(Instant now, ConnectionId id, CloseReason reason, Actions& actions) {
   Connection& connection = connections_[id];
   if (connection.state == ConnectionState::kIdle) std::erase(idle_, id);
+  if (connection.state == ConnectionState::kShared) std::erase(shared_, id);
   if (connection.state != ConnectionState::kConnecting) {
     ++counters_.closed[static_cast<size_t>(reason)];
   } else if (reason == CloseReason::kConnectTimeout) {
@@ -356,9 +489,11 @@ void PoolCore::Refuse(WaiterId waiter, RefuseReason reason, Actions& actions) {
 }
 
 void PoolCore::RefuseAll(RefuseReason reason, Actions& actions) {
-  while (!waiters_.empty()) {
-    Refuse(waiters_.front().id, reason, actions);
-    RemoveWaiter(waiters_.begin());
+  for (Waiters* const waiters : {&alone_, &sharing_}) {
+    while (!waiters->empty()) {
+      Refuse(waiters->front().id, reason, actions);
+      RemoveWaiter(waiters->begin());
+    }
   }
 }
 
@@ -366,7 +501,7 @@ void PoolCore::RemoveWaiter(Waiters::iterator it) {
   expiries_.erase({it->expires_at, it->id});
   waiter_by_id_.erase(it->id);
   bounded_waiters_ -= it->bounded ? 1 : 0;
-  waiters_.erase(it);
+  (it->shares ? sharing_ : alone_).erase(it);
 }
 
 void PoolCore::ExpireWaiters(Instant now, Actions& actions) {
@@ -417,6 +552,7 @@ Duration PoolCore::TimeLimit(ConnectionState state) const {
       return config_.reset_timeout;
     case ConnectionState::kIdle:
     case ConnectionState::kLeased:
+    case ConnectionState::kShared:
     case ConnectionState::kClosing:
       return Duration::zero();
   }
@@ -436,7 +572,15 @@ Instant PoolCore::DueAt(const Connection& connection) const {
 Instant PoolCore::NextTick() const {
   Instant next = expiries_.empty() ? kNever : expiries_.begin()->first;
   for (const auto& [id, connection] : connections_) next = std::min(next, DueAt(connection));
-  if (WantedConnections() > 0) next = std::min(next, connect_not_before_);
+  if (!sharing_.empty()) {
+    for (const ConnectionId id : shared_) {
+      const Instant stalls_at = connections_.at(id).progress_at + config_.stalled_after;
+      if (stalls_at > served_at_) next = std::min(next, stalls_at);
+    }
+  }
+  if (WantedConnections(std::max(served_at_, connect_not_before_)) > 0) {
+    next = std::min(next, connect_not_before_);
+  }
   return next;
 }
 
@@ -451,13 +595,16 @@ size_t PoolCore::StayingCount() const {
 
 size_t PoolCore::OpenCount() const {
   return count(ConnectionState::kIdle) + count(ConnectionState::kPinging) +
-         count(ConnectionState::kLeased) + count(ConnectionState::kResetting);
+         count(ConnectionState::kLeased) + count(ConnectionState::kShared) +
+         count(ConnectionState::kResetting);
 }
 
 Instant PoolCore::OldestLease() const {
   Instant oldest = kNever;
   for (const auto& [id, connection] : connections_) {
-    if (connection.state == ConnectionState::kLeased) oldest = std::min(oldest, connection.since);
+    const bool lent = connection.state == ConnectionState::kLeased ||
+                      connection.state == ConnectionState::kShared;
+    if (lent) oldest = std::min(oldest, connection.since);
   }
   return oldest;
 }

@@ -28,6 +28,11 @@ struct PoolConfig {
   size_t max = 10;            // Never exceeded, closing connections included.
   size_t connecting_max = 4;  // Connects in progress at once.
   size_t waiters_max = 1000;  // Longer queues are refused.
+  size_t shared_max = 0;      // Connections that several callers may share; 0 = none.
+  size_t shared_depth = 64;   // Callers on a shared connection at once.
+  size_t shared_spread = 8;   // Beyond so many an idle connection is shared as well.
+  // A shared connection on which nothing was finished for so long takes no more callers.
+  Duration stalled_after = std::chrono::milliseconds(20);
   Duration wait_timeout = std::chrono::seconds(10);
   Duration idle_timeout = std::chrono::seconds(60);  // Above `min`; 0 = keep for ever.
   Duration lifetime = std::chrono::minutes(30);      // 0 = no limit.
@@ -46,10 +51,11 @@ enum class ConnectionState {
   kIdle,        // Ready; newest first, so that unneeded ones grow old and retire.
   kPinging,     // Idle for long; being proved alive before use.
   kLeased,      // One caller owns it.
+  kShared,      // Several callers' statements are on it, one after another.
   kResetting,   // Returned dirty; reset is running.
   kClosing,     // Still counts against `max` until the driver has let go.
 };
-inline constexpr size_t kConnectionStates = 6;
+inline constexpr size_t kConnectionStates = 7;
 
 enum class CloseReason {
   kConnectTimeout,
@@ -79,6 +85,7 @@ struct Action {
   Kind kind;
   ConnectionId connection = 0;                           // kOpen to kGrant.
   WaiterId waiter = 0;                                   // kGrant, kRefuse.
+  bool shared = false;                                   // kGrant: together with others.
   CloseReason close_reason = CloseReason::kBroken;       // kClose.
   RefuseReason refuse_reason = RefuseReason::kDeadline;  // kRefuse.
 };
@@ -94,6 +101,15 @@ struct PoolCounters {
   uint64_t abandoned = 0;  // Waiters whose caller left.
 };
 
+struct Arrival {
+  WaiterId waiter = 0;
+  Instant deadline = kNever;
+  // Counts for `waiters_max` and is refused beyond it; the others are held back by flow control.
+  bool bounded = true;
+  // May be on a connection together with others.
+  bool shares = false;
+};
+
 class PoolCore {
  public:
   // `first_id` numbers the connections, so that several cores can share one id space: ids are
@@ -104,9 +120,8 @@ class PoolCore {
 
   // Opens `min` connections, and at least one, to learn whether the database is there.
   void Start(Instant now, Actions& actions);
-  // A caller wants a connection until `deadline`. `bounded` ones count for `waiters_max` and are
-  // refused beyond it; others are held back by flow control. REQUIRES: `waiter` is not waiting.
-  void Arrive(Instant now, WaiterId waiter, Instant deadline, bool bounded, Actions& actions);
+  // A caller wants a connection. REQUIRES: `arrival.waiter` is not waiting.
+  void Arrive(Instant now, const Arrival& arrival, Actions& actions);
   // The caller left. Nothing happens unless it waits; it gets no answer.
   void Abandon(Instant now, WaiterId waiter, Actions& actions);
   void Connected(Instant now, ConnectionId id, Actions& actions);
@@ -114,8 +129,11 @@ class PoolCore {
   void ConnectFailed(Instant now, ConnectionId id, bool permanent, Actions& actions);
   void Pinged(Instant now, ConnectionId id, bool ok, Actions& actions);
   void ResetDone(Instant now, ConnectionId id, bool ok, Actions& actions);
-  // The owner gives a connection back. REQUIRES: it is leased.
+  // Whoever was granted a connection gives it back; on a shared one the others go on. Nothing
+  // happens if it is closing already. REQUIRES: one grant for each release.
   void Released(Instant now, ConnectionId id, Condition condition, Actions& actions);
+  // A granted connection is of no use any more, whoever else is on it; their releases may follow.
+  void Broke(Instant now, ConnectionId id, Actions& actions);
   // The server closed a connection that nobody owns. For a leased one, release it kBroken.
   void Lost(Instant now, ConnectionId id, Actions& actions);
   // The driver has let go of a connection that was told to close.
@@ -136,10 +154,10 @@ class PoolCore {
   Instant NextTick() const;
   size_t count(ConnectionState state) const { return counts_[static_cast<size_t>(state)]; }
   size_t total() const { return connections_.size() + reserved_; }
-  size_t waiting() const { return waiters_.size(); }
+  size_t waiting() const { return alone_.size() + sharing_.size(); }
   bool draining() const { return draining_; }
   // Nothing is left: no connection, no waiter.
-  bool empty() const { return total() == 0 && waiters_.empty(); }
+  bool empty() const { return total() == 0 && waiting() == 0; }
   // The latest evidence says that the database accepts and answers connections.
   bool database_up() const { return database_up_; }
   const PoolConfig& config() const { return config_; }
@@ -153,12 +171,19 @@ class PoolCore {
     Instant since;  // In this state.
     Instant opened_at = kNever;
     Instant retire_at = kNever;  // Rolled once, when it comes up.
+    // Of a shared one:
+    size_t callers = 0;
+    Instant progress_at{};                    // The first caller came, or one finished.
+    bool leaving = false;                     // Takes no more callers.
+    Condition condition = Condition::kClean;  // The worst that a caller reported.
   };
   struct Waiter {
     WaiterId id;
+    uint64_t order;  // Of arrival.
     Instant expires_at;
     RefuseReason on_expiry;
     bool bounded;
+    bool shares;
   };
   using Connections = absl::flat_hash_map<ConnectionId, Connection>;
   using Waiters = std::list<Waiter>;
@@ -169,9 +194,22 @@ class PoolCore {
   void MaybeOpen(Instant now, Actions& actions);
   void MaybeCloseForDrain(Instant now, Actions& actions);
   bool WorthPinging(Instant now, const Connection& connection) const;
+  // Lets callers join connections that are shared already.
+  void ServeSharing(Instant now, Actions& actions);
+  // Whose turn it is to have an idle connection; null = nobody's.
+  Waiters* NextForIdle(Instant now);
   // False = nothing more can be done for the front waiter now.
-  bool ServeFront(Instant now, ConnectionId id, Actions& actions);
-  size_t WantedConnections() const;
+  bool ServeFront(Instant now, Waiters& waiters, ConnectionId id, Actions& actions);
+  void Grant(Waiters& waiters, ConnectionId id, Actions& actions);
+  // The shared connection with the fewest callers, if these are fewer than `callers_max`; else 0.
+  ConnectionId SharedWithRoom(Instant now, size_t callers_max) const;
+  size_t UsableShared(Instant now) const;
+  bool Usable(Instant now, const Connection& connection) const;
+  void Join(Instant now, ConnectionId id);
+  void Leave(Instant now, ConnectionId id, Condition condition, Actions& actions);
+  void MaybeTakeBack();
+  void PutBack(Instant now, ConnectionId id, Condition condition, Actions& actions);
+  size_t WantedConnections(Instant now) const;
 
   void Open(Instant now, Actions& actions);
   void Close(Instant now, ConnectionId id, CloseReason reason, Actions& actions);
@@ -209,11 +247,16 @@ class PoolCore {
   bool place_wanted_ = false;
   bool waiter_goes_first_ = false;
 
-  Waiters waiters_;  // First come, first served.
+  // Each first come, first served; for an idle connection also between the two.
+  Waiters alone_;
+  Waiters sharing_;
+  uint64_t next_order_ = 0;
+  std::vector<ConnectionId> shared_;  // The longest shared first.
   size_t bounded_waiters_ = 0;
   absl::flat_hash_map<WaiterId, Waiters::iterator> waiter_by_id_;
   std::set<std::pair<Instant, WaiterId>> expiries_;
 
+  Instant served_at_{};  // The last event.
   bool draining_ = false;
   bool database_up_ = false;
   bool probe_wanted_ = false;  // Hold at least one connection until the database is known to be up.

@@ -190,6 +190,12 @@ class WithholdsAPlace : public Saboteur {
   }
 };
 
+class SharesWhoMustBeAlone : public Saboteur {
+  void DistortEvent(Event& event) override {
+    if (event.kind == Event::Kind::kArrive) event.shares = true;
+  }
+};
+
 template <typename T>
 Canary Make(std::string name, int invariant) {
   return {std::move(name), invariant, [] { return std::make_unique<T>(); }};
@@ -218,6 +224,7 @@ const std::vector<Canary>& Canaries() {
       Make<NeverRetires>("NeverRetires", 12),
       Make<RetiresTooSoon>("RetiresTooSoon", 12),
       Make<WithholdsAPlace>("WithholdsAPlace", 13),
+      Make<SharesWhoMustBeAlone>("SharesWhoMustBeAlone", 14),
   };
   return canaries;
 }

@@ -36,6 +36,8 @@ std::string Name(Event::Kind kind) {
       return "ResetDone";
     case Event::Kind::kReleased:
       return "Released";
+    case Event::Kind::kBroke:
+      return "Broke";
     case Event::Kind::kLost:
       return "Lost";
     case Event::Kind::kClosed:
@@ -131,7 +133,12 @@ pool::Actions Deliver(const Event& event, pool::PoolCore& core) {
       core.Start(event.at, actions);
       break;
     case Event::Kind::kArrive:
-      core.Arrive(event.at, event.waiter, event.deadline, event.bounded, actions);
+      core.Arrive(event.at,
+                  {.waiter = event.waiter,
+                   .deadline = event.deadline,
+                   .bounded = event.bounded,
+                   .shares = event.shares},
+                  actions);
       break;
     case Event::Kind::kAbandon:
       core.Abandon(event.at, event.waiter, actions);
@@ -150,6 +157,9 @@ pool::Actions Deliver(const Event& event, pool::PoolCore& core) {
       break;
     case Event::Kind::kReleased:
       core.Released(event.at, event.connection, event.condition, actions);
+      break;
+    case Event::Kind::kBroke:
+      core.Broke(event.at, event.connection, actions);
       break;
     case Event::Kind::kLost:
       core.Lost(event.at, event.connection, actions);
@@ -182,6 +192,7 @@ std::string Describe(const Event& event) {
   if (event.waiter != 0) text += " waiter " + std::to_string(event.waiter);
   if (event.kind == Event::Kind::kArrive) text += " deadline " + Millis(event.deadline);
   if (!event.bounded) text += " unbounded";
+  if (event.shares) text += " shares";
   if (event.kind == Event::Kind::kReleased) text += " " + Name(event.condition);
   if (event.permanent) text += " for good";
   if (!event.ok) text += " not ok";

@@ -22,6 +22,7 @@ struct Event {
     kPinged,
     kResetDone,
     kReleased,
+    kBroke,
     kLost,
     kClosed,
     kCheck,
@@ -39,6 +40,7 @@ struct Event {
   bool ok = true;                                       // kPinged, kResetDone.
   bool permanent = false;                               // kConnectFailed.
   bool bounded = true;                                  // kArrive.
+  bool shares = false;                                  // kArrive.
   pool::Condition condition = pool::Condition::kClean;  // kReleased.
 };
 

@@ -86,6 +86,9 @@ void PoolModel::Apply(const Event& event) {
     case Event::Kind::kReleased:
       ApplyReleased(event);
       break;
+    case Event::Kind::kBroke:
+      ApplyBroke(event);
+      break;
     case Event::Kind::kLost:
       ApplyLost(event);
       break;
@@ -112,7 +115,8 @@ void PoolModel::ApplyArrive(const Event& event) {
   ++counters_.arrived;
   waiters_.push_back({.id = event.waiter,
                       .expires_at = std::min(event.deadline, DueAt(event.at, config_.wait_timeout)),
-                      .bounded = event.bounded});
+                      .bounded = event.bounded,
+                      .shares = event.shares && config_.shared_max > 0});
   fates_[event.waiter] = Fate::kWaiting;
 }
 
@@ -148,7 +152,16 @@ void PoolModel::ApplyAnswer(const Event& event, State expected) {
 
 void PoolModel::ApplyReleased(const Event& event) {
   Connection& connection = connections_.at(event.connection);
-  switch (event.condition) {
+  if (connection.state == State::kClosing) return;
+  Condition condition = event.condition;
+  if (connection.state == State::kShared) {
+    --connection.callers;
+    connection.progress_at = event.at;
+    connection.worst = std::max(connection.worst, condition);
+    if (connection.callers > 0) return;
+    condition = connection.worst;
+  }
+  switch (condition) {
     case Condition::kClean:
       Move(connection, State::kIdle, event.at);
       break;
@@ -159,6 +172,13 @@ void PoolModel::ApplyReleased(const Event& event) {
       Move(connection, State::kMustClose, event.at);
       break;
   }
+}
+
+void PoolModel::ApplyBroke(const Event& event) {
+  Connection* connection = Find(event.connection);
+  if (connection == nullptr) return;
+  if (connection->state != State::kLeased && connection->state != State::kShared) return;
+  Move(*connection, State::kMustClose, event.at);
 }
 
 void PoolModel::ApplyLost(const Event& event) {
@@ -222,7 +242,7 @@ void PoolModel::ApplyOpen(const Event& event, const Action& action) {
 void PoolModel::ApplyClose(const Event& event, const Action& action) {
   Connection* connection = Find(action.connection);
   if (connection == nullptr || connection->state == State::kClosing ||
-      connection->state == State::kLeased) {
+      connection->state == State::kLeased || connection->state == State::kShared) {
     Fail(2, Describe(action) + ", which is not the core's to close");
     return;
   }
@@ -252,26 +272,63 @@ void PoolModel::ApplyClose(const Event& event, const Action& action) {
 void PoolModel::ApplyGrant(const Event& event, const Action& action) {
   ++counters_.granted;
   waiter_goes_first_ = false;
-  const bool first = !waiters_.empty() && waiters_.front().id == action.waiter;
-  const std::optional<Waiter> waiter = TakeWaiter(action.waiter, Fate::kGranted);
-  if (!waiter) {
+  const auto it = std::find_if(waiters_.begin(), waiters_.end(),
+                               [&](const Waiter& waiter) { return waiter.id == action.waiter; });
+  if (it == waiters_.end()) {
     Fail(5, Describe(action) + ", who has its answer or left");
     return;
   }
+  CheckTurn(event, action, *it);
+  const Waiter waiter = *TakeWaiter(action.waiter, Fate::kGranted);
+  if (action.shared && !waiter.shares) Fail(14, Describe(action) + ", who must be alone");
   Connection* connection = Find(action.connection);
   if (connection == nullptr) {
     Fail(2, Describe(action) + ": no such connection");
     return;
   }
-  const bool unclean = connection->state == State::kMustReset ||
-                       connection->state == State::kMustClose ||
-                       connection->state == State::kResetting;
+  const bool unclean =
+      connection->state == State::kMustReset || connection->state == State::kMustClose ||
+      connection->state == State::kResetting ||
+      (connection->state == State::kShared && connection->worst != Condition::kClean);
   if (unclean) Fail(10, Describe(action) + " in an unclean state");
+  if (waiter.expires_at <= event.at) Fail(6, Describe(action) + " after its time");
+  if (connection->state == State::kShared) {
+    GrantShared(event, action, *connection);
+    return;
+  }
   if (connection->state != State::kIdle) Fail(2, Describe(action) + ", which is not idle");
   if (!Fresh(*connection, event.at)) Fail(2, Describe(action) + " without the ping it needs");
-  if (waiter->expires_at <= event.at) Fail(6, Describe(action) + " after its time");
-  if (!first) Fail(7, Describe(action) + " past an earlier one");
-  Move(*connection, State::kLeased, event.at);
+  Move(*connection, waiter.shares ? State::kShared : State::kLeased, event.at);
+  connection->callers = 1;
+  connection->progress_at = event.at;
+  connection->worst = Condition::kClean;
+  connection->maybe_leaving = false;
+}
+
+void PoolModel::CheckTurn(const Event& event, const Action& action, const Waiter& waiter) {
+  const Connection* connection = Find(action.connection);
+  const bool idle = connection != nullptr && connection->state == State::kIdle;
+  const auto certain =
+      std::count_if(connections_.begin(), connections_.end(), [&](const auto& entry) {
+        return entry.second.state == State::kShared && !Stalled(entry.second, event.at) &&
+               !MaybeLeaving(entry.second, event.at);
+      });
+  if (idle && waiter.shares && static_cast<size_t>(certain) >= config_.shared_max) {
+    Fail(14, Describe(action) + ": one shared connection too many");
+  }
+  for (const Waiter& earlier : waiters_) {
+    if (earlier.id == waiter.id) return;
+    // Whoever may share joins others past those who cannot.
+    const bool rivals = earlier.shares == waiter.shares ||
+                        (idle && (!earlier.shares || UsableShared(event.at) < config_.shared_max));
+    if (rivals) Fail(7, Describe(action) + " past an earlier one");
+  }
+}
+
+void PoolModel::GrantShared(const Event& event, const Action& action, Connection& connection) {
+  if (connection.callers >= config_.shared_depth) Fail(14, Describe(action) + ", which is full");
+  if (Stalled(connection, event.at)) Fail(14, Describe(action) + ", which is stalled");
+  if (connection.callers++ == 0) connection.progress_at = event.at;
 }
 
 void PoolModel::ApplyRefuse(const Event& event, const Action& action) {
@@ -332,6 +389,7 @@ void PoolModel::CheckWhatIsDue(const Event& event, const Readings& readings) {
   CheckAnsweredInTime(event.at);
   CheckNoIdleStandsBy(event.at);
   CheckPlace();
+  CheckSharing(event, readings);
   CheckProgress(event, readings);
   CheckDrain(readings);
   CheckFloor(event);
@@ -353,7 +411,9 @@ void PoolModel::CheckAnsweredInTime(Instant now) {
 }
 
 void PoolModel::CheckNoIdleStandsBy(Instant now) {
-  if (waiters_.empty()) return;
+  const bool wanted =
+      Waiting(false) > 0 || (Waiting(true) > 0 && UsableShared(now) < config_.shared_max);
+  if (!wanted) return;
   for (const auto& [id, connection] : connections_) {
     if (connection.state != State::kIdle) continue;
     if (Fresh(connection, now)) Fail(3, ConnectionText(id) + " is idle while someone waits");
@@ -364,16 +424,42 @@ void PoolModel::CheckNoIdleStandsBy(Instant now) {
 }
 
 void PoolModel::CheckProgress(const Event& event, const Readings& readings) {
-  if (waiters_.empty()) return;
+  const size_t wanting = Wanting(event.at);
+  if (wanting == 0) return;
   const size_t connecting = Count(State::kConnecting);
   const size_t arriving = Arriving();
-  const bool enough = arriving >= waiters_.size() || connecting >= ConnectingMax();
+  const bool enough = arriving >= wanting || connecting >= ConnectingMax();
   if (HasRoom() && !enough && !WaitsOutBackoff(event.at)) {
     Fail(4, "someone waits, the budget has room, and no connection is on its way");
   }
   if (HasRoom() && arriving == 0 && readings.next_tick > last_failure_ + config_.backoff_cap) {
     Fail(4, "someone waits for the end of a back-off, and nobody will notice it");
   }
+}
+
+void PoolModel::CheckSharing(const Event& event, const Readings& readings) {
+  NoteTakeBack();
+  if (Waiting(true) == 0) return;
+  for (const auto& [id, connection] : connections_) {
+    if (connection.state != State::kShared) continue;
+    const bool stalled = Stalled(connection, event.at);
+    if (!stalled && readings.next_tick > connection.progress_at + config_.stalled_after) {
+      Fail(4, "no tick is due when " + ConnectionText(id) + " stalls");
+    }
+    const bool aging =
+        config_.lifetime != Duration::zero() && event.at >= connection.opened_at + LifetimeMin();
+    const bool joinable =
+        !stalled && !aging && !connection.maybe_leaving && connection.worst == Condition::kClean;
+    if (joinable && connection.callers < config_.shared_depth) {
+      Fail(14, ConnectionText(id) + " has room while someone waits to share");
+    }
+  }
+}
+
+// From outside it cannot be seen which connection is taken back, only when one may be.
+void PoolModel::NoteTakeBack() {
+  if (Waiting(false) == 0 || HasRoom()) return;
+  for (auto& [id, connection] : connections_) connection.maybe_leaving = true;
 }
 
 void PoolModel::CheckNextTick(const Event& event, const Readings& readings) {
@@ -429,7 +515,8 @@ void PoolModel::CheckPlace() {
 void PoolModel::CheckDrain(const Readings& readings) {
   if (!draining_ || !waiters_.empty()) return;
   for (const auto& [id, connection] : connections_) {
-    if (connection.state != State::kLeased && connection.state != State::kClosing) {
+    if (connection.state != State::kLeased && connection.state != State::kShared &&
+        connection.state != State::kClosing) {
       Fail(8, ConnectionText(id) + " stays open in a drained pool");
     }
   }
@@ -440,8 +527,9 @@ void PoolModel::CheckDrain(const Readings& readings) {
 
 void PoolModel::CheckGauges(const Readings& readings) {
   const std::array<size_t, pool::kConnectionStates> expected = {
-      Count(State::kConnecting), Count(State::kIdle),      Count(State::kPinging),
-      Count(State::kLeased),     Count(State::kResetting), Count(State::kClosing)};
+      Count(State::kConnecting), Count(State::kIdle),   Count(State::kPinging),
+      Count(State::kLeased),     Count(State::kShared), Count(State::kResetting),
+      Count(State::kClosing)};
   for (size_t i = 0; i < expected.size(); ++i) {
     if (readings.counts[i] != expected[i]) {
       Fail(9, "gauge " + std::to_string(i) + " reads " + std::to_string(readings.counts[i]) +
@@ -456,7 +544,8 @@ void PoolModel::CheckGauges(const Readings& readings) {
   }
   Instant oldest = kNever;
   for (const auto& [id, connection] : connections_) {
-    if (connection.state == State::kLeased) oldest = std::min(oldest, connection.since);
+    const bool lent = connection.state == State::kLeased || connection.state == State::kShared;
+    if (lent) oldest = std::min(oldest, connection.since);
   }
   if (readings.oldest_lease != oldest) Fail(9, "the oldest lease is wrong");
 }
@@ -495,6 +584,37 @@ size_t PoolModel::Staying() const { return connections_.size() - Count(State::kC
 
 bool PoolModel::Fresh(const Connection& connection, Instant now) const {
   return config_.ping_after == Duration::zero() || now - connection.since <= config_.ping_after;
+}
+
+size_t PoolModel::Waiting(bool shares) const {
+  return static_cast<size_t>(
+      std::count_if(waiters_.begin(), waiters_.end(),
+                    [&](const Waiter& waiter) { return waiter.shares == shares; }));
+}
+
+size_t PoolModel::UsableShared(Instant now) const {
+  return static_cast<size_t>(
+      std::count_if(connections_.begin(), connections_.end(), [&](const auto& entry) {
+        const Connection& connection = entry.second;
+        return connection.state == State::kShared && !Stalled(connection, now) &&
+               connection.worst == Condition::kClean;
+      }));
+}
+
+bool PoolModel::MaybeLeaving(const Connection& connection, Instant now) const {
+  const bool aging =
+      config_.lifetime != Duration::zero() && now >= connection.opened_at + LifetimeMin();
+  return aging || connection.maybe_leaving || connection.worst != Condition::kClean;
+}
+
+bool PoolModel::Stalled(const Connection& connection, Instant now) const {
+  return connection.callers > 0 && now - connection.progress_at >= config_.stalled_after;
+}
+
+size_t PoolModel::Wanting(Instant now) const {
+  const size_t usable = UsableShared(now);
+  const size_t to_share = config_.shared_max > usable ? config_.shared_max - usable : 0;
+  return Waiting(false) + std::min(Waiting(true), to_share);
 }
 
 Duration PoolModel::LifetimeMin() const {

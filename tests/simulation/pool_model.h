@@ -43,6 +43,7 @@ class PoolModel {
     kIdle,
     kPinging,
     kLeased,
+    kShared,
     kMustReset,  // Released dirty; the core has not asked for the reset yet.
     kResetting,
     kMustClose,  // In an unknown state; the core has not closed it yet.
@@ -52,11 +53,17 @@ class PoolModel {
     State state = State::kConnecting;
     pool::Instant since{};
     pool::Instant opened_at{};
+    // kShared:
+    size_t callers = 0;
+    pool::Instant progress_at{};
+    pool::Condition worst = pool::Condition::kClean;
+    bool maybe_leaving = false;  // The core may have decided to take it back.
   };
   struct Waiter {
     pool::WaiterId id;
     pool::Instant expires_at;
     bool bounded = true;
+    bool shares = false;
   };
   enum class Fate { kWaiting, kGranted, kRefused, kAbandoned };
 
@@ -67,6 +74,7 @@ class PoolModel {
   void ApplyConnectFailed(const Event& event);
   void ApplyAnswer(const Event& event, State expected);
   void ApplyReleased(const Event& event);
+  void ApplyBroke(const Event& event);
   void ApplyLost(const Event& event);
   void NoteFailure(pool::Instant now);
   void NoteSuccess();
@@ -75,6 +83,8 @@ class PoolModel {
   void ApplyOpen(const Event& event, const pool::Action& action);
   void ApplyClose(const Event& event, const pool::Action& action);
   void ApplyGrant(const Event& event, const pool::Action& action);
+  void CheckTurn(const Event& event, const pool::Action& action, const Waiter& waiter);
+  void GrantShared(const Event& event, const pool::Action& action, Connection& connection);
   void ApplyRefuse(const Event& event, const pool::Action& action);
   void ApplyReserved();
   bool MayRefuse(const Event& event, const Waiter& waiter, pool::RefuseReason reason) const;
@@ -89,6 +99,8 @@ class PoolModel {
   void CheckFloor(const Event& event);
   void CheckRetirement(const Event& event);
   void CheckPlace();
+  void CheckSharing(const Event& event, const Readings& readings);
+  void NoteTakeBack();
   void CheckDrain(const Readings& readings);
   void CheckGauges(const Readings& readings);
   void CheckCounters(const pool::PoolCounters& counters);
@@ -103,6 +115,14 @@ class PoolModel {
   // Open or about to be: neither reserved nor on its way out.
   size_t Staying() const;
   bool Fresh(const Connection& connection, pool::Instant now) const;
+  size_t Waiting(bool shares) const;
+  // Connections that more callers may join, or may have been meant to.
+  size_t UsableShared(pool::Instant now) const;
+  // The core may have decided that nobody joins any more: to take it back, or for its age.
+  bool MaybeLeaving(const Connection& connection, pool::Instant now) const;
+  bool Stalled(const Connection& connection, pool::Instant now) const;
+  // Waiters that need a connection which is not there.
+  size_t Wanting(pool::Instant now) const;
   pool::Duration LifetimeMin() const;
   std::optional<Waiter> TakeWaiter(pool::WaiterId id, Fate fate);
   Connection* Find(pool::ConnectionId id);

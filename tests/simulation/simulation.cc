@@ -50,7 +50,7 @@ class Simulation {
   // What the world knows of a connection that it opened.
   struct Connection {
     bool up = false;
-    bool leased = false;
+    size_t callers = 0;
     bool closing = false;
   };
   // Something that will happen. Kinds that are no event of the core are the world's own.
@@ -84,7 +84,7 @@ class Simulation {
     // Those that come later give themselves back.
     for (size_t places = reserved_; places > 0 && !failed(); --places) Unreserve();
     for (const auto& [id, connection] : connections_) {
-      if (connection.leased) PlanRelease(id);
+      for (size_t i = connection.callers; i > 0; --i) PlanRelease(id);
     }
     RunUntil(now_ + seconds(10));
     if (draining_) return;
@@ -191,6 +191,7 @@ class Simulation {
         break;
       case Event::Kind::kStart:
       case Event::Kind::kArrive:
+      case Event::Kind::kBroke:
       case Event::Kind::kLost:
       case Event::Kind::kCheck:
       case Event::Kind::kReserve:
@@ -219,8 +220,8 @@ class Simulation {
   void HappenRelease(const Event& event) {
     const auto it = connections_.find(event.connection);
     // Its loss may have released it before.
-    if (it == connections_.end() || !it->second.leased) return;
-    it->second.leased = false;
+    if (it == connections_.end() || it->second.callers == 0) return;
+    --it->second.callers;
     Feed(event);
   }
 
@@ -246,7 +247,8 @@ class Simulation {
     Feed({.kind = Event::Kind::kArrive,
           .waiter = waiter,
           .deadline = deadline,
-          .bounded = calm_ || !dice_.Chance(swarm_.unbounded)});
+          .bounded = calm_ || !dice_.Chance(swarm_.unbounded),
+          .shares = dice_.Chance(swarm_.shares)});
   }
 
   void LoseOne() {
@@ -256,7 +258,10 @@ class Simulation {
     }
     if (candidates.empty()) return;
     const ConnectionId id = candidates[dice_.Below(candidates.size())];
-    if (connections_[id].leased) {
+    if (connections_[id].callers > 1 || (connections_[id].callers > 0 && dice_.Chance(0.3))) {
+      // The releases of those who were on it may still come.
+      Feed({.kind = Event::Kind::kBroke, .connection = id});
+    } else if (connections_[id].callers > 0) {
       HappenRelease(
           {.kind = Event::Kind::kReleased, .connection = id, .condition = Condition::kBroken});
     } else {
@@ -318,7 +323,7 @@ class Simulation {
         break;
       case Action::Kind::kGrant:
         ++report_.grants;
-        connections_[action.connection].leased = true;
+        ++connections_[action.connection].callers;
         PlanRelease(action.connection);
         break;
       case Action::Kind::kRefuse:

@@ -40,6 +40,7 @@ Swarm DrawSwarm(Dice& dice) {
   swarm.jump = Weight(dice, 0.03);
   swarm.reserve = Weight(dice, 0.1);
   swarm.unbounded = Weight(dice, 0.5);
+  swarm.shares = Weight(dice, 1);
   swarm.check = Weight(dice, 0.1);
   swarm.outage = Weight(dice, 0.02);
   swarm.drain = Weight(dice, 0.6);
@@ -59,6 +60,10 @@ pool::PoolConfig DrawConfig(Dice& dice) {
   config.min = dice.Below(config.max + 1);
   config.connecting_max = dice.Between(1, 5);
   config.waiters_max = dice.Chance(0.3) ? dice.Between(1, 5) : dice.Between(10, 40);
+  config.shared_max = dice.Below(4);
+  config.shared_depth = dice.Between(1, 8);
+  config.shared_spread = dice.Between(1, 4);
+  config.stalled_after = dice.Millis(5, 200);
   config.wait_timeout = Maybe(dice, 0.2, 300, 3000);
   config.idle_timeout = Maybe(dice, 0.2, 100, 2000);
   config.lifetime = Maybe(dice, 0.3, 300, 5000);

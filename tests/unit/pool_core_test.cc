@@ -31,7 +31,7 @@ std::string Text(const Action& action) {
     case Action::Kind::kClose:
       return "close " + connection;
     case Action::Kind::kGrant:
-      return "grant " + connection + " to " + waiter;
+      return (action.shared ? "share " : "grant ") + connection + " to " + waiter;
     case Action::Kind::kRefuse:
       return "refuse " + waiter;
     case Action::Kind::kReserved:
@@ -68,10 +68,16 @@ class PoolCoreTest : public testing::Test {
 
   void Start() { core_->Start(now_, actions_); }
   void Arrive(WaiterId waiter, Instant deadline = kNever) {
-    core_->Arrive(now_, waiter, deadline, /*bounded=*/true, actions_);
+    core_->Arrive(now_, {.waiter = waiter, .deadline = deadline, .bounded = true, .shares = false},
+                  actions_);
+  }
+  void ArriveToShare(WaiterId waiter) {
+    core_->Arrive(now_, {.waiter = waiter, .deadline = kNever, .bounded = true, .shares = true},
+                  actions_);
   }
   void ArriveUnbounded(WaiterId waiter) {
-    core_->Arrive(now_, waiter, kNever, /*bounded=*/false, actions_);
+    core_->Arrive(now_, {.waiter = waiter, .deadline = kNever, .bounded = false, .shares = false},
+                  actions_);
   }
   void Connected(ConnectionId id) { core_->Connected(now_, id, actions_); }
   void ConnectFailed(ConnectionId id, bool permanent = false) {
@@ -505,6 +511,108 @@ TEST_F(PoolCoreTest, AConnectionThatIsSlowToCloseDoesNotCountForTheMinimum) {
   now_ += seconds(10);
   core_->Lost(now_, 1, actions_);
   EXPECT_THAT(Did(), ElementsAre("close 1", "open 2"));
+}
+
+PoolConfig Sharing() {
+  PoolConfig config = Quiet();
+  config.max = 3;
+  config.shared_max = 2;
+  config.shared_depth = 3;
+  config.shared_spread = 2;
+  config.stalled_after = milliseconds(20);
+  return config;
+}
+
+TEST_F(PoolCoreTest, ThoseWhoMayShareJoinAndSpreadOverIdleConnectionsOnlyWhenMany) {
+  OpenIdle(Sharing(), 3);
+  for (WaiterId waiter = 1; waiter <= 7; ++waiter) ArriveToShare(waiter);
+  EXPECT_THAT(Did(), ElementsAre("share 3 to 1", "share 3 to 2", "share 2 to 3", "share 2 to 4",
+                                 "share 3 to 5", "share 2 to 6"));
+  EXPECT_EQ(Count(ConnectionState::kShared), 2u);
+  EXPECT_EQ(Count(ConnectionState::kIdle), 1u);
+  Released(2);
+  EXPECT_THAT(Did(), ElementsAre("share 2 to 7"));
+}
+
+TEST_F(PoolCoreTest, ASharedConnectionIsIdleWhenTheLastHasLeft) {
+  OpenIdle(Sharing(), 1);
+  ArriveToShare(1);
+  ArriveToShare(2);
+  Released(1);
+  EXPECT_EQ(Count(ConnectionState::kShared), 1u);
+  Released(1);
+  EXPECT_EQ(Count(ConnectionState::kIdle), 1u);
+}
+
+TEST_F(PoolCoreTest, NobodyJoinsBehindAStatementThatTakesLong) {
+  PoolConfig config = Sharing();
+  config.max = 1;
+  OpenIdle(config, 1);
+  ArriveToShare(1);
+  EXPECT_THAT(Did(), ElementsAre("share 1 to 1"));
+  now_ += milliseconds(20);
+  ArriveToShare(2);
+  EXPECT_THAT(Did(), IsEmpty());
+  Released(1);
+  EXPECT_THAT(Did(), ElementsAre("share 1 to 2"));
+}
+
+TEST_F(PoolCoreTest, WhoeverMayShareGetsAnotherConnectionWhenTheSharedOneStalls) {
+  PoolConfig config = Sharing();
+  config.shared_max = 1;
+  OpenIdle(config, 1);
+  ArriveToShare(1);
+  for (WaiterId waiter = 2; waiter <= 4; ++waiter) ArriveToShare(waiter);
+  EXPECT_THAT(Did(), ElementsAre("share 1 to 1", "share 1 to 2", "share 1 to 3"));
+  EXPECT_EQ(core_->NextTick(), now_ + milliseconds(20));
+  now_ += milliseconds(20);
+  Tick();
+  EXPECT_THAT(Did(), ElementsAre("open 2"));
+  Connected(2);
+  EXPECT_THAT(Did(), ElementsAre("share 2 to 4"));
+}
+
+TEST_F(PoolCoreTest, WhoeverNeedsAConnectionAloneGetsASharedOneBackWhenAllAreInUse) {
+  PoolConfig config = Sharing();
+  config.max = 2;
+  config.shared_spread = 1;
+  OpenIdle(config, 2);
+  ArriveToShare(1);
+  ArriveToShare(2);
+  EXPECT_THAT(Did(), ElementsAre("share 2 to 1", "share 1 to 2"));
+  Arrive(3);
+  ArriveToShare(4);  // The longest shared one takes no more.
+  EXPECT_THAT(Did(), ElementsAre("share 1 to 4"));
+  Released(2);
+  EXPECT_THAT(Did(), ElementsAre("grant 2 to 3"));
+  // The last one stays shared while anyone wants to share.
+  Arrive(5);
+  ArriveToShare(6);
+  EXPECT_THAT(Did(), ElementsAre("share 1 to 6"));
+}
+
+TEST_F(PoolCoreTest, ASharedConnectionThatIsNotCleanIsLeftByAllAndThenReset) {
+  OpenIdle(Sharing(), 1);
+  ArriveToShare(1);
+  ArriveToShare(2);
+  Did();
+  Released(1, Condition::kDirty);
+  ArriveToShare(3);
+  EXPECT_THAT(Did(), ElementsAre("open 2"));
+  Released(1);
+  EXPECT_THAT(Did(), ElementsAre("reset 1"));
+}
+
+TEST_F(PoolCoreTest, ABrokenSharedConnectionIsClosedAndLaterReleasesMeanNothing) {
+  OpenIdle(Sharing(), 1);
+  ArriveToShare(1);
+  ArriveToShare(2);
+  Did();
+  core_->Broke(now_, 1, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 1", "open 2"));
+  Released(1);
+  Released(1, Condition::kBroken);
+  EXPECT_THAT(Did(), IsEmpty());
 }
 
 TEST_F(PoolCoreTest, AHealthCheckPingsTheLongestIdleConnection) {
