@@ -15,6 +15,7 @@
 
 #include "pool/call.h"
 #include "pool/error.h"
+#include "pool/statement_history.h"
 
 namespace dbsidecar::pool {
 
@@ -64,10 +65,10 @@ class Connection {
   virtual void Ping() = 0;
   // Clears all session state.
   virtual void Reset() = 0;
-  // Runs the call's statement in autocommit.
+  // Runs the call's statement in autocommit, after those that are on the connection already.
   virtual void Execute(Call& call) = 0;
   // Asks the database to interrupt `call`. OnReply still comes, and only once the cancel can no
-  // longer hit whatever runs here next.
+  // longer hit whatever runs here next; another call that was hit is run again.
   virtual void Cancel(Call& call) = 0;
   // Lets go, whatever is under way. Calls on it are not reported again.
   virtual void Close() = 0;
@@ -77,6 +78,10 @@ class Connection {
 struct Classification {
   std::optional<Error> refusal;  // Set: not in autocommit, or not at all.
   size_t lane = 0;               // Index into Driver::lanes().
+  // It may be on a connection together with others: it leaves no trace in the session and is a
+  // transaction of its own.
+  bool shareable = false;
+  std::shared_ptr<StatementHistory> history;  // Of this text; may be null.
 };
 
 // The share of the pool's budget that connections of one kind have.

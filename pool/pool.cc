@@ -61,19 +61,21 @@ void Pool::Submit(Call& call) {
     outcome.error = std::move(classification.refusal);
     Finish(state, std::move(outcome));
   } else {
-    Arrive(state, classification.lane);
+    state.history = std::move(classification.history);
+    const bool is_short = state.history != nullptr && state.history->IsShort();
+    Arrive(state, classification.lane, classification.shareable && is_short);
     Act();
   }
 }
 
-void Pool::Arrive(CallState& state, size_t lane) {
+void Pool::Arrive(CallState& state, size_t lane, bool shareable) {
   state.lane = lane;
   state.connection = 0;
   lanes_[lane]->Arrive(loop_.now(),
                        {.waiter = state.call->id,
                         .deadline = state.deadline,
                         .bounded = !state.call->flow_controlled,
-                        .shares = false},
+                        .shares = shareable},
                        actions_);
 }
 
@@ -177,7 +179,6 @@ void Pool::Grant(CallId waiter, ConnectionId id) {
   state.granted = loop_.now();
   state.connect =
       Overlap(state.arrived, state.granted, connection.open_started, connection.opened_at);
-  connection.running = state.call;
   SetTimer(state, state.deadline);
   observer_.OnLeased(id, waiter);
   connection.handle->Execute(*state.call);
@@ -217,7 +218,7 @@ void Pool::OnCallTimer(CallState& state) {
     SetTimer(state, kNever);
     const ConnectionId id = state.connection;
     observer_.OnReleased(id, Condition::kBroken);
-    CoreOf(id).Released(loop_.now(), id, Condition::kBroken, actions_);
+    CoreOf(id).Broke(loop_.now(), id, actions_);
   }
 }
 
@@ -338,7 +339,12 @@ void Pool::OnReset(ConnectionId id, bool ok) {
 
 void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condition) {
   CallState& state = calls_.at(call.id);
-  connections_.at(id).running = nullptr;
+  OpenConnection& connection = connections_.at(id);
+  // On a shared connection it began when the one before it had ended.
+  if (state.history != nullptr && !outcome.error) {
+    state.history->Record(loop_.now() - std::max(state.granted, connection.replied_at));
+  }
+  connection.replied_at = loop_.now();
   if (condition != Condition::kBroken) last_success_ = loop_.now();
   observer_.OnReleased(id, condition);
   outcome = Judge(state, std::move(outcome));
@@ -354,7 +360,6 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
 
 void Pool::OnWrongLane(ConnectionId id, Call& call, size_t lane) {
   CallState& state = calls_.at(call.id);
-  connections_.at(id).running = nullptr;
   observer_.OnReleased(id, Condition::kClean);
   CoreOf(id).Released(loop_.now(), id, Condition::kClean, actions_);
   SetTimer(state, kNever);
@@ -362,7 +367,7 @@ void Pool::OnWrongLane(ConnectionId id, Call& call, size_t lane) {
     state.connection = 0;
     Finish(state, Judge(state, Failure(ErrorKind::kCancelled, "")));
   } else {
-    Arrive(state, lane);
+    Arrive(state, lane, false);
   }
   Act();
 }
@@ -375,16 +380,26 @@ void Pool::OnLost(ConnectionId id, Error error) {
 
 void Pool::OnClosed(ConnectionId id) {
   const auto it = connections_.find(id);
-  if (Call* call = it->second.running) {
-    Finish(calls_.at(call->id),
-           Failure(ErrorKind::kConnectionLost, "the connection was closed", true));
-  }
+  FinishAllOn(id);
   if (it->second.opened_at != kNever) observer_.OnConnectionClosed(id, it->second.close_reason);
   // The handle is what reports, so it must not die under its own feet.
   loop_.Post([handle = std::shared_ptr<Connection>(std::move(it->second.handle))] {});
   connections_.erase(it);
   CoreOf(id).Closed(loop_.now(), id, actions_);
   Act();
+}
+
+// What was still on a connection that had to be closed.
+void Pool::FinishAllOn(ConnectionId id) {
+  std::vector<CallId> left;
+  for (const auto& [call, state] : calls_) {
+    if (state.connection == id) left.push_back(call);
+  }
+  for (const CallId call : left) {
+    CallState& state = calls_.at(call);
+    const bool unknown = !state.call->statement.read_only;
+    Finish(state, Failure(ErrorKind::kConnectionLost, "the connection was closed", unknown));
+  }
 }
 
 void Pool::OnCatalogChanged() {

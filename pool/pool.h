@@ -121,11 +121,12 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     bool answered = false;
     Instant timer = kNever;  // Its entry in timers_.
     Duration connect{};
+    std::shared_ptr<StatementHistory> history;
   };
   struct OpenConnection {
     std::unique_ptr<Connection> handle;
-    Call* running = nullptr;
     Instant open_started;
+    Instant replied_at;  // The last reply.
     Instant opened_at = kNever;
     CloseReason close_reason = CloseReason::kConnectTimeout;
   };
@@ -141,13 +142,14 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Grant(CallId waiter, ConnectionId id);
   void RefuseWaiter(CallId waiter, RefuseReason reason);
 
-  void Arrive(CallState& state, size_t lane);
+  void Arrive(CallState& state, size_t lane, bool shareable);
   void StopWaitingFor(CallState& state, GiveUp why);
   void OnCallTimer(CallState& state);
   void SetTimer(CallState& state, Instant at);
   void Finish(CallState& state, Outcome outcome);
   void Answer(CallState& state, Outcome outcome);
   void Forget(CallId id);
+  void FinishAllOn(ConnectionId id);
   Outcome Judge(const CallState& state, Outcome outcome) const;
 
   void NoteStatus(std::string_view reason);

@@ -41,6 +41,7 @@ pool::PoolOptions PoolOptionsOf(const Config& config) {
       .max = static_cast<size_t>(config.pool.connections_max),
       .connecting_max = static_cast<size_t>(config.pool.connecting_max),
       .waiters_max = static_cast<size_t>(config.pool.waiters_max),
+      .shared_max = static_cast<size_t>(config.pool.shared_max),
       .wait_timeout = config.pool.wait_timeout,
       .idle_timeout = config.pool.idle_timeout,
       .lifetime = config.pool.lifetime,

@@ -71,7 +71,7 @@ PostgresConnection::PostgresConnection(ConnectionId id, ConnectionEvents& events
 
 PostgresConnection::~PostgresConnection() {
   link_->connection = nullptr;
-  ForgetCancel();
+  StopCancelling();
   Unwatch();
   if (conn_ != nullptr) PQfinish(conn_);
 }
@@ -128,7 +128,7 @@ void PostgresConnection::Unwatch() {
 
 void PostgresConnection::Close() {
   closing_ = true;
-  ForgetCancel();
+  StopCancelling();
   if (connecting_) return;  // Connected() comes back here.
   Unwatch();
   const bool busy = !in_flight_.empty() && !lost_;
@@ -432,19 +432,23 @@ void PostgresConnection::CompleteStatement(Operation operation) {
 void PostgresConnection::Reply(Operation operation) {
   Call& call = *operation.call;
   // Before anything more is sent: from then on libpq calls the connection active.
-  const bool transaction_open = PQtransactionStatus(conn_) != PQTRANS_IDLE;
+  // Behind it others may be under way, none of which can open a transaction.
+  const bool transaction_open =
+      in_flight_.empty() && PQtransactionStatus(conn_) != PQTRANS_IDLE;
   if (operation.stale || operation.prepare_failed) Forget(PreparedKey(call.statement));
   if (operation.stale && !operation.retried) {
     // The statement did not start, or was undone as a whole; prepared anew it may well run.
-    Operation again(Operation::Kind::kStatement);
-    again.call = &call;
-    again.traits = std::move(operation.traits);
-    again.classified = operation.classified;
-    again.retried = true;
-    Send(std::move(again));
+    operation.retried = true;
+    RunAgain(std::move(operation));
     return;
   }
   Outcome& outcome = operation.outcome;
+  if (operation.hit_by_cancel && outcome.error && outcome.error->sql.sqlstate == "57014" &&
+      !operation.traits.commits_inside && !IsCancelWanted(call)) {
+    // A cancel that was meant for another hit it, so it was undone.
+    RunAgain(std::move(operation));
+    return;
+  }
   Result& result = outcome.result;
   result.rows_affected = RowsAffected(result.command_tag);
   if (operation.stopped && outcome.error && outcome.error->sql.sqlstate == "57014") {
@@ -466,10 +470,19 @@ void PostgresConnection::Reply(Operation operation) {
                           .sql = {},
                           .outcome_unknown = false};
   }
-  if (&call == cancel_wanted_) ForgetCancel();
+  ForgetCancel(&call);
   const bool unchanged = outcome.error && !outcome.error->outcome_unknown;
   EndChange(operation, !unchanged);
   events_.OnReply(id_, call, std::move(outcome), condition);
+}
+
+void PostgresConnection::RunAgain(Operation operation) {
+  Operation again(Operation::Kind::kStatement);
+  again.call = operation.call;
+  again.traits = std::move(operation.traits);
+  again.classified = operation.classified;
+  again.retried = operation.retried;
+  Send(std::move(again));
 }
 
 // By what is known now: it may have run after a change that was noticed after it was sent.
@@ -514,7 +527,7 @@ Error PostgresConnection::LostError(const Operation& operation, const std::strin
 }
 
 void PostgresConnection::FailAll(const std::string& reason) {
-  ForgetCancel();
+  StopCancelling();
   std::deque<Operation> failed = std::move(held_);
   for (Operation& operation : in_flight_) failed.push_back(std::move(operation));
   held_.clear();
@@ -557,32 +570,39 @@ void PostgresConnection::FailAll(const std::string& reason) {
 // --- Cancelling. ---
 
 void PostgresConnection::Cancel(Call& call) {
-  if (lost_ || closing_ || cancel_wanted_ != nullptr) return;
-  cancel_wanted_ = &call;
+  if (lost_ || closing_ || IsCancelWanted(call)) return;
+  if (cancels_wanted_.empty()) environment_.loop.AddTimer(this);
+  cancels_wanted_.push_back(&call);
   cancel_pause_ = kCancelPauseMin;
-  environment_.loop.AddTimer(this);
   OnTick(environment_.loop.now());
+}
+
+bool PostgresConnection::IsCancelWanted(const Call& call) const {
+  return std::find(cancels_wanted_.begin(), cancels_wanted_.end(), &call) != cancels_wanted_.end();
 }
 
 void PostgresConnection::OnTick(Instant /*now*/) {
   cancel_again_at_ = kNever;
-  const bool running = !in_flight_.empty() && in_flight_.front().call == cancel_wanted_;
-  if (!running) {
-    CancelLater();  // Ours is still behind another operation, or is complete and held.
+  const Call* const running = in_flight_.empty() ? nullptr : in_flight_.front().call;
+  if (running == nullptr || !IsCancelWanted(*running)) {
+    CancelLater();  // Those wanted are still behind another operation, or complete and held.
   } else if (!lost_) {
     StartCancel();
   }
 }
 
 void PostgresConnection::CancelLater() {
-  if (cancel_wanted_ == nullptr) return;
+  if (cancels_wanted_.empty()) return;
   cancel_again_at_ = EventLoop::ReadClock() + cancel_pause_;
   cancel_pause_ = std::min(2 * cancel_pause_, kCancelPauseMax);
 }
 
-void PostgresConnection::ForgetCancel() {
-  if (cancel_wanted_ == nullptr) return;
-  cancel_wanted_ = nullptr;
+void PostgresConnection::ForgetCancel(const Call* call) {
+  if (std::erase(cancels_wanted_, call) > 0 && cancels_wanted_.empty()) StopCancelling();
+}
+
+void PostgresConnection::StopCancelling() {
+  cancels_wanted_.clear();
   cancel_again_at_ = kNever;
   environment_.loop.RemoveTimer(this);
 }
@@ -605,6 +625,9 @@ void PostgresConnection::Cancelled(bool arrived) {
   cancel_astray_ = cancel_astray_ || !arrived;
   std::deque<Operation> held = std::move(held_);
   held_.clear();
+  // How far the server was when the signal came cannot be told.
+  for (Operation& operation : held) operation.hit_by_cancel = true;
+  for (Operation& operation : in_flight_) operation.hit_by_cancel = true;
   for (Operation& operation : held) {
     if (!closing_) CompleteStatement(std::move(operation));
   }

@@ -11,6 +11,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "pool/driver.h"
 #include "pool/event_loop.h"
@@ -70,6 +71,7 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
     bool sent = false;
     bool prepared = false;  // Runs by the name of a prepared statement.
     bool too_large = false;
+    bool hit_by_cancel = false;  // Possibly, by one that was meant for another.
     bool stopped = false;  // We cancelled it because no more of its rows were wanted.
     uint64_t dropped_rows = 0;
     Call* call = nullptr;
@@ -105,6 +107,7 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
   void CompleteFront();
   void CompleteStatement(Operation operation);
   void Reply(Operation operation);
+  void RunAgain(Operation operation);
   bool LeavesTraces(const Operation& operation);
   void EndChange(const Operation& operation, bool changed);
   void Lose(std::string reason);
@@ -114,7 +117,9 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
   void StartCancel();
   void Cancelled(bool arrived);
   void CancelLater();
-  void ForgetCancel();
+  bool IsCancelWanted(const Call& call) const;
+  void ForgetCancel(const Call* call);
+  void StopCancelling();
   static void OnNotice(void* self, const PGresult* result);
 
   const ConnectionId id_;
@@ -131,9 +136,9 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
   bool cancelling_ = false;
   // One never got there in time, and might hit whatever runs here when it does.
   bool cancel_astray_ = false;
-  // The call to cancel, as long as it runs. The server ignores a cancel that comes before it has
+  // The calls to cancel, as long as they run. The server ignores a cancel that comes before it has
   // begun the statement, so one is sent again and again.
-  Call* cancel_wanted_ = nullptr;
+  std::vector<const Call*> cancels_wanted_;
   Instant cancel_again_at_ = kNever;
   Duration cancel_pause_{};
   std::deque<Operation> in_flight_;

@@ -79,6 +79,8 @@ class PostgresDriver final : public Driver {
         traits.commits_inside) {
       classification.refusal = NotReadOnly();
     }
+    classification.shareable = !traits.leaves_traces && !traits.commits_inside;
+    classification.history = traits.history;
     const auto given = static_cast<int>(statement.parameters.size());
     if (!classification.refusal && traits.parameters >= 0 && traits.parameters != given) {
       classification.refusal = Invalid(

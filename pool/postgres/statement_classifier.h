@@ -1,12 +1,14 @@
 // What a statement does to the session it runs in, by its parse tree, cached by text.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string_view>
 
 #include "pool/error.h"
 #include "pool/lru_cache.h"
 #include "pool/postgres/catalog.h"
+#include "pool/statement_history.h"
 
 namespace dbsidecar::pool {
 
@@ -18,6 +20,7 @@ struct StatementTraits {
       true;  // It may commit before it ends, so an interrupted one may have effect.
   bool leaves_traces = true;    // The session may not be clean afterwards: reset it.
   bool changes_catalog = true;  // It defines, alters or drops something.
+  std::shared_ptr<StatementHistory> history = std::make_shared<StatementHistory>();
 };
 
 class StatementClassifier {

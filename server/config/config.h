@@ -31,6 +31,7 @@ struct PoolConfig {
   int connections_min = 0;
   int connections_max = 0;
   int connecting_max = 0;  // Connects in progress at once.
+  int shared_max = 0;      // Connections that several callers may share.
   int waiters_max = 0;     // Calls that may wait for a connection; 0 = none waits.
   Milliseconds wait_timeout{};
   Milliseconds connect_timeout{};
