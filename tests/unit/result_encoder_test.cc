@@ -185,14 +185,14 @@ TEST(ResultEncoderTest, TruthValuesAreTrueOrFalse) {
 }
 
 TEST(ResultEncoderTest, ByteaIsRawBytes) {
-  const pool::Outcome outcome = FromPostgres(kBytea, {"\\x00ff10aB", "\\x", kNull});
-  const std::string bytes("\x00\xff\x10\xab", 4);
+  const pool::Outcome outcome = FromPostgres(kBytea, {"\\x00ff10aB0c", "\\x", kNull});
+  const std::string bytes("\x00\xff\x10\xab\x0c", 5);
   EXPECT_THAT(EncodeColumn(outcome).blobs(), ElementsAre(bytes, "", ""));
   EXPECT_THAT(EncodeColumn(outcome).nulls(), ElementsAre(2));
   EXPECT_EQ(EncodeRows(outcome)[0].bytes_value(), bytes);
   EXPECT_TRUE(EncodeRows(outcome)[1].has_bytes_value());
   EXPECT_THAT(EncodeColumn(outcome, RESULT_FORMAT_TEXT_COLUMNS).strings(),
-              ElementsAre("\\x00ff10aB", "\\x", ""));
+              ElementsAre("\\x00ff10aB0c", "\\x", ""));
 }
 
 TEST(ResultEncoderTest, EveryOtherTypeIsThePostgresTextLetterForLetter) {
