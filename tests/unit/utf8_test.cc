@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
 
 namespace dbsidecar::server {
 namespace {
@@ -57,6 +58,8 @@ TEST(Utf8Test, ACharacterThatIsCutOrInterruptedIsNotValid) {
       const std::string cut = character.substr(0, kept);
       EXPECT_FALSE(IsValidUtf8("before" + cut));
       EXPECT_FALSE(IsValidUtf8(cut + "after it"));
+      // The rest is in memory, but not in the text.
+      EXPECT_FALSE(IsValidUtf8(std::string_view(character).substr(0, kept)));
     }
   }
 }
