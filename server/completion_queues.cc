@@ -1,12 +1,32 @@
 #include "server/completion_queues.h"
 
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
+
 namespace dbsidecar::server {
+
+// gRPC is not built with ThreadSanitizer, which therefore has to be told.
+void* Step::Tag() {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_release(this);
+#endif
+  return this;
+}
+
+Step& Step::Of(void* tag) {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_acquire(tag);
+#endif
+  return *static_cast<Step*>(tag);
+}
+
 namespace {
 
 void Drive(grpc::ServerCompletionQueue* queue) {
   void* tag = nullptr;
   bool ok = false;
-  while (queue->Next(&tag, &ok)) static_cast<Step*>(tag)->Run(ok);
+  while (queue->Next(&tag, &ok)) Step::Of(tag).Run(ok);
 }
 
 }  // namespace

@@ -14,6 +14,11 @@ class Step {
  public:
   virtual ~Step() = default;
   virtual void Run(bool ok) = 0;
+
+  // To be given to gRPC, which hands it back: whatever was done before is seen by Run.
+  void* Tag();
+  // The step behind a tag.
+  static Step& Of(void* tag);
 };
 
 // Binds a step to one of its owner's functions.

@@ -1,9 +1,10 @@
 #include "server/error_mapping.h"
 
 #include <algorithm>
+#include <string>
 
 #include "google/rpc/error_details.pb.h"
-#include "server/result_encoder.h"
+#include "server/utf8.h"
 
 namespace dbsidecar::server {
 namespace {
@@ -139,26 +140,6 @@ google::rpc::Status Compose(const pool::Error& error, const MappedError& mapped,
 }
 
 }  // namespace
-
-std::string_view CodeName(Code code) {
-  static constexpr std::string_view kNames[] = {"OK",
-                                                "CANCELLED",
-                                                "UNKNOWN",
-                                                "INVALID_ARGUMENT",
-                                                "DEADLINE_EXCEEDED",
-                                                "NOT_FOUND",
-                                                "ALREADY_EXISTS",
-                                                "PERMISSION_DENIED",
-                                                "RESOURCE_EXHAUSTED",
-                                                "FAILED_PRECONDITION",
-                                                "ABORTED",
-                                                "OUT_OF_RANGE",
-                                                "UNIMPLEMENTED",
-                                                "INTERNAL",
-                                                "UNAVAILABLE",
-                                                "DATA_LOSS"};
-  return kNames[static_cast<size_t>(code)];
-}
 
 MappedError MapSqlstate(std::string_view sqlstate) {
   for (const Row& row : kRows) {

@@ -1,7 +1,7 @@
 #include "server/metrics_report.h"
 
-#include "server/pool_observer.h"
 #include "server/process_figures.h"
+#include "server/reason_names.h"
 
 namespace dbsidecar::server {
 namespace {

@@ -122,8 +122,8 @@ class PipelineStream final : public pool::TurnEndHandler {
  public:
   PipelineStream(RpcContext& rpc, grpc::ServerCompletionQueue& queue)
       : rpc_(rpc), queue_(queue), stream_(&context_) {
-    context_.AsyncNotifyWhenDone(&ended_);
-    rpc_.service().RequestPipeline(&context_, &stream_, &queue_, &queue_, &accepted_);
+    context_.AsyncNotifyWhenDone(ended_.Tag());
+    rpc_.service().RequestPipeline(&context_, &stream_, &queue_, &queue_, accepted_.Tag());
   }
 
   // Loop thread.
@@ -228,13 +228,13 @@ class PipelineStream final : public pool::TurnEndHandler {
     if (!reading_ && !half_closed_ && room) {
       reading_ = true;
       Hold();
-      stream_.Read(&request_bytes_, &read_);
+      stream_.Read(&request_bytes_, read_.Tag());
     }
     const bool answered = in_flight_.empty() && replies_.empty() && writing_ == 0;
     if (half_closed_ && answered && !finished_already_) {
       finished_already_ = true;
       Hold();
-      stream_.Finish(grpc::Status::OK, &finished_);
+      stream_.Finish(grpc::Status::OK, finished_.Tag());
     }
   }
 
@@ -248,7 +248,7 @@ class PipelineStream final : public pool::TurnEndHandler {
     }
     writing_ = replies_.replies();
     Hold();
-    stream_.Write(replies_.Take(), &written_);
+    stream_.Write(replies_.Take(), written_.Tag());
   }
 
   // --- Frames. ---
@@ -355,7 +355,7 @@ class PipelineStream final : public pool::TurnEndHandler {
     Hold();
     stream_.Finish(grpc::Status(static_cast<grpc::StatusCode>(status.code()), status.message(),
                                 status.SerializeAsString()),
-                   &finished_);
+                   finished_.Tag());
   }
 
   void Encode(const v1::QueryRequest& query, pool::Outcome& outcome, v1::Reply& reply) const {
@@ -406,7 +406,7 @@ void PipelineCall::EncodeLater(grpc::ServerCompletionQueue& queue, pool::Outcome
   outcome_ = std::move(outcome);
   frame_.Hold();
   stream_.Hold();
-  alarm_.Set(&queue, gpr_now(GPR_CLOCK_REALTIME), &encode_);
+  alarm_.Set(&queue, gpr_now(GPR_CLOCK_REALTIME), encode_.Tag());
 }
 
 void PipelineCall::OnEncode(bool /*ok*/) {

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "pool/observer.h"
-#include "server/error_mapping.h"
+#include "server/status_code.h"
 
 namespace dbsidecar::server {
 
@@ -49,8 +49,5 @@ class PoolObserver final : public pool::Observer {
   mutable std::mutex mutex_;
   ConnectTrouble trouble_;  // Guarded by mutex_.
 };
-
-std::string_view CloseReasonName(pool::CloseReason reason);
-std::string_view RefuseReasonName(pool::RefuseReason reason);
 
 }  // namespace dbsidecar::server

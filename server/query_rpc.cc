@@ -18,9 +18,9 @@ class QueryCall final : public pool::Call {
  public:
   QueryCall(RpcContext& rpc, grpc::ServerCompletionQueue& queue)
       : rpc_(rpc), queue_(queue), responder_(&context_) {
-    context_.AsyncNotifyWhenDone(&ended_);
+    context_.AsyncNotifyWhenDone(ended_.Tag());
     rpc_.service().RequestQuery(&context_, &request_bytes_, &responder_, &queue_, &queue_,
-                                &received_);
+                                received_.Tag());
   }
 
   void Answer(pool::Outcome outcome) override {
@@ -28,7 +28,7 @@ class QueryCall final : public pool::Call {
     if (outcome_.result.rows.data_bytes() <= kEncodeOnLoopMax) {
       Write();
     } else {
-      alarm_.Set(&queue_, gpr_now(GPR_CLOCK_REALTIME), &encode_);
+      alarm_.Set(&queue_, gpr_now(GPR_CLOCK_REALTIME), encode_.Tag());
     }
   }
 
@@ -100,7 +100,7 @@ class QueryCall final : public pool::Call {
     bool own = false;
     const grpc::Status status =
         grpc::SerializationTraits<v1::QueryResponse>::Serialize(*response, &bytes, &own);
-    responder_.Finish(bytes, status, &finished_);
+    responder_.Finish(bytes, status, finished_.Tag());
   }
 
   void Refuse(std::string why) {
@@ -119,7 +119,7 @@ class QueryCall final : public pool::Call {
     }
     responder_.FinishWithError(grpc::Status(static_cast<grpc::StatusCode>(status.code()),
                                             status.message(), status.SerializeAsString()),
-                               &finished_);
+                               finished_.Tag());
   }
 
   void Release() {

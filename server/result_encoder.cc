@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "server/utf8.h"
+
 namespace dbsidecar::server {
 namespace {
 
@@ -272,31 +274,6 @@ WireKind WireKindOf(uint32_t type_oid) {
       return WireKind::kBytes;
   }
   return WireKind::kText;
-}
-
-bool IsValidUtf8(std::string_view text) {
-  const auto* at = reinterpret_cast<const unsigned char*>(text.data());
-  const auto* const end = at + text.size();
-  while (at < end) {
-    if (*at < 0x80) {
-      ++at;
-      continue;
-    }
-    // The well-formed sequences of the Unicode standard, table 3-7.
-    const size_t length = *at >= 0xC2 && *at <= 0xDF   ? 2
-                          : (*at & 0xF0) == 0xE0       ? 3
-                          : *at >= 0xF0 && *at <= 0xF4 ? 4
-                                                       : 0;
-    if (length == 0 || static_cast<size_t>(end - at) < length) return false;
-    const unsigned char low = *at == 0xE0 ? 0xA0 : *at == 0xF0 ? 0x90 : 0x80;
-    const unsigned char high = *at == 0xED ? 0x9F : *at == 0xF4 ? 0x8F : 0xBF;
-    if (at[1] < low || at[1] > high) return false;
-    for (size_t i = 2; i < length; ++i) {
-      if ((at[i] & 0xC0) != 0x80) return false;
-    }
-    at += length;
-  }
-  return true;
 }
 
 void EncodeOutcome(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,

@@ -1,7 +1,7 @@
 // From the pool's result to the wire: typed columns, rows for people, or text columns.
 #pragma once
 
-#include <string_view>
+#include <cstdint>
 
 #include "dbsidecar/v1/query.pb.h"
 #include "dbsidecar/v1/value.pb.h"
@@ -16,8 +16,5 @@ void EncodeOutcome(const pool::Outcome& outcome, v1::ResultFormat format, bool w
 // Which of Column's arrays a PostgreSQL type travels in.
 enum class WireKind { kInteger, kDouble, kBool, kText, kBytes };
 WireKind WireKindOf(uint32_t type_oid);
-
-// Text travels as a string only when it is valid UTF-8, as bytes otherwise.
-bool IsValidUtf8(std::string_view text);
 
 }  // namespace dbsidecar::server

@@ -1,6 +1,5 @@
 #include "server/cli/call_outcome.h"
 
-#include <array>
 #include <cstddef>
 #include <string_view>
 
@@ -43,28 +42,6 @@ v1::Error ErrorOf(const CallOutcome& outcome) {
     }
   }
   return error;
-}
-
-std::string NameOfCode(int code) {
-  static constexpr std::array<std::string_view, 17> kNames{"OK",
-                                                           "CANCELLED",
-                                                           "UNKNOWN",
-                                                           "INVALID_ARGUMENT",
-                                                           "DEADLINE_EXCEEDED",
-                                                           "NOT_FOUND",
-                                                           "ALREADY_EXISTS",
-                                                           "PERMISSION_DENIED",
-                                                           "RESOURCE_EXHAUSTED",
-                                                           "FAILED_PRECONDITION",
-                                                           "ABORTED",
-                                                           "OUT_OF_RANGE",
-                                                           "UNIMPLEMENTED",
-                                                           "INTERNAL",
-                                                           "UNAVAILABLE",
-                                                           "DATA_LOSS",
-                                                           "UNAUTHENTICATED"};
-  if (code < 0 || static_cast<std::size_t>(code) >= kNames.size()) return Concat("code ", code);
-  return std::string(kNames[static_cast<std::size_t>(code)]);
 }
 
 std::string ReasonOfUnreachable(const CallOutcome& outcome) {

@@ -29,9 +29,6 @@ struct CallOutcome {
 // The outcome with its details taken apart. Details that cannot be read are left out.
 v1::Error ErrorOf(const CallOutcome& outcome);
 
-// "NOT_FOUND" for 5; "code 99" for a number that gRPC does not define.
-std::string NameOfCode(int code);
-
 // Why no connection came up, without gRPC's preamble.
 std::string ReasonOfUnreachable(const CallOutcome& outcome);
 

@@ -23,7 +23,9 @@
 #include "server/cli/result_table.h"
 #include "server/cli/sidecar_client.h"
 #include "server/config/values.h"
+#include "server/status_code.h"
 #include "server/text.h"
+#include "server/utf8.h"
 
 namespace dbsidecar::server::cli {
 namespace {

@@ -8,32 +8,10 @@
 #include <iterator>
 #include <span>
 
+#include "server/utf8.h"
+
 namespace dbsidecar::server::cli {
 namespace {
-
-struct Decoded {
-  char32_t character = 0;
-  std::size_t bytes = 0;  // 0 = not valid UTF-8.
-};
-
-bool IsContinuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
-
-// Overlong forms, surrogates and what is above U+10FFFF are not valid (RFC 3629).
-Decoded DecodeFirst(std::string_view text) {
-  const auto lead = static_cast<unsigned char>(text.front());
-  if (lead < 0x80) return {lead, 1};
-  const std::size_t bytes = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  if (lead < 0xc2 || lead > 0xf4 || text.size() < bytes) return {};
-  char32_t character = lead & (0x7fu >> bytes);
-  for (std::size_t i = 1; i < bytes; ++i) {
-    if (!IsContinuation(text[i])) return {};
-    character = character << 6 | (static_cast<unsigned char>(text[i]) & 0x3fu);
-  }
-  constexpr std::array<char32_t, 5> kSmallest{0, 0, 0x80, 0x800, 0x10000};
-  const bool surrogate = character >= 0xd800 && character <= 0xdfff;
-  if (character < kSmallest[bytes] || surrogate || character > 0x10ffff) return {};
-  return {character, bytes};
-}
 
 struct Range {
   char32_t first;
@@ -90,27 +68,18 @@ void AppendDisplayable(std::string& out, std::string_view raw, char32_t characte
 
 }  // namespace
 
-bool IsValidUtf8(std::string_view text) {
-  while (!text.empty()) {
-    const Decoded decoded = DecodeFirst(text);
-    if (decoded.bytes == 0) return false;
-    text.remove_prefix(decoded.bytes);
-  }
-  return true;
-}
-
 std::string Displayable(std::string_view text, LineBreaks line_breaks) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const Decoded decoded = DecodeFirst(text);
-    if (decoded.bytes == 0) {
+    const Utf8Character first = FirstCharacter(text);
+    if (first.bytes == 0) {
       fmt::format_to(std::back_inserter(out), "\\x{:02x}",
                      static_cast<unsigned>(static_cast<unsigned char>(text.front())));
       text.remove_prefix(1);
     } else {
-      AppendDisplayable(out, text.substr(0, decoded.bytes), decoded.character, line_breaks);
-      text.remove_prefix(decoded.bytes);
+      AppendDisplayable(out, text.substr(0, first.bytes), first.code_point, line_breaks);
+      text.remove_prefix(first.bytes);
     }
   }
   return out;
@@ -119,13 +88,13 @@ std::string Displayable(std::string_view text, LineBreaks line_breaks) {
 std::size_t DisplayWidth(std::string_view displayable) {
   std::size_t width = 0;
   while (!displayable.empty()) {
-    const Decoded decoded = DecodeFirst(displayable);
-    if (IsIn(kWide, decoded.character)) {
+    const Utf8Character first = FirstCharacter(displayable);
+    if (IsIn(kWide, first.code_point)) {
       width += 2;
-    } else if (!IsIn(kWithoutWidth, decoded.character)) {
+    } else if (!IsIn(kWithoutWidth, first.code_point)) {
       width += 1;
     }
-    displayable.remove_prefix(std::max<std::size_t>(decoded.bytes, 1));
+    displayable.remove_prefix(std::max<std::size_t>(first.bytes, 1));
   }
   return width;
 }

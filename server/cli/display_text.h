@@ -7,8 +7,6 @@
 
 namespace dbsidecar::server::cli {
 
-bool IsValidUtf8(std::string_view text);
-
 enum class LineBreaks { kEscape, kKeep };
 
 // `\n` and `\t` for these two, `\x1b` for other control characters and for bytes that are not

@@ -7,6 +7,7 @@
 #include "server/cli/call_outcome.h"
 #include "server/cli/display_text.h"
 #include "server/cli/result_table.h"
+#include "server/status_code.h"
 #include "server/text.h"
 
 namespace dbsidecar::server::cli {

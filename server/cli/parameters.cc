@@ -7,8 +7,8 @@
 #include <string>
 #include <system_error>
 
-#include "server/cli/display_text.h"
 #include "server/text.h"
+#include "server/utf8.h"
 
 namespace dbsidecar::server::cli {
 namespace {

@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "server/status_code.h"
+
 namespace dbsidecar::integration {
 
 seconds TestSeconds(const std::string& name, int otherwise) {
@@ -24,30 +26,9 @@ PostgresSidecar::PostgresSidecar(std::vector<std::string> flags, bool unix_socke
       client(sidecar.NewChannel()),
       health(sidecar.NewChannel()) {}
 
-std::string CodeName(grpc::StatusCode code) {
-  static constexpr const char* kNames[] = {"OK",
-                                           "CANCELLED",
-                                           "UNKNOWN",
-                                           "INVALID_ARGUMENT",
-                                           "DEADLINE_EXCEEDED",
-                                           "NOT_FOUND",
-                                           "ALREADY_EXISTS",
-                                           "PERMISSION_DENIED",
-                                           "RESOURCE_EXHAUSTED",
-                                           "FAILED_PRECONDITION",
-                                           "ABORTED",
-                                           "OUT_OF_RANGE",
-                                           "UNIMPLEMENTED",
-                                           "INTERNAL",
-                                           "UNAVAILABLE",
-                                           "DATA_LOSS",
-                                           "UNAUTHENTICATED"};
-  return code >= 0 && code <= 16 ? kNames[code] : "code " + std::to_string(code);
-}
-
 std::string CodeAndSqlstate(const QueryOutcome& outcome) {
   if (outcome.ok()) return "OK";
-  return CodeName(outcome.status.error_code()) + " " + outcome.sql.sqlstate();
+  return server::NameOfCode(outcome.status.error_code()) + " " + outcome.sql.sqlstate();
 }
 
 }  // namespace dbsidecar::integration

@@ -73,6 +73,5 @@ struct PostgresSidecar {
 
 // The code and SQLSTATE of a failed call as "INVALID_ARGUMENT 42601"; "OK" for success.
 std::string CodeAndSqlstate(const QueryOutcome& outcome);
-std::string CodeName(grpc::StatusCode code);
 
 }  // namespace dbsidecar::integration

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "google/rpc/error_details.pb.h"
-#include "server/result_encoder.h"
+#include "server/utf8.h"
 
 namespace dbsidecar::server {
 namespace {

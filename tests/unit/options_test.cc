@@ -2,16 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <set>
 #include <string>
 #include <string_view>
 
 #include "server/config/option_docs.h"
 #include "server/text.h"
+#include "tests/support/golden_file.h"
 
 namespace dbsidecar::server {
 namespace {
@@ -22,20 +19,6 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 
 constexpr Profile kProfiles[] = {Profile::kProduction, Profile::kDevelopment, Profile::kTest};
-
-// Compares `text` with a file of the repository. With UPDATE_GOLDEN=1 in the environment the file
-// is written; the test fails nevertheless, so that nobody leaves it on.
-void ExpectSameAsFile(const std::string& text, const std::string& name) {
-  const std::filesystem::path path = std::filesystem::path(DBSIDECAR_SOURCE_DIR) / name;
-  std::ifstream stream(path, std::ios::binary);
-  const std::string expected(std::istreambuf_iterator<char>(stream), {});
-  if (text == expected) return;
-  if (std::getenv("UPDATE_GOLDEN") != nullptr) {
-    std::ofstream(path, std::ios::binary) << text;
-    FAIL() << name << " is written; look at the difference and run the test again";
-  }
-  EXPECT_EQ(text, expected) << "run again with UPDATE_GOLDEN=1 to accept the new text of " << name;
-}
 
 std::string Message(const absl::Status& status) { return std::string(status.message()); }
 
@@ -241,17 +224,13 @@ TEST(ValuesTest, IntegersAreDigits) {
             "is too large; write a smaller number");
 }
 
-TEST(OptionDocsTest, HelpIsTheGoldenText) {
-  ExpectSameAsFile(ServeHelp(), "tests/golden/help/serve.txt");
-}
-
 TEST(OptionDocsTest, HelpFitsInto100Columns) {
   const std::string help = ServeHelp();
   for (const std::string_view line : Split(help, '\n')) EXPECT_LE(line.size(), 100U) << line;
 }
 
 TEST(OptionDocsTest, TheDocumentIsGeneratedFromTheTable) {
-  ExpectSameAsFile(ConfigurationMarkdown(), "docs/configuration.md");
+  test_support::ExpectSameAsFile(ConfigurationMarkdown(), "docs/configuration.md");
 }
 
 TEST(OptionDocsTest, HelpAndTheDocumentNameEveryOption) {

@@ -1,0 +1,85 @@
+// The names that dashboards and alerts are made of: fields, and keys of maps.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "server/metrics_report.h"
+#include "server/process_figures.h"
+#include "tests/support/golden_file.h"
+
+namespace dbsidecar::golden {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+// Every figure that the pool has is more than zero.
+pool::PoolStats EveryFigure() {
+  pool::PoolStats stats;
+  stats.name = "default";
+  stats.driver = "postgresql";
+  stats.min = stats.max = stats.total = 100;
+  stats.connections.fill(1);
+  stats.waiting = stats.running = 1;
+  stats.counters = {.opened = 1,
+                    .connect_failures = 1,
+                    .closed = {},
+                    .arrived = 1,
+                    .granted = 1,
+                    .refused = {},
+                    .abandoned = 1};
+  stats.statements = stats.errors = 1;
+  stats.last_error = stats.last_connect_error = "it failed";
+  stats.last_error_age = stats.last_connect_error_age = std::chrono::seconds(1);
+  for (pool::Histogram* histogram :
+       {&stats.queue, &stats.connect, &stats.execute, &stats.total_time}) {
+    histogram->Record(std::chrono::seconds(1));
+  }
+  return stats;
+}
+
+// A line for each field that is set, with its type; for a map, a line for each key.
+void ListFields(const Message& message, const std::string& prefix, std::string& list) {
+  std::vector<const FieldDescriptor*> fields;
+  message.GetReflection()->ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const std::string path = prefix + field->name() + (field->is_repeated() ? "[]" : "");
+    if (field->is_map()) {
+      std::map<std::string, std::string> types;
+      for (int i = 0; i < message.GetReflection()->FieldSize(message, field); ++i) {
+        const Message& entry = message.GetReflection()->GetRepeatedMessage(message, field, i);
+        const FieldDescriptor* key = entry.GetDescriptor()->map_key();
+        types[entry.GetReflection()->GetString(entry, key)] =
+            entry.GetDescriptor()->map_value()->type_name();
+      }
+      for (const auto& [key, type] : types) {
+        list += fmt::format("{}{}[\"{}\"]: {}\n", prefix, field->name(), key, type);
+      }
+    } else if (field->message_type() == nullptr) {
+      list += fmt::format("{}: {}\n", path, field->type_name());
+    } else if (field->message_type()->full_name() == "google.protobuf.Timestamp") {
+      list += fmt::format("{}: {}\n", path, field->message_type()->full_name());
+    } else if (field->is_repeated()) {
+      ListFields(message.GetReflection()->GetRepeatedMessage(message, field, 0), path + ".", list);
+    } else {
+      ListFields(message.GetReflection()->GetMessage(message, field), path + ".", list);
+    }
+  }
+}
+
+TEST(MetricsTest, FieldsOfAFullReport) {
+  v1::MetricsResponse report;
+  server::FillPoolMetrics(EveryFigure(), {{"ok", 1}, {"deadline_exceeded", 1}}, 1000,
+                          *report.add_pools());
+  server::FillProcessMetrics(*report.mutable_process());
+  std::string list;
+  ListFields(report, "", list);
+  test_support::ExpectSameAsFile(list, "tests/golden/metrics/fields.txt");
+}
+
+}  // namespace
+}  // namespace dbsidecar::golden
