@@ -81,7 +81,7 @@ struct Classification {
   // It may be on a connection together with others: it leaves no trace in the session and is a
   // transaction of its own.
   bool shareable = false;
-  std::shared_ptr<StatementHistory> history;  // Of this text; may be null.
+  std::shared_ptr<StatementHistory> history{};  // Of this text; may be null.
 };
 
 // The share of the pool's budget that connections of one kind have.

@@ -49,6 +49,8 @@ bool SendCancel(PGcancel* cancel, Duration limit) {
   return done.wait_for(limit) == std::future_status::ready;
 }
 
+constexpr char kReadOnlyName[] = "dbsidecar_read_only";
+
 // Runs on a thread of its own: stops what still runs, says goodbye, and waits until the server
 // process has gone.
 void Disconnect(PGconn* conn, bool busy) {
@@ -151,6 +153,7 @@ void PostgresConnection::Ping() { Send(Operation(Operation::Kind::kPing)); }
 
 void PostgresConnection::Reset() {
   prepared_.Clear();
+  read_only_prepared_ = false;
   Send(Operation(Operation::Kind::kReset));
 }
 
@@ -199,10 +202,7 @@ bool PostgresConnection::SendStatement(Operation& operation) {
     }
   }
   if (statement.read_only) {
-    operation.Expect(Command::kReadOnly);
-    if (PQsendQueryParams(conn_, kMakeReadOnly, 0, nullptr, nullptr, nullptr, nullptr, 0) != 1) {
-      return false;
-    }
+    if (!SendReadOnly(operation)) return false;
   }
   operation.Expect(Command::kExecute);
   if (name.empty()) {
@@ -212,6 +212,16 @@ bool PostgresConnection::SendStatement(Operation& operation) {
   }
   return PQsendQueryPrepared(conn_, name.c_str(), parameters.count(), parameters.values(),
                              parameters.lengths(), parameters.formats(), 0) == 1;
+}
+
+bool PostgresConnection::SendReadOnly(Operation& operation) {
+  if (!read_only_prepared_) {
+    read_only_prepared_ = true;
+    operation.Expect(Command::kReadOnly);
+    if (PQsendPrepare(conn_, kReadOnlyName, kMakeReadOnly, 0, nullptr) != 1) return false;
+  }
+  operation.Expect(Command::kReadOnly);
+  return PQsendQueryPrepared(conn_, kReadOnlyName, 0, nullptr, nullptr, nullptr, 0) == 1;
 }
 
 // A text is prepared when it comes for the second time: one that comes only once would push out
@@ -373,7 +383,8 @@ void PostgresConnection::TakeError(Operation& operation, const PGresult* result)
   operation.outcome.error = DatabaseError(result);
   operation.fatal = IsFatal(result);
   operation.prepare_failed = operation.current() == Command::kPrepare;
-  operation.stale = operation.prepared && IsStalePlan(result);
+  const bool by_name = operation.prepared || operation.current() == Command::kReadOnly;
+  operation.stale = by_name && IsStalePlan(result);
 }
 
 // Nobody wants the rest. A result that was cut is a success, so the cancel must not undo anything:
@@ -433,9 +444,9 @@ void PostgresConnection::Reply(Operation operation) {
   Call& call = *operation.call;
   // Before anything more is sent: from then on libpq calls the connection active.
   // Behind it others may be under way, none of which can open a transaction.
-  const bool transaction_open =
-      in_flight_.empty() && PQtransactionStatus(conn_) != PQTRANS_IDLE;
+  const bool transaction_open = in_flight_.empty() && PQtransactionStatus(conn_) != PQTRANS_IDLE;
   if (operation.stale || operation.prepare_failed) Forget(PreparedKey(call.statement));
+  if (operation.stale) read_only_prepared_ = false;
   if (operation.stale && !operation.retried) {
     // The statement did not start, or was undone as a whole; prepared anew it may well run.
     operation.retried = true;
@@ -444,7 +455,7 @@ void PostgresConnection::Reply(Operation operation) {
   }
   Outcome& outcome = operation.outcome;
   if (operation.hit_by_cancel && outcome.error && outcome.error->sql.sqlstate == "57014" &&
-      !operation.traits.commits_inside && !IsCancelWanted(call)) {
+      !operation.stopped && !operation.traits.commits_inside && !IsCancelWanted(call)) {
     // A cancel that was meant for another hit it, so it was undone.
     RunAgain(std::move(operation));
     return;

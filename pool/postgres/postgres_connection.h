@@ -58,7 +58,7 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
     Command current() const { return commands[next]; }
 
     Kind kind;
-    std::array<Command, 4> commands{};
+    std::array<Command, 5> commands{};
     size_t size = 0;
     size_t next = 0;          // The command whose results come now.
     bool answered = false;    // The current command has sent a result.
@@ -72,7 +72,7 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
     bool prepared = false;  // Runs by the name of a prepared statement.
     bool too_large = false;
     bool hit_by_cancel = false;  // Possibly, by one that was meant for another.
-    bool stopped = false;  // We cancelled it because no more of its rows were wanted.
+    bool stopped = false;        // We cancelled it because no more of its rows were wanted.
     uint64_t dropped_rows = 0;
     Call* call = nullptr;
     StatementTraits traits;
@@ -93,6 +93,7 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
   void Connected(PGconn* conn);
   void Send(Operation operation);
   bool SendStatement(Operation& operation);
+  bool SendReadOnly(Operation& operation);
   void Forget(const std::string& key);
   void Deallocate(const std::string& name);
   std::string PreparedName(const std::string& key, bool* prepare);
@@ -145,6 +146,7 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
   std::deque<Operation> held_;  // Complete, but a cancel is still on its way.
 
   LruCache<Prepared> prepared_;
+  bool read_only_prepared_ = false;
   uint64_t next_name_ = 1;
 };
 

@@ -131,13 +131,14 @@ constexpr std::array kOptions = {
            .production = "2",
            .development = "2",
            .test = "2",
-           .min = 0,
+           .min = 1,
            .max = 1'000,
            .unit = "connections",
+           .zero = "every statement has a connection alone",
            .reload = true,
-           .help = "How many connections short statements of several callers may share, one behind the "
-                   "other. PostgreSQL only.",
-           .zero = "every statement has a connection alone"},
+           .help =
+               "How many connections several callers may share for short statements, one behind "
+               "the other. PostgreSQL only."},
     Option{.group = OptionGroup::kPool,
            .flag = "waiters-max",
            .environment = "DBSIDECAR_WAITERS_MAX",
@@ -152,8 +153,9 @@ constexpr std::array kOptions = {
            .unit = "calls",
            .zero = "no call waits",
            .reload = true,
-           .help = "The queue limit: calls that may wait for a connection; one more is refused "
-                   "with RESOURCE_EXHAUSTED."},
+           .help =
+               "The queue limit: calls that may wait for a connection; one more is refused "
+               "with RESOURCE_EXHAUSTED. Those on a Pipeline do not count: they are held back."},
     Option{.group = OptionGroup::kPool,
            .flag = "wait-timeout",
            .environment = "DBSIDECAR_WAIT_TIMEOUT",
