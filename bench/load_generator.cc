@@ -142,6 +142,7 @@ void RunPipeline(const Options& options, grpc::Channel& channel, Tally& tally) {
   grpc::CompletionQueue queue;
   grpc::ClientContext context;
   enum Tag : intptr_t { kStarted = 1, kRead, kWritten, kDone, kFinished };
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): gRPC's tags are pointers.
   const auto tag_of = [](Tag tag) { return reinterpret_cast<void*>(tag); };
   auto stream = stub->AsyncPipeline(&context, &queue, tag_of(kStarted));
   Workload workload(options);

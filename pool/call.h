@@ -22,6 +22,7 @@ struct Outcome {
   std::vector<Notice> notices;
   TransactionStatus transaction_status = TransactionStatus::kIdle;
   Timing timing;
+  bool never_sent = false;  // The connection was lost before the statement went out.
 };
 
 // Life: Submit, then exactly one Answer, then exactly one Done, both on the loop thread. A call

@@ -354,6 +354,13 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   // stays in the map until it is answered, so nothing here depends on the order otherwise.
   CoreOf(id).Released(loop_.now(), id, condition, actions_);
   NoteStatus(reason);
+  if (outcome.never_sent && state.gave_up == GiveUp::kNone) {
+    // It was granted in the moment in which the connection went; another serves it as well.
+    SetTimer(state, kNever);
+    Arrive(state, state.lane, false);
+    Act();
+    return;
+  }
   Act();
   Finish(calls_.at(call.id), std::move(outcome));
 }

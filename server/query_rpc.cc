@@ -50,7 +50,7 @@ class QueryCall final : public pool::Call {
       return;
     }
     if (std::optional<pool::Error> refusal = CheckRequest(*request_, rpc_.limits())) {
-      Refuse(std::move(*refusal));
+      Refuse(*refusal);
       return;
     }
     Submit();
@@ -109,7 +109,7 @@ class QueryCall final : public pool::Call {
             .sql = {},
             .outcome_unknown = false});
   }
-  void Refuse(pool::Error error) { FinishWith(error); }
+  void Refuse(const pool::Error& error) { FinishWith(error); }
 
   void FinishWith(const pool::Error& error) {
     const google::rpc::Status status = ToRpcStatus(error);

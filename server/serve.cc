@@ -132,7 +132,7 @@ std::string ProbeTcp(const ListenAddress& address) {
   const int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   const bool bound = bind(fd, found->ai_addr, found->ai_addrlen) == 0;
-  const std::string reason = bound ? "" : strerror(errno);
+  std::string reason = bound ? "" : strerror(errno);
   close(fd);
   freeaddrinfo(found);
   return reason;

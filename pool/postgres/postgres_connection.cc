@@ -563,6 +563,7 @@ void PostgresConnection::FailAll(const std::string& reason) {
         const bool undone =
             operation.fatal && !operation.completed && !operation.traits.commits_inside;
         if (!undone) outcome.error = LostError(operation, reason);
+        outcome.never_sent = !operation.sent;
         EndChange(operation, true);
         events_.OnReply(id_, *operation.call, std::move(outcome), Condition::kBroken);
         reported = true;

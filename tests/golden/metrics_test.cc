@@ -72,6 +72,11 @@ void ListFields(const Message& message, const std::string& prefix, std::string& 
 }
 
 TEST(MetricsTest, FieldsOfAFullReport) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP()
+      << "Protobuf's map fields have another layout under ThreadSanitizer than in Debian's "
+         "library, so reflection cannot read them";
+#endif
   v1::MetricsResponse report;
   server::FillPoolMetrics(EveryFigure(), {{"ok", 1}, {"deadline_exceeded", 1}}, 1000,
                           *report.add_pools());

@@ -205,6 +205,7 @@ TEST(FullPoolTest, TheCallThatFindsEveryConnectionBusyIsRefusedOnTimeWithTheDiag
 TEST(FullPoolTest, TheCallThatWaitsGetsTheFirstConnectionThatBecomesFree) {
   PostgresSidecar fixture({"--max-connections=2", "--min-connections=2", "--wait-timeout=5s"});
   std::vector<std::unique_ptr<PendingQuery>> holders;
+  holders.reserve(2);
   for (int i = 0; i < 2; ++i)
     holders.push_back(fixture.client.Start(MakeQuery("select pg_sleep(1)")));
   ASSERT_TRUE(Eventually(
@@ -221,6 +222,7 @@ TEST(FullPoolTest, AFullQueueRefusesAtOnce) {
   ASSERT_TRUE(Eventually(
       5s, [&] { return fixture.server.RunningStatements(fixture.database, "pg_sleep") == 1; }));
   std::vector<std::unique_ptr<PendingQuery>> calls;
+  calls.reserve(10);
   for (int i = 0; i < 10; ++i) calls.push_back(fixture.client.Start(MakeQuery("select 1")));
   int served = 0;
   int refused = 0;
@@ -467,6 +469,7 @@ TEST_P(StopTest, ASignalUnderLoadCutsNoAcceptedCall) {
   fixture.Psql("create table t (id int8 primary key)");
   // Twice as many as there are connections: the waiting ones have been accepted, too.
   std::vector<std::unique_ptr<PendingQuery>> accepted;
+  accepted.reserve(40);
   for (int i = 0; i < 20; ++i) {
     accepted.push_back(fixture.client.Start(MakeQuery("select $1::int, pg_sleep(0.3)", i)));
   }

@@ -136,10 +136,12 @@ TEST(RequestParserTest, WhatCanBeServedIsNotRefused) {
   for (const char* text :
        {"sql: 'select 1'", "sql: ' '", "sql: 'x' pool: 'default'", "sql: 'x' session { }",
         "sql: 'x' session { client_id: 'c' }", "sql: 'x' format: RESULT_FORMAT_TEXT_COLUMNS",
-        "sql: 'x' max_rows: 4294967295 read_only: true idempotent: true want_timing: true",
-        "sql: 'x' tags { key: 'caller' value: 'reports' }"}) {
+        "sql: 'x' max_rows: 4294967295 read_only: true idempotent: true want_timing: true"}) {
     EXPECT_FALSE(CheckRequest(Request(text), {}).has_value()) << text;
   }
+  v1::QueryRequest tagged = Request("sql: 'x'");
+  (*tagged.mutable_tags())["caller"] = "reports";
+  EXPECT_FALSE(CheckRequest(tagged, {}).has_value());
 }
 
 TEST(RequestParserTest, AnEmptyStatementIsInvalid) {
