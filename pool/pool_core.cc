@@ -34,6 +34,7 @@ PoolCore::PoolCore(PoolConfig config, uint64_t seed, ConnectionId first_id, Conn
     : config_(config), random_(seed), next_id_(first_id), stride_(stride) {}
 
 void PoolCore::Start(Instant now, Actions& actions) {
+  started_ = true;
   probe_wanted_ = true;
   Serve(now, actions);
 }
@@ -585,7 +586,7 @@ Instant PoolCore::NextTick() const {
 }
 
 size_t PoolCore::Floor() const {
-  if (draining_) return 0;
+  if (draining_ || !started_) return 0;
   return std::min(config_.max, std::max<size_t>(config_.min, probe_wanted_ ? 1 : 0));
 }
 

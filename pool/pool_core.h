@@ -257,6 +257,7 @@ class PoolCore {
   std::set<std::pair<Instant, WaiterId>> expiries_;
 
   Instant served_at_{};  // The last event.
+  bool started_ = false;
   bool draining_ = false;
   bool database_up_ = false;
   bool probe_wanted_ = false;  // Hold at least one connection until the database is known to be up.

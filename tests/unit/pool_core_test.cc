@@ -120,16 +120,6 @@ TEST_F(PoolCoreTest, StartOpensOneConnectionEvenWithoutAMinimumToLearnWhetherThe
   EXPECT_TRUE(core_->database_up());
 }
 
-TEST_F(PoolCoreTest, WantsNothingBeforeStartButMayBeAskedWhenItsNextTickIs) {
-  Use(Quiet());
-  EXPECT_EQ(core_->NextTick(), kNever);
-  PoolConfig config = Quiet();
-  config.min = 1;
-  Use(config);
-  // "At once", in a form that can be subtracted from the present without overflow.
-  EXPECT_GE(core_->NextTick(), Instant{});
-}
-
 TEST_F(PoolCoreTest, AWaiterGetsAnIdleConnectionAtOnce) {
   OpenIdle(Quiet(), 1);
   Arrive(5);
@@ -382,6 +372,7 @@ TEST_F(PoolCoreTest, IdleConnectionsAboveTheMinimumRetireOldestFirst) {
   config.min = 1;
   config.idle_timeout = seconds(60);
   Use(config);
+  Start();
   Arrive(1);
   Arrive(2);
   Connected(1);
@@ -433,16 +424,21 @@ TEST_F(PoolCoreTest, AReservedPlaceCountsAgainstTheMaximumButNotForTheMinimum) {
   config.connecting_max = 3;
   Use(config);
   core_->Reserve(now_, actions_);
+  Start();
   EXPECT_THAT(Did(), ElementsAre("reserved", "open 1", "open 2"));
   EXPECT_EQ(core_->total(), 3u);
 }
 
 TEST_F(PoolCoreTest, AReservedPlaceDoesNotKeepAHealthCheckFromOpeningAConnection) {
   Use(Quiet());
+  Start();
+  ConnectFailed(1);
+  Did();
   core_->Reserve(now_, actions_);
   EXPECT_THAT(Did(), ElementsAre("reserved"));
+  now_ += seconds(10);
   core_->Check(now_, actions_);
-  EXPECT_THAT(Did(), ElementsAre("open 1"));
+  EXPECT_THAT(Did(), ElementsAre("open 2"));
 }
 
 TEST_F(PoolCoreTest, RoomForAReservedPlaceIsMadeByClosingTheLongestIdle) {
@@ -521,6 +517,15 @@ PoolConfig Sharing() {
   config.shared_spread = 2;
   config.stalled_after = milliseconds(20);
   return config;
+}
+
+TEST_F(PoolCoreTest, ATickBeforeTheStartOpensNothing) {
+  PoolConfig config = Quiet();
+  config.min = 2;
+  Use(config);
+  EXPECT_EQ(core_->NextTick(), kNever);
+  Tick();
+  EXPECT_THAT(Did(), IsEmpty());
 }
 
 TEST_F(PoolCoreTest, ThoseWhoMayShareJoinAndSpreadOverIdleConnectionsOnlyWhenMany) {
