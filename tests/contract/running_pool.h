@@ -20,7 +20,11 @@
 
 namespace dbsidecar::contract {
 
+#if defined(__SANITIZE_THREAD__)
+inline constexpr std::chrono::seconds kPatience{120};
+#else
 inline constexpr std::chrono::seconds kPatience{30};
+#endif
 // A call is answered so long after its time is up, at most.
 inline constexpr std::chrono::milliseconds kLateness{100};
 
