@@ -118,7 +118,12 @@ class TreeWalk {
       }
     }
     for (const std::string& relation : relations_) {
-      if (!ctes_.contains(relation) && IsSuspect(catalog_.relations, relation)) Suspect();
+      // A CTE's name may be a table's too, where it is qualified, written to, or out of scope. So
+      // it spares only what the catalogue does not know, and nothing while that is not known
+      // itself.
+      const bool spared = ctes_.contains(relation) && !catalog_.relations.empty() &&
+                          !catalog_.relations.contains(relation);
+      if (!spared && IsSuspect(catalog_.relations, relation)) Suspect();
     }
     if (catalog_.suspect_everywhere) Suspect();
   }

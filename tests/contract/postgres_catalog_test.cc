@@ -145,6 +145,7 @@ TEST_F(PostgresCatalog, WhatHiddenCodeDoesToTheSessionIsGoneForTheNextCall) {
   const auto pool = NewPool(1);
   const char* statements[] = {
       "insert into with_trigger values (1)",
+      "with with_trigger as (select 1) insert into with_trigger select * from with_trigger",
       "select * from on_function",
       "select * from on_view",
       "select * from on_builtin",

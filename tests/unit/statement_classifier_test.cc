@@ -293,6 +293,9 @@ TEST_F(StatementClassifierTest, WhatMayChangeTheSessionUnseenLeavesTraces) {
         "delete from app.suspect_table",
         "truncate t, suspect_table",
         "with t2 as (select 1) select * from t2, suspect_table",
+        "with suspect_table as (select 1) insert into suspect_table select * from suspect_table",
+        "with suspect_table as (select 1) select * from app.suspect_table",
+        "select * from suspect_table, (with suspect_table as (select 1) select 1) x",
         "select * from not_in_the_catalogue",
         "select 1 @@@ 2",
         "select 1 operator(app.@@@) 2",
@@ -351,6 +354,7 @@ TEST_F(StatementClassifierTest, WithoutACatalogueEveryNameIsSuspect) {
   for (const char* sql : {"select now()", "select * from t", "select 1 + 1"}) {
     EXPECT_TRUE(fresh.Classify(sql).leaves_traces) << sql;
   }
+  EXPECT_TRUE(fresh.Classify("with t as (select 1) insert into t values (1)").leaves_traces);
   EXPECT_FALSE(fresh.Classify("select 1").leaves_traces);
   const uint64_t before = fresh.version();
   fresh.SetCatalog(SomeCatalog());
