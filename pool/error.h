@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 namespace dbsidecar::pool {
 
@@ -48,5 +49,10 @@ struct Error {
   SqlError sql;         // `sqlstate` empty unless the database spoke.
   bool outcome_unknown = false;  // The statement may have taken effect.
 };
+
+// An error of our own, not the database's, of a statement that took no effect.
+inline Error OwnError(ErrorKind kind, std::string message) {
+  return {.kind = kind, .message = std::move(message), .sql = {}, .outcome_unknown = false};
+}
 
 }  // namespace dbsidecar::pool

@@ -79,10 +79,7 @@ class Frame {
 };
 
 pool::Error Invalid(std::string why) {
-  return {.kind = pool::ErrorKind::kInvalidArgument,
-          .message = std::move(why),
-          .sql = {},
-          .outcome_unknown = false};
+  return pool::OwnError(pool::ErrorKind::kInvalidArgument, std::move(why));
 }
 
 // Replies one after another, as the bytes of a PipelineResponse.
@@ -311,10 +308,8 @@ class PipelineStream final : public pool::TurnEndHandler {
   std::optional<pool::Error> Check(const v1::Call& request) {
     if (request.id() == 0) return Invalid("a call's id must not be 0");
     if (request.has_end_session()) {
-      return pool::Error{.kind = pool::ErrorKind::kUnsupported,
-                         .message = "sessions are not served by this version",
-                         .sql = {},
-                         .outcome_unknown = false};
+      return pool::OwnError(pool::ErrorKind::kUnsupported,
+                            "sessions are not served by this version");
     }
     if (!request.has_query() || request.cancel_id() != 0) {
       return Invalid("a call has one of `query`, `end_session` and `cancel_id`");

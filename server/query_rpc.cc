@@ -104,10 +104,7 @@ class QueryCall final : public pool::Call {
   }
 
   void Refuse(std::string why) {
-    Refuse({.kind = pool::ErrorKind::kInvalidArgument,
-            .message = std::move(why),
-            .sql = {},
-            .outcome_unknown = false});
+    Refuse(pool::OwnError(pool::ErrorKind::kInvalidArgument, std::move(why)));
   }
   void Refuse(const pool::Error& error) { FinishWith(error); }
 

@@ -5,10 +5,6 @@
 namespace dbsidecar::server {
 namespace {
 
-pool::Error Refusal(pool::ErrorKind kind, std::string message) {
-  return {.kind = kind, .message = std::move(message), .sql = {}, .outcome_unknown = false};
-}
-
 pool::Value ToValue(const v1::Value& from) {
   pool::Value value;
   value.type_oid = from.type_oid();
@@ -62,29 +58,33 @@ pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits
 std::optional<pool::Error> CheckRequest(const v1::QueryRequest& request,
                                         const RequestLimits& limits) {
   if (request.sql().empty()) {
-    return Refusal(pool::ErrorKind::kInvalidArgument, "the statement is empty; set `sql`");
+    return pool::OwnError(pool::ErrorKind::kInvalidArgument, "the statement is empty; set `sql`");
   }
   if (!request.pool().empty() && request.pool() != "default") {
-    return Refusal(pool::ErrorKind::kPoolNotFound,
-                   fmt::format("there is no pool \"{}\"; leave `pool` empty", request.pool()));
+    return pool::OwnError(
+        pool::ErrorKind::kPoolNotFound,
+        fmt::format("there is no pool \"{}\"; leave `pool` empty", request.pool()));
   }
   if (UsesSession(request.session())) {
-    return Refusal(pool::ErrorKind::kUnsupported,
-                   "sessions and transactions are not served by this version; leave `session` "
-                   "unset");
+    return pool::OwnError(
+        pool::ErrorKind::kUnsupported,
+        "sessions and transactions are not served by this version; leave `session` "
+        "unset");
   }
   if (request.has_settings()) {
-    return Refusal(pool::ErrorKind::kUnsupported,
-                   "settings for one call are not served by this version; leave `settings` unset");
+    return pool::OwnError(
+        pool::ErrorKind::kUnsupported,
+        "settings for one call are not served by this version; leave `settings` unset");
   }
   if (static_cast<size_t>(request.params_size()) > limits.parameters_max) {
-    return Refusal(pool::ErrorKind::kInvalidArgument,
-                   fmt::format("{} parameters are over the limit of {} (params-max)",
-                               request.params_size(), limits.parameters_max));
+    return pool::OwnError(pool::ErrorKind::kInvalidArgument,
+                          fmt::format("{} parameters are over the limit of {} (params-max)",
+                                      request.params_size(), limits.parameters_max));
   }
   if (!v1::ResultFormat_IsValid(request.format())) {
-    return Refusal(pool::ErrorKind::kInvalidArgument,
-                   fmt::format("unknown result format {}", static_cast<int>(request.format())));
+    return pool::OwnError(
+        pool::ErrorKind::kInvalidArgument,
+        fmt::format("unknown result format {}", static_cast<int>(request.format())));
   }
   return std::nullopt;
 }

@@ -19,10 +19,8 @@ grpc::Status StatusOf(const pool::Error& error) {
 }
 
 grpc::Status NotServed(const std::string& what) {
-  return StatusOf({.kind = pool::ErrorKind::kUnsupported,
-                   .message = what + " is not served by this version (" DBSIDECAR_VERSION ")",
-                   .sql = {},
-                   .outcome_unknown = false});
+  return StatusOf(pool::OwnError(pool::ErrorKind::kUnsupported,
+                                 what + " is not served by this version (" DBSIDECAR_VERSION ")"));
 }
 
 grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext* context, grpc::Status status) {

@@ -15,10 +15,7 @@ namespace {
 constexpr size_t kParametersMax = 65535;  // A 16-bit count in PostgreSQL's protocol.
 
 Error Invalid(std::string message) {
-  return {.kind = ErrorKind::kInvalidArgument,
-          .message = std::move(message),
-          .sql = {},
-          .outcome_unknown = false};
+  return OwnError(ErrorKind::kInvalidArgument, std::move(message));
 }
 
 // The transaction that is made read-only ends where such a statement commits.

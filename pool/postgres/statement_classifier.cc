@@ -72,10 +72,6 @@ std::string_view Lookup(const std::pair<std::string_view, std::string_view> (&ta
   return {};
 }
 
-Error Refusal(ErrorKind kind, std::string message) {
-  return {.kind = kind, .message = std::move(message), .sql = {}, .outcome_unknown = false};
-}
-
 // The last part of a possibly qualified name: [{"String": {"sval": "pg_catalog"}}, ...].
 std::string LastName(const Json& names) {
   if (!names.is_array() || names.empty()) return "";
@@ -255,9 +251,9 @@ class TreeWalk {
   void VisitCopy(const Json& node) {
     if (node.contains("filename")) return;
     if (!traits_.refusal) {
-      traits_.refusal = Refusal(ErrorKind::kUnsupported,
-                                "COPY FROM STDIN and TO STDOUT need a stream; use CopyIn or "
-                                "CopyOut");
+      traits_.refusal = OwnError(ErrorKind::kUnsupported,
+                                 "COPY FROM STDIN and TO STDOUT need a stream; use CopyIn or "
+                                 "CopyOut");
     }
   }
 
@@ -277,7 +273,7 @@ class TreeWalk {
 
   void Refuse(std::string message) {
     if (!traits_.refusal) {
-      traits_.refusal = Refusal(ErrorKind::kNeedsSession, std::move(message));
+      traits_.refusal = OwnError(ErrorKind::kNeedsSession, std::move(message));
     }
   }
 
@@ -325,12 +321,12 @@ StatementTraits ClassifyTree(const Json& tree, const Catalog& catalog) {
   StatementTraits traits;
   const Json& statements = tree.contains("stmts") ? tree["stmts"] : Json::array();
   if (statements.empty()) {
-    traits.refusal = Refusal(ErrorKind::kInvalidArgument, "the statement is empty");
+    traits.refusal = OwnError(ErrorKind::kInvalidArgument, "the statement is empty");
   } else if (statements.size() > 1) {
-    traits.refusal = Refusal(ErrorKind::kInvalidArgument,
-                             fmt::format("one statement per call, these are {}; use Script or "
-                                         "Batch for many",
-                                         statements.size()));
+    traits.refusal = OwnError(ErrorKind::kInvalidArgument,
+                              fmt::format("one statement per call, these are {}; use Script or "
+                                          "Batch for many",
+                                          statements.size()));
   } else {
     traits.parameters = 0;
     const Json& statement = statements[0]["stmt"];
