@@ -32,6 +32,12 @@ Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& obser
     PoolConfig config = options_.core;
     config.min = shapes[i].min;
     config.max = shapes[i].max;
+    if (const std::optional<LaneSharing>& sharing = shapes[i].sharing) {
+      config.shared_max = sharing->shared_max;
+      config.shared_depth = sharing->shared_depth;
+      config.shared_spread = sharing->shared_spread;
+    }
+    all_share_.push_back(shapes[i].sharing.has_value() && shapes[i].sharing->all);
     lanes_.push_back(std::make_unique<PoolCore>(config, options_.seed + i, i + 1, shapes.size()));
   }
   loop_.AddTimer(this);
@@ -70,12 +76,13 @@ void Pool::Submit(Call& call) {
 
 void Pool::Arrive(CallState& state, size_t lane, bool shareable) {
   state.lane = lane;
+  state.shareable = shareable || all_share_[lane];
   state.connection = 0;
   lanes_[lane]->Arrive(loop_.now(),
                        {.waiter = state.call->id,
                         .deadline = state.deadline,
                         .bounded = !state.call->flow_controlled,
-                        .shares = shareable},
+                        .shares = state.shareable},
                        actions_);
 }
 
@@ -369,12 +376,26 @@ void Pool::OnWrongLane(ConnectionId id, Call& call, size_t lane) {
   CallState& state = calls_.at(call.id);
   observer_.OnReleased(id, Condition::kClean);
   CoreOf(id).Released(loop_.now(), id, Condition::kClean, actions_);
+  state.lane = lane;
+  state.shareable = false;
+  GiveBack(state);
+}
+
+void Pool::OnHandedBack(ConnectionId id, Call& call) {
+  CallState& state = calls_.at(call.id);
+  observer_.OnReleased(id, Condition::kClean);
+  CoreOf(id).HandedBack(loop_.now(), id, actions_);
+  GiveBack(state);
+}
+
+// A call that was granted a connection and not run there.
+void Pool::GiveBack(CallState& state) {
   SetTimer(state, kNever);
   if (state.gave_up != GiveUp::kNone) {
     state.connection = 0;
     Finish(state, Judge(state, Failure(ErrorKind::kCancelled, "")));
   } else {
-    Arrive(state, lane, false);
+    Arrive(state, state.lane, state.shareable);
   }
   Act();
 }

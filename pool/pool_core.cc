@@ -140,6 +140,16 @@ void PoolCore::Released(Instant now, ConnectionId id, Condition condition, Actio
   Serve(now, actions);
 }
 
+void PoolCore::HandedBack(Instant now, ConnectionId id, Actions& actions) {
+  if (const Connection* connection = Find(id, ConnectionState::kShared)) {
+    const Instant stalled = std::min(connection->progress_at, now - config_.stalled_after);
+    Leave(now, id, Condition::kClean, actions);
+    // Also when its callers see it stall a little sooner than we do: they would be sent back there.
+    if (Connection* shared = Find(id, ConnectionState::kShared)) shared->progress_at = stalled;
+  }
+  Serve(now, actions);
+}
+
 void PoolCore::Leave(Instant now, ConnectionId id, Condition condition, Actions& actions) {
   Connection& connection = connections_[id];
   DBSIDECAR_CHECK(connection.callers > 0);

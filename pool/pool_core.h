@@ -132,6 +132,9 @@ class PoolCore {
   // Whoever was granted a connection gives it back; on a shared one the others go on. Nothing
   // happens if it is closing already. REQUIRES: one grant for each release.
   void Released(Instant now, ConnectionId id, Condition condition, Actions& actions);
+  // A caller leaves a shared connection with nothing done, because another on it takes long: none
+  // joins until that one is finished.
+  void HandedBack(Instant now, ConnectionId id, Actions& actions);
   // A granted connection is of no use any more, whoever else is on it; their releases may follow.
   void Broke(Instant now, ConnectionId id, Actions& actions);
   // The server closed a connection that nobody owns. For a leased one, release it kBroken.

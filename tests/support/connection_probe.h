@@ -75,6 +75,7 @@ struct ProbeEvent {
     kReset,
     kReply,
     kWrongLane,
+    kHandedBack,
     kLost,
     kClosed
   };
@@ -186,6 +187,9 @@ class ConnectionProbe : public ConnectionEvents {
   }
   void OnWrongLane(ConnectionId, Call& call, size_t lane) override {
     Add({.kind = ProbeEvent::Kind::kWrongLane, .call = &call, .lane = lane});
+  }
+  void OnHandedBack(ConnectionId, Call& call) override {
+    Add({.kind = ProbeEvent::Kind::kHandedBack, .call = &call});
   }
   void OnLost(ConnectionId, Error error) override {
     Add({.kind = ProbeEvent::Kind::kLost, .error = std::move(error)});
