@@ -144,8 +144,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Grant(CallId waiter, ConnectionId id);
   void RefuseWaiter(CallId waiter, RefuseReason reason);
 
-  void Arrive(CallState& state, size_t lane, bool shareable);
-  void GiveBack(CallState& state);
+  void Arrive(CallState& state, std::optional<Instant> came_first);
+  void ComeBack(CallState& state);
   void StopWaitingFor(CallState& state, GiveUp why);
   void OnCallTimer(CallState& state);
   void SetTimer(CallState& state, Instant at);

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
+#include <optional>
 #include <random>
 #include <set>
 #include <utility>
@@ -108,6 +109,9 @@ struct Arrival {
   bool bounded = true;
   // May be on a connection together with others.
   bool shares = false;
+  // When it came first, if it comes back from a connection that has not served it. It was accepted
+  // then, so neither a full queue nor a drain refuses it now.
+  std::optional<Instant> came_first{};
 };
 
 class PoolCore {

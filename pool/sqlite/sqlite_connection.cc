@@ -44,15 +44,10 @@ void SqliteShared::HandOverLater(SqliteConnection& connection) {
   handing_over_.push_back(&connection);
 }
 
-void SqliteShared::Forget(const SqliteConnection& connection) {
-  std::replace(handing_over_.begin(), handing_over_.end(),
-               const_cast<SqliteConnection*>(&connection), static_cast<SqliteConnection*>(nullptr));
-}
+void SqliteShared::Forget(SqliteConnection& connection) { std::erase(handing_over_, &connection); }
 
 void SqliteShared::OnTurnEnd() {
-  for (SqliteConnection* connection : handing_over_) {
-    if (connection != nullptr) connection->HandOver();
-  }
+  for (SqliteConnection* connection : handing_over_) connection->HandOver();
   handing_over_.clear();
 }
 
@@ -102,6 +97,7 @@ void SqliteConnection::Cancel(Call& call) {
   PostEvent([&call](SqliteConnection& self) {
     SqliteSession::Execution execution;
     execution.outcome.error = InterruptedError();
+    execution.outcome.never_sent = true;
     self.OnExecuted(call, std::move(execution));
   });
 }

@@ -36,7 +36,7 @@ class SqliteShared final : public TurnEndHandler {
   // Lets the connection hand over its work at the end of this turn of the loop: a thread that is
   // woken once finds all of it.
   void HandOverLater(SqliteConnection& connection);
-  void Forget(const SqliteConnection& connection);
+  void Forget(SqliteConnection& connection);
   void OnTurnEnd() override;
 
   const SqliteConfig config;

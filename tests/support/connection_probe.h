@@ -111,6 +111,13 @@ class ConnectionProbe : public ConnectionEvents {
   void Start(Call& call) {
     loop_.Do([&] { connection_->Execute(call); });
   }
+  // Hands them over in one turn of the loop; `then` is cancelled in the same.
+  void StartTogether(const std::vector<Call*>& calls, Call* then = nullptr) {
+    loop_.Do([&] {
+      for (Call* call : calls) connection_->Execute(*call);
+      if (then != nullptr) connection_->Cancel(*then);
+    });
+  }
   void Cancel(Call& call) {
     loop_.Do([&] { connection_->Cancel(call); });
   }
