@@ -47,14 +47,13 @@ void PoolCore::Arrive(Instant now, const Arrival& arrival, Actions& actions) {
       EarlierDeadline(arrival.deadline, arrival.came_first.value_or(now), config_.wait_timeout);
   const RefuseReason on_expiry =
       expires_at == arrival.deadline ? RefuseReason::kDeadline : RefuseReason::kWaitTimeout;
-  const bool bounded = arrival.bounded && !arrival.came_first.has_value();
   const bool shares = arrival.shares && config_.shared_max > 0;
   const bool room = !idle_.empty() || (shares && SharedWithRoom(now, config_.shared_depth) != 0);
   if (draining_ && !arrival.came_first.has_value()) {
     Refuse(arrival.waiter, RefuseReason::kDraining, actions);
   } else if (expires_at <= now) {
     Refuse(arrival.waiter, on_expiry, actions);
-  } else if (bounded && bounded_waiters_ >= config_.waiters_max && !room) {
+  } else if (arrival.bounded && bounded_waiters_ >= config_.waiters_max && !room) {
     Refuse(arrival.waiter, RefuseReason::kQueueFull, actions);
   } else {
     Waiters& waiters = shares ? sharing_ : alone_;
@@ -62,9 +61,9 @@ void PoolCore::Arrive(Instant now, const Arrival& arrival, Actions& actions) {
                        .order = next_order_++,
                        .expires_at = expires_at,
                        .on_expiry = on_expiry,
-                       .bounded = bounded,
+                       .bounded = arrival.bounded,
                        .shares = shares});
-    bounded_waiters_ += bounded ? 1 : 0;
+    bounded_waiters_ += arrival.bounded ? 1 : 0;
     waiter_by_id_.emplace(arrival.waiter, std::prev(waiters.end()));
     expiries_.emplace(expires_at, arrival.waiter);
   }

@@ -109,8 +109,8 @@ struct Arrival {
   bool bounded = true;
   // May be on a connection together with others.
   bool shares = false;
-  // When it came first, if it comes back from a connection that has not served it. It was accepted
-  // then, so neither a full queue nor a drain refuses it now.
+  // When it came first, if it comes back from a connection that has not served it: its time to wait
+  // runs from then, and no drain that began since refuses it.
   std::optional<Instant> came_first{};
 };
 

@@ -197,6 +197,7 @@ TEST_P(CallContract, CancelAllAnswersWhatRunsAndWhatWaits) {
   TestCall waiting("select 3");
   pool->Start(running);
   pool->Submit(waiting);
+  EXPECT_TRUE(pool->Becomes([&] { return pool->pool().Stats().waiting == 1; }));
   pool->Do([&] {
     pool->pool().Drain();
     pool->pool().CancelAll();
