@@ -171,6 +171,7 @@ TEST_F(SqliteGroupTest, ADeferredConstraintFailsOnlyTheStatementThatBreaksIt) {
                     "INSERT INTO child VALUES (2, 99)", "INSERT INTO child VALUES (3, 1)",
                     "DELETE FROM parent", "INSERT INTO t(id) VALUES (1)"});
   EXPECT_EQ(told, (Texts{"ok", "ok", "23503", "ok", "23503", "ok"}));
+  EXPECT_EQ(NewCommits(), 3) << "the others did not stay together";
   EXPECT_EQ(Count("child"), 2);
   EXPECT_EQ(Count("parent"), 1);
 }
