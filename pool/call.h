@@ -23,6 +23,8 @@ struct Outcome {
   TransactionStatus transaction_status = TransactionStatus::kIdle;
   Timing timing;
   bool never_sent = false;  // The connection was lost before the statement went out.
+  // The connection was lost, and running the statement (again) elsewhere does no harm.
+  bool may_run_again = false;
 };
 
 // Life: Submit, then exactly one Answer, then exactly one Done, both on the loop thread. A call

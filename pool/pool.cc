@@ -9,6 +9,9 @@
 namespace dbsidecar::pool {
 namespace {
 
+// How often a statement may be sent that keeps losing its connection.
+constexpr int kRunsMax = 3;
+
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 // How long two spans of time overlap.
@@ -177,6 +180,7 @@ void Pool::Grant(CallId waiter, ConnectionId id) {
   OpenConnection& connection = connections_.at(id);
   state.connection = id;
   state.granted = loop_.now();
+  ++state.runs;
   state.connect =
       Overlap(state.arrived, state.granted, connection.open_started, connection.opened_at);
   SetTimer(state, state.deadline);
@@ -354,8 +358,10 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   // stays in the map until it is answered, so nothing here depends on the order otherwise.
   CoreOf(id).Released(loop_.now(), id, condition, actions_);
   NoteStatus(reason);
-  if (outcome.never_sent && state.gave_up == GiveUp::kNone) {
-    // It was granted in the moment in which the connection went; another serves it as well.
+  const bool again = outcome.never_sent || (outcome.may_run_again && state.runs < kRunsMax);
+  if (again && state.gave_up == GiveUp::kNone) {
+    // The connection went before the statement did, or has taken nothing with it; another serves
+    // it as well.
     SetTimer(state, kNever);
     Arrive(state, state.lane, false);
     Act();
