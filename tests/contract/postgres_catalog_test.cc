@@ -113,10 +113,10 @@ TEST_F(PostgresCatalog, AnOrdinarySchemaIsNot) {
   Expect(catalog.functions,
          {"slug", "now", "count", "lower", "similarity", "jsonb_agg", "generate_series"},
          NamedCode::kHarmless);
-  Expect(catalog.functions,
-         {"nextval", "set_config", "pg_sleep", "gen_random_uuid", "random",
-          "pg_advisory_xact_lock"},
-         NamedCode::kVolatile);
+  Expect(
+      catalog.functions,
+      {"nextval", "set_config", "pg_sleep", "gen_random_uuid", "random", "pg_advisory_xact_lock"},
+      NamedCode::kVolatile);
   Expect(catalog.operators, {"=", "+", "~~", "->>", "@>", "||", "%"}, NamedCode::kHarmless);
   Expect(catalog.relations, {"numbers", "plain", "item", "m", "many", "many_0", "pg_class"},
          NamedCode::kHarmless);

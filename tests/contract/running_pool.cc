@@ -122,6 +122,16 @@ void RunningPool::Submit(TestCall& call) {
   loop_.Post([this, &call] { pool_->Submit(call); });
 }
 
+void RunningPool::SubmitTogether(const std::vector<TestCall*>& calls) {
+  for (TestCall* call : calls) {
+    call->id = next_id_++;
+    call->NoteSubmitted(*this);
+  }
+  loop_.Post([this, calls] {
+    for (TestCall* call : calls) pool_->Submit(*call);
+  });
+}
+
 void RunningPool::Start(TestCall& call) {
   Submit(call);
   std::unique_lock lock(mutex_);
