@@ -1,4 +1,5 @@
-// Point selects through a sidecar, as fast as it answers: one row of the benchmark's table.
+// Point selects through a sidecar, as fast as it answers: one row of the benchmark's table. With
+// --statement=update it changes rows instead.
 //
 //   load_generator --addr=unix:/path --path=unary|pipeline|empty --in-flight=64 --seconds=5
 //
@@ -33,6 +34,7 @@ struct Options {
   double seconds = 5;
   int rows = 1'000'000;
   bool read_only = true;
+  std::string statement = "select";
 };
 
 Options Parse(int argc, char** argv) {
@@ -54,6 +56,8 @@ Options Parse(int argc, char** argv) {
       options.rows = std::atoi(value.c_str());
     else if (flag == "--read-only")
       options.read_only = value != "false";
+    else if (flag == "--statement")
+      options.statement = value;
     else {
       std::cerr << "unknown flag " << flag << "\n";
       std::exit(2);
@@ -80,9 +84,11 @@ struct Tally {
 class Workload {
  public:
   explicit Workload(const Options& options) : ids_(1, options.rows) {
-    query_.set_sql("SELECT abalance FROM pgbench_accounts WHERE aid = $1");
+    const bool writes = options.statement == "update";
+    query_.set_sql(writes ? "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = $1"
+                          : "SELECT abalance FROM pgbench_accounts WHERE aid = $1");
     query_.add_params();
-    query_.set_read_only(options.read_only);
+    query_.set_read_only(options.read_only && !writes);
   }
   const v1::QueryRequest& Next() {
     query_.mutable_params(0)->set_int_value(ids_(random_));

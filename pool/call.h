@@ -22,7 +22,10 @@ struct Outcome {
   std::vector<Notice> notices;
   TransactionStatus transaction_status = TransactionStatus::kIdle;
   Timing timing;
-  bool never_sent = false;  // The connection was lost before the statement went out.
+  // The connection was lost, or the call was cancelled, before the statement went out.
+  bool never_sent = false;
+  // A cancel that was not its caller's wish undid it.
+  bool undone = false;
   // The connection was lost, and running the statement (again) elsewhere does no harm.
   bool may_run_again = false;
 };

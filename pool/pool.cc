@@ -35,6 +35,13 @@ Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& obser
     PoolConfig config = options_.core;
     config.min = shapes[i].min;
     config.max = shapes[i].max;
+    if (const std::optional<LaneSharing>& sharing = shapes[i].sharing) {
+      config.shared_max = sharing->shared_max;
+      config.shared_depth = sharing->shared_depth;
+      config.shared_spread = sharing->shared_spread;
+      config.evict_after = Duration::zero();
+    }
+    all_share_.push_back(shapes[i].sharing.has_value() && shapes[i].sharing->all);
     lanes_.push_back(std::make_unique<PoolCore>(config, options_.seed + i, i + 1, shapes.size()));
   }
   loop_.AddTimer(this);
@@ -66,20 +73,22 @@ void Pool::Submit(Call& call) {
   } else {
     state.history = std::move(classification.history);
     const bool is_short = state.history != nullptr && state.history->IsShort();
-    Arrive(state, classification.lane, classification.shareable && is_short);
+    state.lane = classification.lane;
+    state.shareable = classification.shareable && is_short;
+    Arrive(state, std::nullopt);
     Act();
   }
 }
 
-void Pool::Arrive(CallState& state, size_t lane, bool shareable) {
-  state.lane = lane;
+void Pool::Arrive(CallState& state, std::optional<Instant> came_first) {
   state.connection = 0;
-  lanes_[lane]->Arrive(loop_.now(),
-                       {.waiter = state.call->id,
-                        .deadline = state.deadline,
-                        .bounded = !state.call->flow_controlled,
-                        .shares = shareable},
-                       actions_);
+  lanes_[state.lane]->Arrive(loop_.now(),
+                             {.waiter = state.call->id,
+                              .deadline = state.deadline,
+                              .bounded = !state.call->flow_controlled,
+                              .shares = state.shareable || all_share_[state.lane],
+                              .came_first = came_first},
+                             actions_);
 }
 
 void Pool::Cancel(CallId id) {
@@ -141,6 +150,9 @@ void Pool::Carry(const Action& action) {
       break;
     case Action::Kind::kGrant:
       Grant(action.waiter, action.connection);
+      break;
+    case Action::Kind::kEvict:
+      connections_.at(action.connection).handle->Evict();
       break;
     case Action::Kind::kRefuse:
       RefuseWaiter(action.waiter, action.refuse_reason);
@@ -345,12 +357,13 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   CallState& state = calls_.at(call.id);
   OpenConnection& connection = connections_.at(id);
   // On a shared connection it began when the one before it had ended.
-  if (state.history != nullptr && !outcome.error) {
+  if (state.history != nullptr && (!outcome.error || outcome.undone)) {
     state.history->Record(loop_.now() - std::max(state.granted, connection.replied_at));
   }
   connection.replied_at = loop_.now();
   if (condition != Condition::kBroken) last_success_ = loop_.now();
   observer_.OnReleased(id, condition);
+  if (outcome.never_sent) state.connection = 0;
   outcome = Judge(state, std::move(outcome));
   const std::string reason =
       condition == Condition::kBroken && outcome.error ? outcome.error->message : "";
@@ -358,13 +371,13 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   // stays in the map until it is answered, so nothing here depends on the order otherwise.
   CoreOf(id).Released(loop_.now(), id, condition, actions_);
   NoteStatus(reason);
-  const bool again = outcome.never_sent || (outcome.may_run_again && state.runs < kRunsMax);
+  const bool again =
+      outcome.never_sent || outcome.undone || (outcome.may_run_again && state.runs < kRunsMax);
   if (again && state.gave_up == GiveUp::kNone) {
-    // The connection went before the statement did, or has taken nothing with it; another serves
-    // it as well.
-    SetTimer(state, kNever);
-    Arrive(state, state.lane, false);
-    Act();
+    // It has done nothing, or nothing that doing it again would harm; another connection serves it
+    // as well.
+    state.shareable = false;
+    ComeBack(state);
     return;
   }
   Act();
@@ -375,12 +388,26 @@ void Pool::OnWrongLane(ConnectionId id, Call& call, size_t lane) {
   CallState& state = calls_.at(call.id);
   observer_.OnReleased(id, Condition::kClean);
   CoreOf(id).Released(loop_.now(), id, Condition::kClean, actions_);
+  state.lane = lane;
+  state.shareable = false;
+  ComeBack(state);
+}
+
+void Pool::OnHandedBack(ConnectionId id, Call& call) {
+  CallState& state = calls_.at(call.id);
+  observer_.OnReleased(id, Condition::kClean);
+  CoreOf(id).HandedBack(loop_.now(), id, actions_);
+  ComeBack(state);
+}
+
+// A call that was granted a connection and not run there.
+void Pool::ComeBack(CallState& state) {
   SetTimer(state, kNever);
   if (state.gave_up != GiveUp::kNone) {
     state.connection = 0;
     Finish(state, Judge(state, Failure(ErrorKind::kCancelled, "")));
   } else {
-    Arrive(state, lane, false);
+    Arrive(state, state.arrived);
   }
   Act();
 }

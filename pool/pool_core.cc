@@ -22,6 +22,8 @@
 // 14. Only waiters that may share are on a connection together: at most `shared_depth`, on at most
 //     `shared_max` connections. None joins where nothing was finished for `stalled_after`, or what
 //     is to be reset or closed; and none waits while there is room for it.
+// 15. Where callers wait on a shared connection and nothing was finished for `evict_after`, whoever
+//     runs is evicted; again after as long, and not otherwise.
 #include "pool/pool_core.h"
 
 #include <algorithm>
@@ -43,12 +45,13 @@ void PoolCore::Arrive(Instant now, const Arrival& arrival, Actions& actions) {
   ++counters_.arrived;
   // Whoever gave up by now takes no place in the queue.
   ExpireWaiters(now, actions);
-  const Instant expires_at = EarlierDeadline(arrival.deadline, now, config_.wait_timeout);
+  const Instant expires_at =
+      EarlierDeadline(arrival.deadline, arrival.came_first.value_or(now), config_.wait_timeout);
   const RefuseReason on_expiry =
       expires_at == arrival.deadline ? RefuseReason::kDeadline : RefuseReason::kWaitTimeout;
   const bool shares = arrival.shares && config_.shared_max > 0;
   const bool room = !idle_.empty() || (shares && SharedWithRoom(now, config_.shared_depth) != 0);
-  if (draining_) {
+  if (draining_ && !arrival.came_first.has_value()) {
     Refuse(arrival.waiter, RefuseReason::kDraining, actions);
   } else if (expires_at <= now) {
     Refuse(arrival.waiter, on_expiry, actions);
@@ -136,6 +139,16 @@ void PoolCore::Released(Instant now, ConnectionId id, Condition condition, Actio
   } else if (Find(id, ConnectionState::kClosing) == nullptr) {
     DBSIDECAR_CHECK(Find(id, ConnectionState::kLeased) != nullptr);
     PutBack(now, id, condition, actions);
+  }
+  Serve(now, actions);
+}
+
+void PoolCore::HandedBack(Instant now, ConnectionId id, Actions& actions) {
+  if (const Connection* connection = Find(id, ConnectionState::kShared)) {
+    const Instant stalled = std::min(connection->progress_at, now - config_.stalled_after);
+    Leave(now, id, Condition::kClean, actions);
+    // Also when its callers see it stall a little sooner than we do: they would be sent back there.
+    if (Connection* shared = Find(id, ConnectionState::kShared)) shared->progress_at = stalled;
   }
   Serve(now, actions);
 }
@@ -245,6 +258,7 @@ void PoolCore::Serve(Instant now, Actions& actions) {
     if (waiters == nullptr || !ServeFront(now, *waiters, idle_.back(), actions)) break;
     ServeSharing(now, actions);
   }
+  MaybeEvict(now, actions);
   MaybeReserve(now, actions);
   MaybeTakeBack();
   MaybeOpen(now, actions);
@@ -278,6 +292,20 @@ bool PoolCore::Usable(Instant now, const Connection& connection) const {
   const bool stalled =
       connection.callers > 0 && now - connection.progress_at >= config_.stalled_after;
   return !connection.leaving && !stalled;
+}
+
+void PoolCore::MaybeEvict(Instant now, Actions& actions) {
+  for (const ConnectionId id : shared_) {
+    Connection& connection = connections_.at(id);
+    if (now < EvictionDueAt(connection)) continue;
+    connection.evicted_at = now;
+    actions.push_back({.kind = Action::Kind::kEvict, .connection = id});
+  }
+}
+
+Instant PoolCore::EvictionDueAt(const Connection& connection) const {
+  if (connection.callers < 2 || config_.evict_after == Duration::zero()) return kNever;
+  return std::max(connection.progress_at, connection.evicted_at) + config_.evict_after;
 }
 
 size_t PoolCore::UsableShared(Instant now) const {
@@ -573,11 +601,11 @@ Instant PoolCore::DueAt(const Connection& connection) const {
 Instant PoolCore::NextTick() const {
   Instant next = expiries_.empty() ? kNever : expiries_.begin()->first;
   for (const auto& [id, connection] : connections_) next = std::min(next, DueAt(connection));
-  if (!sharing_.empty()) {
-    for (const ConnectionId id : shared_) {
-      const Instant stalls_at = connections_.at(id).progress_at + config_.stalled_after;
-      if (stalls_at > served_at_) next = std::min(next, stalls_at);
-    }
+  for (const ConnectionId id : shared_) {
+    const Connection& connection = connections_.at(id);
+    next = std::min(next, EvictionDueAt(connection));
+    const Instant stalls_at = connection.progress_at + config_.stalled_after;
+    if (!sharing_.empty() && stalls_at > served_at_) next = std::min(next, stalls_at);
   }
   if (WantedConnections(std::max(served_at_, connect_not_before_)) > 0) {
     next = std::min(next, connect_not_before_);

@@ -23,6 +23,9 @@ constexpr size_t kNoticesMax = 100;
 constexpr uint64_t kDroppedRowsMax = 1000;
 constexpr size_t kPreparedBytesMax = 8 * 1024 * 1024;
 constexpr Duration kCloseMax = std::chrono::seconds(2);
+// Statements share a Sync up to so long in all, by experience: the first has no answer before the
+// last is over.
+constexpr Duration kSyncMax = std::chrono::milliseconds(5);
 // How long the server may take to accept a cancel.
 constexpr Duration kCancelMax = std::chrono::seconds(2);
 // Between two cancels of the same statement; doubled each time.
@@ -183,11 +186,18 @@ void PostgresConnection::OnTurnEnd() {
   std::vector<Operation> unsent = std::move(unsent_);
   unsent_.clear();
   const auto others = std::stable_partition(unsent.begin(), unsent.end(), &MaySyncLater);
+  Duration together{};
   for (auto it = unsent.begin(); it != unsent.end(); ++it) {
-    const bool last = it + 1 == others || it >= others;
+    together += Expected(*it);
+    const bool last = it + 1 == others || it >= others || together > kSyncMax;
+    if (last) together = Duration::zero();
     Send(std::move(*it), last);
   }
   DeallocateUnwanted();
+}
+
+Duration PostgresConnection::Expected(const Operation& operation) {
+  return operation.traits.history->average();
 }
 
 bool PostgresConnection::MaySyncLater(const Operation& operation) {
@@ -515,12 +525,9 @@ void PostgresConnection::Reply(Operation operation) {
     return;
   }
   Outcome& outcome = operation.outcome;
-  if (operation.hit_by_cancel && outcome.error && outcome.error->sql.sqlstate == "57014" &&
-      !operation.stopped && !operation.traits.commits_inside && !IsCancelWanted(call)) {
-    // A cancel that was meant for another hit it, so it was undone.
-    RunAgain(std::move(operation));
-    return;
-  }
+  outcome.undone = operation.hit_by_cancel && outcome.error &&
+                   outcome.error->sql.sqlstate == "57014" && !operation.stopped &&
+                   !operation.traits.commits_inside && !IsCancelWanted(call);
   Result& result = outcome.result;
   result.rows_affected = RowsAffected(result.command_tag);
   if (operation.stopped && outcome.error && outcome.error->sql.sqlstate == "57014") {
@@ -657,6 +664,10 @@ void PostgresConnection::Cancel(Call& call) {
   cancels_wanted_.push_back(&call);
   cancel_pause_ = kCancelPauseMin;
   OnTick(environment_.loop.now());
+}
+
+void PostgresConnection::Evict() {
+  if (!lost_ && !closing_ && !in_flight_.empty()) StartCancel();
 }
 
 bool PostgresConnection::IsCancelWanted(const Call& call) const {

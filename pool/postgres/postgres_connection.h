@@ -48,6 +48,7 @@ class PostgresConnection final : public Connection,
   void Reset() override;
   void Execute(Call& call) override;
   void Cancel(Call& call) override;
+  void Evict() override;
   void Close() override;
 
   void OnReady(bool readable, bool writable) override;
@@ -107,6 +108,7 @@ class PostgresConnection final : public Connection,
   void Connected(PGconn* conn);
   void Queue(Operation operation);
   static bool MaySyncLater(const Operation& operation);
+  static Duration Expected(const Operation& operation);
   void Send(Operation operation, bool sync);
   bool SendCommands(Operation& operation);
   bool SendStatement(Operation& operation);

@@ -237,6 +237,37 @@ TEST_F(PostgresShared, ACancelEndsItsOwnCallAndTheNeighboursGetTheirAnswers) {
   }
 }
 
+TEST_F(PostgresShared, AStatementThatTurnsOutSlowGoesOnElsewhereAndHoldsUpNobody) {
+  Psql("create table t (id int)");
+  // The parameter alone makes it slow.
+  const std::string insert = "insert into t select count(*) from generate_series(1, $1::int)";
+  for (const bool writes : {false, true}) {
+    SCOPED_TRACE(writes);
+    pool::PoolOptions options = TestOptions(2);
+    options.core.shared_max = 1;
+    const auto pool = NewPool(options);
+    ASSERT_TRUE(pool->AwaitWarm());
+    const std::string sql = writes ? insert : kCounting;
+    Practise(*pool, sql, {Integer(1)});
+    constexpr int kSlow = 20'000'000;  // Seconds.
+    Calls calls;
+    for (int i = 0; i < 10; ++i) {
+      calls.push_back(std::make_unique<TestCall>(sql, std::vector{Integer(i == 4 ? kSlow : 1)}));
+      calls.back()->statement.read_only = !writes;
+    }
+    SubmitTogether(*pool, calls);
+    for (size_t i = 0; i < 10; ++i) {
+      if (i == 4) continue;
+      EXPECT_FALSE(calls[i]->Await().error) << calls[i]->AwaitText();
+      EXPECT_LT(calls[i]->took(), milliseconds(50 + 500));
+      EXPECT_FALSE(calls[4]->answered());
+    }
+    EXPECT_FALSE(calls[4]->Await().error) << calls[4]->AwaitText();
+    EXPECT_EQ(calls[4]->answers(), 1);
+  }
+  EXPECT_EQ(Psql("select count(*) from t where id = 20000000"), "1");
+}
+
 TEST_F(PostgresShared, ADeadlineEndsItsOwnCallOnTime) {
   const auto pool = NewSharedPool();
   Practise(*pool, kCounting, {Integer(1)});

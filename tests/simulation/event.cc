@@ -36,6 +36,8 @@ std::string Name(Event::Kind kind) {
       return "ResetDone";
     case Event::Kind::kReleased:
       return "Released";
+    case Event::Kind::kHandedBack:
+      return "HandedBack";
     case Event::Kind::kBroke:
       return "Broke";
     case Event::Kind::kLost:
@@ -158,6 +160,9 @@ pool::Actions Deliver(const Event& event, pool::PoolCore& core) {
     case Event::Kind::kReleased:
       core.Released(event.at, event.connection, event.condition, actions);
       break;
+    case Event::Kind::kHandedBack:
+      core.HandedBack(event.at, event.connection, actions);
+      break;
     case Event::Kind::kBroke:
       core.Broke(event.at, event.connection, actions);
       break;
@@ -213,6 +218,8 @@ std::string Describe(const Action& action) {
       return "close" + connection + ", " + Name(action.close_reason);
     case Action::Kind::kGrant:
       return "grant" + connection + " to" + waiter;
+    case Action::Kind::kEvict:
+      return "evict" + connection;
     case Action::Kind::kRefuse:
       return "refuse" + waiter + ", " + Name(action.refuse_reason);
     case Action::Kind::kReserved:
