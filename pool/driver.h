@@ -52,7 +52,7 @@ class ConnectionEvents {
   virtual void OnLost(ConnectionId id, Error error) = 0;
   // The driver has let go of it: it no longer counts against `max`.
   virtual void OnClosed(ConnectionId id) = 0;
-  // A statement changed what Driver::RefreshFacts learns.
+  // What Driver::RefreshFacts learns is out of date.
   virtual void OnCatalogChanged() = 0;
 };
 

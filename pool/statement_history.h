@@ -19,7 +19,7 @@ class StatementHistory {
 
  private:
   static constexpr uint64_t kRunsMin = 3;
-  static constexpr Duration kShortMax = std::chrono::milliseconds(2);
+  static constexpr Duration kShortMax = std::chrono::milliseconds(5);
 
   uint64_t runs_ = 0;
   Duration average_{};  // Exponentially weighted.
