@@ -88,6 +88,7 @@ struct Classification {
   // It may be on a connection together with others: it leaves no trace in the session and is a
   // transaction of its own.
   bool shareable = false;
+  bool is_short = false;  // By the driver's own measure; otherwise its history tells.
   std::shared_ptr<StatementHistory> history{};  // Of this text; may be null.
 };
 
