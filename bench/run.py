@@ -56,6 +56,8 @@ def parse(arguments):
                         help="put the last full run's report into bench/README.md; measure nothing")
     parser.add_argument("--repetitions", type=int, help="of each row; the row has the medians")
     parser.add_argument("--seconds", type=float, help="of each repetition")
+    parser.add_argument("--patience", type=float, default=0, metavar="SECONDS",
+                        help="before each measurement wait so long for other work to pause")
     parser.add_argument("--only", default="", help="only paths that contain this")
     return parser.parse_args(arguments)
 
@@ -66,10 +68,10 @@ def overridden(options):
     return dataclasses.replace(options.extent, **given)
 
 
-def measure_everything(extent, only):
+def measure_everything(extent, only, neighbours):
     """The rows, and what they were measured on."""
     with Setup(BUILD, extent.scale) as setup:
-        rows = measure_loads(setup, extent, only)
+        rows = measure_loads(setup, extent, only, neighbours)
         if extent.further and not only:
             rows += footprint.stream_rows(setup, extent.repetitions)
             rows += footprint.memory_rows(setup)
@@ -77,10 +79,10 @@ def measure_everything(extent, only):
         return rows, machine.describe(setup.versions())
 
 
-def measure_loads(setup, extent, only):
+def measure_loads(setup, extent, only, neighbours):
     def measured(cases):
         return measure([case for case in cases if only in case.path], extent.repetitions,
-                       extent.seconds, setup.observer)
+                       extent.seconds, setup.observer, neighbours)
 
     rows = measured(point_selects.cases(setup, extent.in_flight))
     if extent.further:
@@ -94,12 +96,12 @@ def paths_of(extent):
     return PATHS if extent.further else PATHS_OF_POINT_SELECTS
 
 
-def remarks_on(extent, busy, took):
+def remarks_on(extent, neighbours, took):
     settings = ", ".join(f"{name}={value}" for name, value in POSTGRES_SETTINGS.items())
     return [f"{extent.name} run: scale {extent.scale}, medians of {extent.repetitions} "
             f"repetitions of {extent.seconds:g} s, all rows in turn; {took / 60:.1f} minutes",
             f"PostgreSQL, for all rows alike: {settings}",
-            f"before the start, others kept the machine {busy:.0f} % busy"]
+            neighbours.remark()]
 
 
 def write(out, rows, report, caption):
@@ -118,10 +120,10 @@ def main(arguments):
     # So that everything is stopped and removed on this signal, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     extent = overridden(options)
-    busy = machine.busy_percent(1.0)
+    neighbours = machine.Neighbours(options.patience)
     start = time.monotonic()
-    rows, described = measure_everything(extent, options.only)
-    remarks = remarks_on(extent, busy, time.monotonic() - start)
+    rows, described = measure_everything(extent, options.only, neighbours)
+    remarks = remarks_on(extent, neighbours, time.monotonic() - start)
     report = table.document(rows, described, remarks)
     write(os.path.join(OUT, "smoke") if extent.name == "smoke" else OUT, rows, report, described[0])
     print(report)

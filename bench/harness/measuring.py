@@ -6,6 +6,8 @@ from typing import Any, Optional
 
 from harness.figures import Sample, row_of
 
+_CASES_BETWEEN_LOOKS = 10
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
@@ -25,7 +27,7 @@ class Case:
         return f"{self.path}, {self.transport}, {self.in_flight} in flight"
 
 
-def measure(cases, repetitions, seconds, observer):
+def measure(cases, repetitions, seconds, observer, neighbours):
     """A row per case, in order.
 
     Whatever else the machine does in between hits all cases alike, because no case has its
@@ -34,6 +36,8 @@ def measure(cases, repetitions, seconds, observer):
     samples = {case: [] for case in cases}
     for repetition in range(repetitions):
         for number, case in enumerate(cases):
+            if number % _CASES_BETWEEN_LOOKS == 0 or neighbours.patient:
+                neighbours.look()
             sample = _sample(case, seconds, observer)
             samples[case].append(sample)
             _say(f"{repetition + 1}/{repetitions} {number + 1:3}/{len(cases)}  {case}: "
