@@ -117,8 +117,10 @@ def main(arguments):
     if options.publish:
         publish(OUT, BENCH)
         return 0
-    # So that everything is stopped and removed on this signal, too.
+    # So that everything is stopped and removed on these signals, too: Python leaves the second as
+    # it was, and that may be "ignored".
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     extent = overridden(options)
     neighbours = machine.Neighbours(options.patience)
     start = time.monotonic()
