@@ -29,7 +29,7 @@ def half_peak_cases(setup, rows):
         Case("pgbouncer_half_peak", "unix", 64,
              setup.pgbench_by_pgbouncer(mode="extended", rate=half_peak("pgbouncer")),
              middle=setup.pgbouncer.process, role=ROLE_PGBOUNCER),
-        by_sidecar("unary", "unary"), by_sidecar("pipeline", "raw_pipeline")]
+        by_sidecar("unary", "unary"), by_sidecar("pipeline", "pipeline")]
 
 
 def tpcb_cases(setup):
@@ -43,7 +43,7 @@ def tpcb_cases(setup):
         Case("tpcb_pgbouncer", "unix", 8,
              setup.pgbench_by_pgbouncer(builtin="tpcb-like", mode="extended"),
              middle=setup.pgbouncer.process, role=ROLE_PGBOUNCER),
-        by_sidecar("tpcb_unary", "unary"), by_sidecar("tpcb_pipeline", "raw_pipeline")]
+        by_sidecar("tpcb_unary", "unary"), by_sidecar("tpcb_pipeline", "pipeline_blocking")]
 
 
 def sqlite_cases(setup):
@@ -61,10 +61,10 @@ def sqlite_cases(setup):
     return [
         in_process("sqlite_in_process_read", "select"),
         by_sidecar("sqlite_unary_read", "unary", "select"),
-        by_sidecar("sqlite_pipeline_read", "raw_pipeline", "select"),
+        by_sidecar("sqlite_pipeline_read", "pipeline", "select"),
         in_process("sqlite_in_process_write", "update"),
         by_sidecar("sqlite_unary_write", "unary", "update"),
-        by_sidecar("sqlite_pipeline_write", "raw_pipeline", "update")]
+        by_sidecar("sqlite_pipeline_write", "pipeline", "update")]
 
 
 class _InProcess(LoadProgram):

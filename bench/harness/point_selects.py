@@ -50,5 +50,10 @@ def _by_grpc(setup, transport, count):
                     middle=setup.sidecar.process, role=ROLE_SIDECAR)
 
     empty = setup.load(setup.empty_server, "unary", transport, script="nothing")
-    return [Case("grpc_empty", transport, count, empty, middle=setup.empty_server.process),
-            case("unary", "unary"), case("pipeline", "raw_pipeline")]
+    found = [Case("grpc_empty", transport, count, empty, middle=setup.empty_server.process),
+             case("unary", "unary"), case("pipeline", "pipeline")]
+    if transport == "unix" and count <= 64:
+        found.append(case("pipeline_blocking", "pipeline_blocking"))
+    if transport == "unix" and count == 64:
+        found.append(case("pipeline_raw", "pipeline_raw"))
+    return found

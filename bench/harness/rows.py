@@ -2,7 +2,7 @@
 
 PATHS_OF_POINT_SELECTS = ("connect", "direct_prepared", "direct_pipelined", "libpqxx", "pgbouncer",
                           "pgbouncer_simple", "pgbouncer_pipelined", "grpc_empty", "unary",
-                          "pipeline")
+                          "pipeline", "pipeline_blocking", "pipeline_raw")
 PATHS = PATHS_OF_POINT_SELECTS + (
     "direct_prepared_half_peak", "pgbouncer_half_peak", "unary_half_peak", "pipeline_half_peak",
     "tpcb_direct", "tpcb_pgbouncer", "tpcb_unary", "tpcb_pipeline",

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "bench/load/script.h"
 
@@ -31,23 +32,32 @@ class Caller {
 
   virtual ~Caller() = default;
 
-  // Reports every answer to `answered`, on any thread of the caller's, until Stop. Blocks.
-  virtual void Run(Answered answered) = 0;
+  // Who is told of every answer, on any thread of the caller's. REQUIRES: before the first Send.
+  void ReportTo(Answered answered) { answered_ = std::move(answered); }
 
-  // On any thread, also from within `answered`, but one at a time. REQUIRES: nothing is in flight
-  // in `slot`.
+  // Works until Stop.
+  virtual void Run() = 0;
+
+  // On any thread, also from within the report of an answer, but one at a time. REQUIRES: nothing
+  // is in flight in `slot`.
   virtual void Send(size_t slot, const Statement& statement) = 0;
 
   // Lets Run return. REQUIRES: nothing is in flight.
   virtual void Stop() = 0;
+
+ protected:
+  Answered answered_;
 };
 
 // Query: a call of its own for each statement. Null when nothing answers at `address`, and so for
 // the others.
 std::unique_ptr<Caller> MakeUnaryCaller(const std::string& address, size_t slots);
 
+// Pipeline by the C++ client library's callbacks. No transactions: it commits by blocking only.
+std::unique_ptr<Caller> MakePipelineCaller(const std::string& address);
+
 // Pipeline by the bare stub, one thread: a frame carries what became due while the last one was
-// being written.
+// being written. What the library's own cost is held against.
 std::unique_ptr<Caller> MakeRawPipelineCaller(const std::string& address, size_t slots);
 
 }  // namespace dbsidecar::bench

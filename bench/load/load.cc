@@ -22,8 +22,9 @@ double Load::Run() {
   const auto start = Clock::now();
   end_ = start + std::chrono::duration_cast<Clock::duration>(
                      std::chrono::duration<double>(options_.seconds));
+  caller_.ReportTo([this](size_t slot, const Outcome& outcome) { OnAnswered(slot, outcome); });
   std::thread begin([this] { options_.rate > 0 ? BeginAtRate() : BeginAll(); });
-  caller_.Run([this](size_t slot, const Outcome& outcome) { OnAnswered(slot, outcome); });
+  caller_.Run();
   begin.join();
   return std::chrono::duration<double>(Clock::now() - start).count();
 }

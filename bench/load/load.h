@@ -47,8 +47,9 @@ class Load {
   LoadOptions options_;
   Clock::time_point end_;
 
-  std::mutex mutex_;
-  std::condition_variable slot_freed_;
+  // Recursive: a call that cannot be sent is answered within Send.
+  std::recursive_mutex mutex_;
+  std::condition_variable_any slot_freed_;
   std::vector<size_t> free_;
   std::vector<Clock::time_point> due_;
   Tally tally_;

@@ -24,8 +24,7 @@ class RawPipelineCaller final : public Caller {
   RawPipelineCaller(std::shared_ptr<grpc::Channel> channel, size_t slots)
       : stub_(v1::Sidecar::NewStub(std::move(channel))), slots_(slots) {}
 
-  void Run(Answered answered) override {
-    answered_ = std::move(answered);
+  void Run() override {
     stream_ = stub_->AsyncPipeline(&context_, &queue_, TagOf(Event::kStarted));
     void* tag = nullptr;
     bool ok = false;
@@ -124,7 +123,6 @@ class RawPipelineCaller final : public Caller {
   std::unique_ptr<grpc::ClientAsyncReaderWriter<v1::PipelineRequest, v1::PipelineResponse>> stream_;
   v1::PipelineResponse replies_;
   grpc::Status status_;
-  Answered answered_;
 
   std::mutex mutex_;
   v1::PipelineRequest next_frame_;

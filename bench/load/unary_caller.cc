@@ -14,12 +14,12 @@ class UnaryCaller final : public Caller {
   UnaryCaller(std::shared_ptr<grpc::Channel> channel, size_t slots)
       : stub_(v1::Sidecar::NewStub(std::move(channel))), calls_(slots) {}
 
-  void Run(Answered answered) override {
+  void Run() override {
     void* tag = nullptr;
     bool ok = false;
     while (queue_.Next(&tag, &ok)) {
       Call& call = *static_cast<Call*>(tag);
-      answered(static_cast<size_t>(&call - calls_.data()), OutcomeOf(call));
+      answered_(static_cast<size_t>(&call - calls_.data()), OutcomeOf(call));
     }
   }
 
