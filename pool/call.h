@@ -22,7 +22,8 @@ struct Outcome {
   std::vector<Notice> notices;
   TransactionStatus transaction_status = TransactionStatus::kIdle;
   Timing timing;
-  bool never_sent = false;  // The connection was lost before the statement went out.
+  // The connection was lost, or the call was cancelled, before the statement went out.
+  bool never_sent = false;
 };
 
 // Life: Submit, then exactly one Answer, then exactly one Done, both on the loop thread. A call

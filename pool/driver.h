@@ -45,6 +45,9 @@ class ConnectionEvents {
   // The statement was not run: it belongs to `lane`. The driver has let go of `call`, and will
   // name that lane for this text from now on.
   virtual void OnWrongLane(ConnectionId id, Call& call, size_t lane) = 0;
+  // The statement was not run, because the one before it on a shared connection takes long. The
+  // driver has let go of `call`.
+  virtual void OnHandedBack(ConnectionId id, Call& call) = 0;
   // The server closed it. Calls on it have been answered by OnReply before.
   virtual void OnLost(ConnectionId id, Error error) = 0;
   // The driver has let go of it: it no longer counts against `max`.
@@ -84,10 +87,21 @@ struct Classification {
   std::shared_ptr<StatementHistory> history{};  // Of this text; may be null.
 };
 
+// How callers share the connections of a lane: as PoolConfig's fields of these names say.
+struct LaneSharing {
+  size_t shared_max = 0;
+  size_t shared_depth = 0;
+  size_t shared_spread = 0;
+  // Not only statements that are short by experience: the others had to wait for the same
+  // connection anyway.
+  bool all = false;
+};
+
 // The share of the pool's budget that connections of one kind have.
 struct LaneShape {
   size_t min = 0;
   size_t max = 0;
+  std::optional<LaneSharing> sharing{};  // Unset: as the pool is configured.
 };
 
 // What a driver learnt about the database it talks to; empty until known.

@@ -32,6 +32,12 @@ Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& obser
     PoolConfig config = options_.core;
     config.min = shapes[i].min;
     config.max = shapes[i].max;
+    if (const std::optional<LaneSharing>& sharing = shapes[i].sharing) {
+      config.shared_max = sharing->shared_max;
+      config.shared_depth = sharing->shared_depth;
+      config.shared_spread = sharing->shared_spread;
+    }
+    all_share_.push_back(shapes[i].sharing.has_value() && shapes[i].sharing->all);
     lanes_.push_back(std::make_unique<PoolCore>(config, options_.seed + i, i + 1, shapes.size()));
   }
   loop_.AddTimer(this);
@@ -63,20 +69,22 @@ void Pool::Submit(Call& call) {
   } else {
     state.history = std::move(classification.history);
     const bool is_short = state.history != nullptr && state.history->IsShort();
-    Arrive(state, classification.lane, classification.shareable && is_short);
+    state.lane = classification.lane;
+    state.shareable = classification.shareable && is_short;
+    Arrive(state, std::nullopt);
     Act();
   }
 }
 
-void Pool::Arrive(CallState& state, size_t lane, bool shareable) {
-  state.lane = lane;
+void Pool::Arrive(CallState& state, std::optional<Instant> came_first) {
   state.connection = 0;
-  lanes_[lane]->Arrive(loop_.now(),
-                       {.waiter = state.call->id,
-                        .deadline = state.deadline,
-                        .bounded = !state.call->flow_controlled,
-                        .shares = shareable},
-                       actions_);
+  lanes_[state.lane]->Arrive(loop_.now(),
+                             {.waiter = state.call->id,
+                              .deadline = state.deadline,
+                              .bounded = !state.call->flow_controlled,
+                              .shares = state.shareable || all_share_[state.lane],
+                              .came_first = came_first},
+                             actions_);
 }
 
 void Pool::Cancel(CallId id) {
@@ -347,6 +355,7 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   connection.replied_at = loop_.now();
   if (condition != Condition::kBroken) last_success_ = loop_.now();
   observer_.OnReleased(id, condition);
+  if (outcome.never_sent) state.connection = 0;
   outcome = Judge(state, std::move(outcome));
   const std::string reason =
       condition == Condition::kBroken && outcome.error ? outcome.error->message : "";
@@ -356,9 +365,8 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   NoteStatus(reason);
   if (outcome.never_sent && state.gave_up == GiveUp::kNone) {
     // It was granted in the moment in which the connection went; another serves it as well.
-    SetTimer(state, kNever);
-    Arrive(state, state.lane, false);
-    Act();
+    state.shareable = false;
+    ComeBack(state);
     return;
   }
   Act();
@@ -369,12 +377,26 @@ void Pool::OnWrongLane(ConnectionId id, Call& call, size_t lane) {
   CallState& state = calls_.at(call.id);
   observer_.OnReleased(id, Condition::kClean);
   CoreOf(id).Released(loop_.now(), id, Condition::kClean, actions_);
+  state.lane = lane;
+  state.shareable = false;
+  ComeBack(state);
+}
+
+void Pool::OnHandedBack(ConnectionId id, Call& call) {
+  CallState& state = calls_.at(call.id);
+  observer_.OnReleased(id, Condition::kClean);
+  CoreOf(id).HandedBack(loop_.now(), id, actions_);
+  ComeBack(state);
+}
+
+// A call that was granted a connection and not run there.
+void Pool::ComeBack(CallState& state) {
   SetTimer(state, kNever);
   if (state.gave_up != GiveUp::kNone) {
     state.connection = 0;
     Finish(state, Judge(state, Failure(ErrorKind::kCancelled, "")));
   } else {
-    Arrive(state, lane, false);
+    Arrive(state, state.arrived);
   }
   Act();
 }

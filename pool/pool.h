@@ -98,6 +98,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void OnReset(ConnectionId id, bool ok) override;
   void OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condition) override;
   void OnWrongLane(ConnectionId id, Call& call, size_t lane) override;
+  void OnHandedBack(ConnectionId id, Call& call) override;
   void OnLost(ConnectionId id, Error error) override;
   void OnClosed(ConnectionId id) override;
   void OnCatalogChanged() override;
@@ -113,6 +114,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   struct CallState {
     Call* call = nullptr;
     size_t lane = 0;
+    bool shareable = false;
     ConnectionId connection = 0;  // 0 = waiting for one.
     Instant arrived;
     Instant granted;
@@ -142,7 +144,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Grant(CallId waiter, ConnectionId id);
   void RefuseWaiter(CallId waiter, RefuseReason reason);
 
-  void Arrive(CallState& state, size_t lane, bool shareable);
+  void Arrive(CallState& state, std::optional<Instant> came_first);
+  void ComeBack(CallState& state);
   void StopWaitingFor(CallState& state, GiveUp why);
   void OnCallTimer(CallState& state);
   void SetTimer(CallState& state, Instant at);
@@ -167,6 +170,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   Observer& observer_;
 
   std::vector<std::unique_ptr<PoolCore>> lanes_;
+  std::vector<bool> all_share_;  // By lane: whatever a statement's history.
   absl::flat_hash_map<ConnectionId, OpenConnection> connections_;
   absl::flat_hash_map<CallId, CallState> calls_;
   std::set<std::pair<Instant, CallId>> timers_;

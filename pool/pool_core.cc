@@ -43,12 +43,13 @@ void PoolCore::Arrive(Instant now, const Arrival& arrival, Actions& actions) {
   ++counters_.arrived;
   // Whoever gave up by now takes no place in the queue.
   ExpireWaiters(now, actions);
-  const Instant expires_at = EarlierDeadline(arrival.deadline, now, config_.wait_timeout);
+  const Instant expires_at =
+      EarlierDeadline(arrival.deadline, arrival.came_first.value_or(now), config_.wait_timeout);
   const RefuseReason on_expiry =
       expires_at == arrival.deadline ? RefuseReason::kDeadline : RefuseReason::kWaitTimeout;
   const bool shares = arrival.shares && config_.shared_max > 0;
   const bool room = !idle_.empty() || (shares && SharedWithRoom(now, config_.shared_depth) != 0);
-  if (draining_) {
+  if (draining_ && !arrival.came_first.has_value()) {
     Refuse(arrival.waiter, RefuseReason::kDraining, actions);
   } else if (expires_at <= now) {
     Refuse(arrival.waiter, on_expiry, actions);
@@ -136,6 +137,16 @@ void PoolCore::Released(Instant now, ConnectionId id, Condition condition, Actio
   } else if (Find(id, ConnectionState::kClosing) == nullptr) {
     DBSIDECAR_CHECK(Find(id, ConnectionState::kLeased) != nullptr);
     PutBack(now, id, condition, actions);
+  }
+  Serve(now, actions);
+}
+
+void PoolCore::HandedBack(Instant now, ConnectionId id, Actions& actions) {
+  if (const Connection* connection = Find(id, ConnectionState::kShared)) {
+    const Instant stalled = std::min(connection->progress_at, now - config_.stalled_after);
+    Leave(now, id, Condition::kClean, actions);
+    // Also when its callers see it stall a little sooner than we do: they would be sent back there.
+    if (Connection* shared = Find(id, ConnectionState::kShared)) shared->progress_at = stalled;
   }
   Serve(now, actions);
 }

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
+#include <optional>
 #include <random>
 #include <set>
 #include <utility>
@@ -108,6 +109,9 @@ struct Arrival {
   bool bounded = true;
   // May be on a connection together with others.
   bool shares = false;
+  // When it came first, if it comes back from a connection that has not served it: its time to wait
+  // runs from then, and no drain that began since refuses it.
+  std::optional<Instant> came_first{};
 };
 
 class PoolCore {
@@ -132,6 +136,9 @@ class PoolCore {
   // Whoever was granted a connection gives it back; on a shared one the others go on. Nothing
   // happens if it is closing already. REQUIRES: one grant for each release.
   void Released(Instant now, ConnectionId id, Condition condition, Actions& actions);
+  // A caller leaves a shared connection with nothing done, because another on it takes long: none
+  // joins until that one is finished.
+  void HandedBack(Instant now, ConnectionId id, Actions& actions);
   // A granted connection is of no use any more, whoever else is on it; their releases may follow.
   void Broke(Instant now, ConnectionId id, Actions& actions);
   // The server closed a connection that nobody owns. For a leased one, release it kBroken.

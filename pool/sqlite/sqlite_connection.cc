@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t kKnownTextsMax = 4096;
 constexpr size_t kKnownTextBytesMax = size_t{4} << 20;
+constexpr size_t kKnownTextMax = kKnownTextBytesMax / 8;
 
 }  // namespace
 
@@ -19,7 +20,36 @@ SqliteShared::SqliteShared(SqliteConfig the_config, EventLoop& the_loop)
     : config(std::move(the_config)),
       location(SqliteLocation::Parse(config.location)),
       loop(the_loop),
-      known(kKnownTextsMax, kKnownTextBytesMax) {}
+      known_(kKnownTextsMax, kKnownTextBytesMax) {}
+
+Classification SqliteShared::Classify(std::string_view sql) {
+  if (const Classification* known = known_.Find(sql)) return *known;
+  // A reader finds out. Whatever reads leaves no trace, and is worth sharing once it is known to be
+  // short.
+  Classification fresh{.refusal = std::nullopt, .lane = 0, .shareable = true};
+  if (sql.size() > kKnownTextMax) return fresh;
+  fresh.history = std::make_shared<StatementHistory>();
+  return known_.Insert(sql, std::move(fresh));
+}
+
+void SqliteShared::Learn(std::string_view sql, std::optional<Error> refusal, size_t lane) {
+  if (Classification* known = known_.Find(sql)) {
+    known->refusal = std::move(refusal);
+    known->lane = lane;
+  }
+}
+
+void SqliteShared::HandOverLater(SqliteConnection& connection) {
+  if (handing_over_.empty()) loop.AtTurnEnd(*this);
+  handing_over_.push_back(&connection);
+}
+
+void SqliteShared::Forget(SqliteConnection& connection) { std::erase(handing_over_, &connection); }
+
+void SqliteShared::OnTurnEnd() {
+  for (SqliteConnection* connection : handing_over_) connection->HandOver();
+  handing_over_.clear();
+}
 
 SqliteConnection::SqliteConnection(ConnectionId id, SqliteSession::Role role, SqliteShared& shared,
                                    ConnectionEvents& events)
@@ -30,8 +60,9 @@ SqliteConnection::SqliteConnection(ConnectionId id, SqliteSession::Role role, Sq
       self_(std::make_shared<SqliteConnection*>(this)) {}
 
 SqliteConnection::~SqliteConnection() {
+  shared_.Forget(*this);
   if (!thread_.joinable()) return;
-  RequestEnd();
+  queue_.End();
   thread_.join();
 }
 
@@ -46,67 +77,69 @@ void SqliteConnection::Open() {
   }
 }
 
-void SqliteConnection::Ping() { Enqueue({.kind = Job::Kind::kPing}); }
+void SqliteConnection::Ping() { Enqueue({.kind = JobQueue::Job::Kind::kPing}); }
 
-void SqliteConnection::Reset() { Enqueue({.kind = Job::Kind::kReset}); }
+void SqliteConnection::Reset() { Enqueue({.kind = JobQueue::Job::Kind::kReset}); }
 
 void SqliteConnection::Execute(Call& call) {
-  Enqueue({.kind = Job::Kind::kExecute, .call = &call});
+  Enqueue({.kind = JobQueue::Job::Kind::kExecute, .call = &call});
 }
 
-void SqliteConnection::Enqueue(Job job) {
-  std::lock_guard lock(mutex_);
-  jobs_.push_back(job);
-  work_.notify_one();
+void SqliteConnection::Enqueue(JobQueue::Job job) {
+  if (handed_over_.empty()) shared_.HandOverLater(*this);
+  handed_over_.push_back(job);
 }
 
 void SqliteConnection::Cancel(Call& call) {
-  std::lock_guard lock(mutex_);
-  if (running_ == &call) {
-    interruption_.Request();
-    return;
-  }
-  const auto it = std::find_if(jobs_.begin(), jobs_.end(),
-                               [&call](const Job& job) { return job.call == &call; });
-  if (it == jobs_.end()) return;  // It is over; its reply is on the way.
-  jobs_.erase(it);
-  SqliteSession::Execution execution;
-  execution.outcome.error = InterruptedError();
-  PostEvent([&call, execution = std::move(execution)](SqliteConnection& self) mutable {
+  HandOver();
+  // It runs, and is interrupted, or it is over: its reply is on the way.
+  if (!queue_.Cancel(call)) return;
+  PostEvent([&call](SqliteConnection& self) {
+    SqliteSession::Execution execution;
+    execution.outcome.error = InterruptedError();
+    execution.outcome.never_sent = true;
     self.OnExecuted(call, std::move(execution));
   });
 }
 
 void SqliteConnection::Close() {
   if (std::exchange(closed_, true)) return;
-  RequestEnd();
+  queue_.End();
   // Without a thread nothing else reports the end.
   if (!thread_.joinable()) {
     Post([](SqliteConnection& self) { self.OnThreadEnd(std::nullopt); });
   }
 }
 
-void SqliteConnection::RequestEnd() {
-  std::lock_guard lock(mutex_);
-  ending_ = true;
-  interruption_.Request();
-  work_.notify_one();
+void SqliteConnection::OnReports(SqliteRunner::Reports& reports) {
+  for (SqliteRunner::Report& report : reports) {
+    // One report may lead to the end of the connection.
+    if (closed_) return;
+    switch (report.kind) {
+      case SqliteRunner::Report::Kind::kPinged:
+        events_.OnPinged(id_, report.ok);
+        break;
+      case SqliteRunner::Report::Kind::kReset:
+        events_.OnReset(id_, report.ok);
+        break;
+      case SqliteRunner::Report::Kind::kExecuted:
+        OnExecuted(*report.call, std::move(report.execution));
+        break;
+      case SqliteRunner::Report::Kind::kHandedBack:
+        events_.OnHandedBack(id_, *report.call);
+        break;
+    }
+  }
 }
 
 void SqliteConnection::OnExecuted(Call& call, SqliteSession::Execution execution) {
   if (execution.belongs_to_writer) {
-    Learn(call, {.refusal = std::nullopt, .lane = kWriterLane});
+    shared_.Learn(call.statement.sql, std::nullopt, kWriterLane);
     events_.OnWrongLane(id_, call, kWriterLane);
     return;
   }
-  if (execution.refused_by_text) Learn(call, {.refusal = execution.outcome.error});
+  if (execution.refused_by_text) shared_.Learn(call.statement.sql, execution.outcome.error, 0);
   events_.OnReply(id_, call, std::move(execution.outcome), execution.condition);
-}
-
-void SqliteConnection::Learn(const Call& call, Classification classification) {
-  const std::string_view sql = call.statement.sql;
-  if (sql.size() > kKnownTextBytesMax / 8 || shared_.known.Find(sql) != nullptr) return;
-  shared_.known.Insert(sql, std::move(classification));
 }
 
 void SqliteConnection::OnThreadEnd(std::optional<OpenFailure> failure) {
@@ -126,47 +159,16 @@ void SqliteConnection::RunThread() {
 }
 
 std::optional<OpenFailure> SqliteConnection::RunSession() {
-  SqliteSession session(shared_.config, shared_.location, role_, interruption_);
-  if (std::optional<OpenFailure> failure = session.Open()) return failure;
+  SqliteRunner runner(shared_.config, shared_.location, role_, interruption_, queue_,
+                      [this](SqliteRunner::Reports reports) {
+                        PostEvent([reports = std::move(reports)](SqliteConnection& self) mutable {
+                          self.OnReports(reports);
+                        });
+                      });
+  if (std::optional<OpenFailure> failure = runner.Open()) return failure;
   PostEvent([](SqliteConnection& self) { self.events_.OnConnected(self.id_); });
-  while (const std::optional<Job> job = NextJob()) Perform(session, *job);
+  runner.Run();
   return std::nullopt;
-}
-
-std::optional<SqliteConnection::Job> SqliteConnection::NextJob() {
-  std::unique_lock lock(mutex_);
-  work_.wait(lock, [this] { return !jobs_.empty() || ending_; });
-  if (ending_) return std::nullopt;
-  const Job job = jobs_.front();
-  jobs_.pop_front();
-  running_ = job.call;
-  interruption_.Withdraw();
-  return job;
-}
-
-void SqliteConnection::Perform(SqliteSession& session, const Job& job) {
-  switch (job.kind) {
-    case Job::Kind::kPing:
-      PostEvent(
-          [ok = session.Ping()](SqliteConnection& self) { self.events_.OnPinged(self.id_, ok); });
-      break;
-    case Job::Kind::kReset:
-      PostEvent(
-          [ok = session.Reset()](SqliteConnection& self) { self.events_.OnReset(self.id_, ok); });
-      break;
-    case Job::Kind::kExecute: {
-      SqliteSession::Execution execution = session.Run(job.call->statement, job.call->deadline);
-      {
-        std::lock_guard lock(mutex_);
-        running_ = nullptr;  // Before the reply: its owner may free the call, and reuse its place.
-      }
-      PostEvent(
-          [call = job.call, execution = std::move(execution)](SqliteConnection& self) mutable {
-            self.OnExecuted(*call, std::move(execution));
-          });
-      break;
-    }
-  }
 }
 
 void SqliteConnection::Post(std::function<void(SqliteConnection&)> task) {

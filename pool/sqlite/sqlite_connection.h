@@ -2,34 +2,50 @@
 // session, and posts what came of them back to the loop.
 #pragma once
 
-#include <condition_variable>
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
+#include <string_view>
 #include <thread>
+#include <vector>
 
 #include "pool/driver.h"
 #include "pool/event_loop.h"
 #include "pool/lru_cache.h"
 #include "pool/sqlite/interruption.h"
+#include "pool/sqlite/job_queue.h"
+#include "pool/sqlite/sqlite_runner.h"
 #include "pool/sqlite/sqlite_session.h"
 
 namespace dbsidecar::pool {
 
 inline constexpr size_t kWriterLane = 1;
 
-// What the driver's connections have in common. Outlives them.
-struct SqliteShared {
+class SqliteConnection;
+
+// What the driver's connections have in common. Outlives them; loop thread only.
+class SqliteShared final : public TurnEndHandler {
+ public:
   SqliteShared(SqliteConfig the_config, EventLoop& the_loop);
+
+  // What is known of a text, for how long it has been seen.
+  Classification Classify(std::string_view sql);
+  // What preparing it has shown: it is refused, or it belongs to the writer.
+  void Learn(std::string_view sql, std::optional<Error> refusal, size_t lane);
+
+  // Lets the connection hand over its work at the end of this turn of the loop: a thread that is
+  // woken once finds all of it.
+  void HandOverLater(SqliteConnection& connection);
+  void Forget(SqliteConnection& connection);
+  void OnTurnEnd() override;
 
   const SqliteConfig config;
   SqliteLocation location;
   EventLoop& loop;
-  // What was learnt of texts by preparing them: those refused, and those that belong to the
-  // writer. Loop thread only.
-  LruCache<Classification> known;
+
+ private:
+  LruCache<Classification> known_;
+  std::vector<SqliteConnection*> handing_over_;
 };
 
 class SqliteConnection final : public Connection {
@@ -45,26 +61,20 @@ class SqliteConnection final : public Connection {
   void Cancel(Call& call) override;
   void Close() override;
 
- private:
-  struct Job {
-    enum class Kind { kPing, kReset, kExecute };
-    Kind kind;
-    Call* call = nullptr;  // kExecute.
-  };
+  // Wakes the thread for what has come in this turn of the loop.
+  void HandOver() { queue_.Add(handed_over_); }
 
+ private:
   // --- On the loop thread. ---
-  void Enqueue(Job job);
-  void RequestEnd();
+  void Enqueue(JobQueue::Job job);
+  void OnReports(SqliteRunner::Reports& reports);
   void OnExecuted(Call& call, SqliteSession::Execution execution);
   void OnThreadEnd(std::optional<OpenFailure> failure);
-  void Learn(const Call& call, Classification classification);
 
   // --- On the connection's thread. ---
   void RunThread();
   // Returns why the session did not open; else once the connection was closed.
   std::optional<OpenFailure> RunSession();
-  std::optional<Job> NextJob();
-  void Perform(SqliteSession& session, const Job& job);
 
   // From any thread: runs `task` on the loop thread, unless this is destroyed before.
   void Post(std::function<void(SqliteConnection&)> task);
@@ -77,17 +87,11 @@ class SqliteConnection final : public Connection {
   ConnectionEvents& events_;
   // Posted tasks hold it weakly: it ends with this object, on the loop thread.
   const std::shared_ptr<SqliteConnection*> self_;
-  bool closed_ = false;  // Loop thread only.
+  bool closed_ = false;                     // Loop thread only.
+  std::vector<JobQueue::Job> handed_over_;  // At the end of this turn. Loop thread only.
   Interruption interruption_;
+  JobQueue queue_{interruption_};
   std::thread thread_;
-
-  std::mutex mutex_;  // Guards all below.
-  std::condition_variable work_;
-  std::deque<Job> jobs_;
-  // The call being run. It is interrupted only under the mutex and while it is here, so that an
-  // interrupt never hits the next one.
-  Call* running_ = nullptr;
-  bool ending_ = false;
 };
 
 }  // namespace dbsidecar::pool

@@ -19,6 +19,20 @@ std::string NewMemoryTarget() {
   return fmt::format("file:/dbsidecar-{}?vfs=memdb", ++count);
 }
 
+// A connection's thread that is awake works through what waits for it; to wake another one costs
+// more than a short statement.
+constexpr size_t kSharedMax = 2;
+constexpr size_t kSharedDepth = 256;
+
+LaneShape Shape(size_t min, size_t max) {
+  return {.min = min,
+          .max = max,
+          .sharing = LaneSharing{.shared_max = std::min(kSharedMax, max),
+                                 .shared_depth = kSharedDepth,
+                                 .shared_spread = kSharedDepth,
+                                 .all = max == 1}};
+}
+
 class SqliteDriver final : public Driver {
  public:
   SqliteDriver(SqliteConfig config, EventLoop& loop) : shared_(std::move(config), loop) {
@@ -32,20 +46,19 @@ class SqliteDriver final : public Driver {
     one_connection_ = max < 2;
     switch (shared_.location.kind) {
       case SqliteLocation::Kind::kMemory:
-        return {{.min = 1, .max = 1}};
+        return {Shape(1, 1)};
       case SqliteLocation::Kind::kReadOnlyFile:
-        return {{.min = min, .max = max}};
+        return {Shape(min, max)};
       case SqliteLocation::Kind::kFile:
         break;
     }
-    if (one_connection_) return {{.min = min, .max = max}};
+    if (one_connection_) return {Shape(min, max)};
     const size_t writer_min = std::min<size_t>(1, min);
-    return {{.min = min - writer_min, .max = max - 1}, {.min = writer_min, .max = 1}};
+    return {Shape(min - writer_min, max - 1), Shape(writer_min, 1)};
   }
 
   Classification Classify(const Statement& statement) override {
-    const Classification* known = shared_.known.Find(statement.sql);
-    return known == nullptr ? Classification() : *known;
+    return shared_.Classify(statement.sql);
   }
 
   std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,

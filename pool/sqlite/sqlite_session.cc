@@ -19,6 +19,8 @@ constexpr Duration kSetUpTime = std::chrono::seconds(5);
 // Left of a call's deadline when waiting for a lock ends, so that the answer is in time.
 constexpr Duration kAnswerTime = milliseconds(20);
 constexpr int kStepsBetweenChecks = 1000;
+// One that took so long the last time is not put into a group.
+constexpr Duration kSlowRun = milliseconds(5);
 
 // A write is rolled back before its result is given up, hence never "took effect".
 Error TooLarge(const ResultLimits& limits, bool writes) {
@@ -30,16 +32,21 @@ Error TooLarge(const ResultLimits& limits, bool writes) {
 }  // namespace
 
 SqliteSession::SqliteSession(const SqliteConfig& config, const SqliteLocation& location, Role role,
-                             Interruption& interruption)
+                             Interruption& interruption, ProgressWatcher* watcher)
     : config_(config),
       location_(location),
       role_(role),
       interruption_(interruption),
+      watcher_(watcher),
       prepared_(config.prepared_max, kPreparedBytesMax) {}
 
 SqliteSession::~SqliteSession() {
   prepared_.Clear();
   uncached_ = {};
+  for (OwnStatement* own :
+       {&begin_reads_, &begin_writes_, &savepoint_, &release_, &undo_, &commit_, &rollback_}) {
+    own->statement.reset();
+  }
   interruption_.Attach(nullptr);
   sqlite3_close(database_);
 }
@@ -107,6 +114,17 @@ bool SqliteSession::RunOwn(const std::string& sql, std::string* first_cell) {
   return sqlite3_exec(database_, sql.c_str(), take, first_cell, nullptr) == SQLITE_OK;
 }
 
+bool SqliteSession::RunOwn(OwnStatement& own) {
+  if (own.statement == nullptr) {
+    sqlite3_stmt* statement = nullptr;
+    sqlite3_prepare_v3(database_, own.sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+    own.statement.reset(statement);
+    if (statement == nullptr) return false;
+  }
+  sqlite3_step(own.statement.get());
+  return sqlite3_reset(own.statement.get()) == SQLITE_OK;
+}
+
 bool SqliteSession::RunOwnPatiently(const std::string& sql, std::string* first_cell) {
   while (!RunOwn(sql, first_cell)) {
     if (sqlite3_errcode(database_) != SQLITE_BUSY || !WaitForLock(2)) return false;
@@ -119,8 +137,16 @@ int SqliteSession::OnBusy(void* self, int attempts) {
 }
 
 int SqliteSession::OnProgress(void* self) {
-  const SqliteSession& session = *static_cast<SqliteSession*>(self);
-  return session.interruption_.requested() && !session.committing_ ? 1 : 0;
+  SqliteSession& session = *static_cast<SqliteSession*>(self);
+  const Instant now = Clock::now();
+  session.NoteProgress(now);
+  if (session.committing_) return 0;
+  session.held_up_group_ = session.HoldsUpGroup(now);
+  return session.interruption_.requested() || session.held_up_group_ ? 1 : 0;
+}
+
+void SqliteSession::NoteProgress(Instant now) {
+  if (watcher_ != nullptr) watcher_->OnProgress(now);
 }
 
 int SqliteSession::OnCommit(void* self) {
@@ -130,30 +156,40 @@ int SqliteSession::OnCommit(void* self) {
 
 // False = no more waiting.
 bool SqliteSession::WaitForLock(int attempts) {
-  const Duration left = busy_until_ - Clock::now();
+  const Instant now = Clock::now();
+  const Duration left = busy_until_ - now;
   if (left <= Duration::zero()) return false;
+  NoteProgress(now);
   const Duration pause = std::min(milliseconds(1 << std::min(attempts, 4)), milliseconds(25));
   return !interruption_.WaitFor(std::min(pause, left));
 }
 
 bool SqliteSession::Ping() {
   busy_until_ = Clock::now() + config_.busy_max;
-  return RunOwn("PRAGMA schema_version") && sqlite3_get_autocommit(database_) != 0;
+  return RunOwn("PRAGMA schema_version") && !InTransaction();
 }
 
 bool SqliteSession::Reset() {
-  if (sqlite3_get_autocommit(database_) == 0) RunOwn("ROLLBACK");
+  if (InTransaction()) RunOwn(rollback_);
   if (role_ != Role::kWriter && !RunOwn("PRAGMA query_only=ON")) return false;
-  return sqlite3_get_autocommit(database_) != 0;
+  return !InTransaction();
 }
 
+bool SqliteSession::InTransaction() const { return sqlite3_get_autocommit(database_) == 0; }
+
 SqliteSession::Execution SqliteSession::Run(const Statement& statement, Instant deadline) {
+  Execution execution = RunHere(statement, deadline);
+  execution.condition = Settle();
+  return execution;
+}
+
+SqliteSession::Execution SqliteSession::RunHere(const Statement& statement, Instant deadline) {
   busy_until_ = deadline == kNever ? Clock::now() + config_.busy_max : deadline - kAnswerTime;
   committing_ = false;
   Execution execution;
   execution.outcome.error = TryRun(statement, execution);
   if (execution.outcome.error.has_value()) execution.outcome.result = {};
-  execution.condition = Settle();
+  execution.condition = broken_ ? Condition::kBroken : Condition::kClean;
   uncached_ = {};
   return execution;
 }
@@ -161,21 +197,28 @@ SqliteSession::Execution SqliteSession::Run(const Statement& statement, Instant 
 std::optional<Error> SqliteSession::TryRun(const Statement& statement, Execution& execution) {
   std::optional<Error> error;
   Prepared* prepared = Lookup(statement.sql, error, execution.refused_by_text);
-  if (prepared == nullptr) return error;
-  if (prepared->writes && statement.read_only) {
+  return prepared == nullptr ? error : RunLookedUp(*prepared, statement, execution);
+}
+
+std::optional<Error> SqliteSession::RunLookedUp(Prepared& prepared, const Statement& statement,
+                                                Execution& execution) {
+  execution.writes = prepared.writes;
+  if (prepared.writes && statement.read_only) {
     return ReadOnlyError("the call is marked read_only");
   }
-  if (prepared->writes && role_ == Role::kReadOnly) {
+  if (prepared.writes && role_ == Role::kReadOnly) {
     return ReadOnlyError("the database is opened read-only");
   }
-  if (prepared->writes && role_ == Role::kReader) {
+  if (prepared.writes && role_ == Role::kReader) {
     execution.belongs_to_writer = true;
     return std::nullopt;
   }
-  error = Bind(*prepared, statement.parameters);
-  if (!error.has_value()) error = RunPrepared(*prepared, statement, execution.outcome.result);
-  sqlite3_reset(prepared->statement.get());
-  sqlite3_clear_bindings(prepared->statement.get());
+  started_ = Clock::now();
+  std::optional<Error> error = Bind(prepared, statement.parameters);
+  if (!error.has_value()) error = RunPrepared(prepared, statement, execution.outcome.result);
+  sqlite3_reset(prepared.statement.get());
+  sqlite3_clear_bindings(prepared.statement.get());
+  prepared.was_slow = Clock::now() - started_ >= kSlowRun;
   return error;
 }
 
@@ -185,10 +228,11 @@ std::optional<Error> SqliteSession::RunPrepared(Prepared& prepared, const Statem
   if (interruption_.requested()) return InterruptedError();
   const ResultLimits& limits = statement.limits;
   const bool limited = limits.bytes_max > 0 || (limits.rows_max > 0 && !limits.truncate);
-  const bool may_be_too_large = prepared.writes && prepared.returns_rows && limited;
+  undo_if_failed_ = prepared.writes && prepared.returns_rows && limited;
   authorizer_.BeginRun();
-  std::optional<Error> error =
-      may_be_too_large ? StepOrRollBack(prepared, limits, result) : Step(prepared, limits, result);
+  std::optional<Error> error = undo_if_failed_ && !group_open_
+                                   ? StepOrRollBack(prepared, limits, result)
+                                   : Step(prepared, limits, result);
   std::optional<Error> refusal = authorizer_.EndRun();
   return error.has_value() && refusal.has_value() ? refusal : error;
 }
@@ -197,8 +241,8 @@ std::optional<Error> SqliteSession::Step(Prepared& prepared, const ResultLimits&
                                          Result& result) {
   sqlite3_stmt* statement = prepared.statement.get();
   int code = sqlite3_step(statement);
-  // Only now: the first step compiles the statement again when the schema has changed.
-  result.columns = ReadColumns(statement);
+  ReadColumnsOnce(prepared);
+  result.columns = prepared.columns;
   result.typed_cells = true;
   result.rows.SetColumnCount(result.columns.size());
   for (; code == SQLITE_ROW; code = sqlite3_step(statement)) {
@@ -217,13 +261,22 @@ std::optional<Error> SqliteSession::Step(Prepared& prepared, const ResultLimits&
   return std::nullopt;
 }
 
+// After the first step: that one compiles the statement again when the schema has changed.
+void SqliteSession::ReadColumnsOnce(Prepared& prepared) {
+  const int recompiled =
+      sqlite3_stmt_status(prepared.statement.get(), SQLITE_STMTSTATUS_REPREPARE, 0);
+  if (recompiled == prepared.recompiled) return;
+  prepared.recompiled = recompiled;
+  prepared.columns = ReadColumns(prepared.statement.get());
+}
+
 // Its rows may turn out too large only after it has changed the data.
 std::optional<Error> SqliteSession::StepOrRollBack(Prepared& prepared, const ResultLimits& limits,
                                                    Result& result) {
-  if (!RunOwn("BEGIN IMMEDIATE")) return Failure();
+  if (!RunOwn(begin_writes_)) return Failure();
   std::optional<Error> error = Step(prepared, limits, result);
   sqlite3_reset(prepared.statement.get());
-  if (!error.has_value() && !RunOwn("COMMIT")) error = Failure();
+  if (!error.has_value() && !RunOwn(commit_)) error = Failure();
   // On an error, Settle rolls back.
   return error;
 }
@@ -249,14 +302,15 @@ void SqliteSession::FinishResult(const Prepared& prepared, Result& result) {
 }
 
 Condition SqliteSession::Settle() {
-  if (sqlite3_get_autocommit(database_) == 0) RunOwn("ROLLBACK");
-  const bool clean = !broken_ && sqlite3_get_autocommit(database_) != 0;
-  return clean ? Condition::kClean : Condition::kBroken;
+  if (InTransaction()) RunOwn(rollback_);
+  broken_ = broken_ || InTransaction();
+  return broken_ ? Condition::kBroken : Condition::kClean;
 }
 
 Error SqliteSession::Failure(std::string_view sql, size_t skipped) {
   SqliteReport report = SqliteReport::Read(database_, sql, skipped);
   if (report.breaks_connection()) broken_ = true;
+  locked_out_ = report.primary_code() == SQLITE_BUSY || report.primary_code() == SQLITE_LOCKED;
   const bool gave_up_waiting = report.primary_code() == SQLITE_BUSY && interruption_.requested();
   if (report.primary_code() == SQLITE_INTERRUPT || gave_up_waiting) return InterruptedError();
   return StatementError(report);

@@ -24,6 +24,13 @@ struct sqlite3_stmt;
 
 namespace dbsidecar::pool {
 
+// Told now and then while a statement runs or waits for a lock.
+class ProgressWatcher {
+ public:
+  virtual ~ProgressWatcher() = default;
+  virtual void OnProgress(Instant now) = 0;
+};
+
 class SqliteSession {
  public:
   enum class Role {
@@ -37,10 +44,23 @@ class SqliteSession {
     Condition condition = Condition::kClean;
     bool belongs_to_writer = false;  // Not run; `outcome` is empty.
     bool refused_by_text = false;    // The text alone decided `outcome.error`.
+    bool writes = false;             // By what the statement is.
   };
 
+  // How a transaction of several statements ended.
+  struct GroupEnd {
+    enum class Kind {
+      kCommitted,
+      kRolledBack,  // Nothing of it took effect.
+      kUnknown,     // The disk failed in the middle of it; `error` says so.
+    };
+    Kind kind = Kind::kCommitted;
+    Error error{};
+  };
+
+  // All are borrowed; `watcher` may be null.
   SqliteSession(const SqliteConfig& config, const SqliteLocation& location, Role role,
-                Interruption& interruption);
+                Interruption& interruption, ProgressWatcher* watcher = nullptr);
   ~SqliteSession();
   SqliteSession(const SqliteSession&) = delete;
   SqliteSession& operator=(const SqliteSession&) = delete;
@@ -50,7 +70,29 @@ class SqliteSession {
   // Rolls back what is open and makes a reader one again.
   bool Reset();
   // Runs one statement in autocommit; waits for locks until shortly before `deadline`.
+  // REQUIRES: no group is open.
   Execution Run(const Statement& statement, Instant deadline);
+
+  // --- Groups: several callers' statements in one transaction. ---
+
+  // Whether the statement may be in one, by what it is and by how long it took the last time.
+  bool MayBeGrouped(const Statement& statement);
+  // Takes the write lock, or does nothing: it does not wait for a lock.
+  bool BeginWrites();
+  // Runs one in a savepoint of its own: its failure leaves the others as they are. False = it has
+  // to be run again, alone; either it was undone, or the whole group is no more.
+  // REQUIRES: MayBeGrouped.
+  bool RunWrite(const Statement& statement, Execution& execution);
+  // The transaction is still there.
+  bool group_is_open() const { return group_open_; }
+  // Only now they have taken effect.
+  GroupEnd CommitWrites();
+
+  // The reads between these two see the database as it is at the first of them. Nothing depends on
+  // either: a read runs as well without.
+  void BeginReads();
+  Execution Read(const Statement& statement, Instant deadline);
+  void EndReads();
 
  private:
   struct Finalize {
@@ -61,30 +103,52 @@ class SqliteSession {
     CommandName name;
     bool writes = false;
     bool returns_rows = false;
+    bool was_slow = false;  // The last time.
+    // As of `recompiled`: how often SQLite has compiled it anew.
+    std::vector<ColumnInfo> columns;
+    int recompiled = -1;
     std::vector<size_t> parameter_numbers;  // By SQLite's index, from 0: which of the caller's.
     size_t parameters_needed = 0;
+  };
+
+  // A statement of the driver's own, prepared when it is first run.
+  struct OwnStatement {
+    const char* sql;
+    std::unique_ptr<sqlite3_stmt, Finalize> statement{};
   };
 
   static int OnBusy(void* self, int attempts);
   static int OnProgress(void* self);
   static int OnCommit(void* self);
   bool WaitForLock(int attempts);
+  void NoteProgress(Instant now);
+  bool HoldsUpGroup(Instant now) const;
 
   std::optional<OpenFailure> SetUp();
   std::optional<OpenFailure> SetJournalMode();
   OpenFailure OpenFailureNow();
   // Runs a statement of the driver's own; `first_cell` may be null. False = it failed.
   bool RunOwn(const std::string& sql, std::string* first_cell = nullptr);
+  bool RunOwn(OwnStatement& own);
   // The same at set-up, where SQLite reports some locks without asking whether to wait.
   bool RunOwnPatiently(const std::string& sql, std::string* first_cell = nullptr);
 
+  Execution RunHere(const Statement& statement, Instant deadline);
   std::optional<Error> TryRun(const Statement& statement, Execution& execution);
+  std::optional<Error> RunLookedUp(Prepared& prepared, const Statement& statement,
+                                   Execution& execution);
   std::optional<Error> RunPrepared(Prepared& prepared, const Statement& statement, Result& result);
   std::optional<Error> Step(Prepared& prepared, const ResultLimits& limits, Result& result);
   std::optional<Error> StepOrRollBack(Prepared& prepared, const ResultLimits& limits,
                                       Result& result);
+  void ReadColumnsOnce(Prepared& prepared);
   void FinishResult(const Prepared& prepared, Result& result);
   Condition Settle();
+  bool InTransaction() const;
+  bool LeftConstraintsOpen() const;
+  // Whether it stays, and its savepoint with it.
+  bool EndSavepoint(bool keep);
+  void RollBackGroup();
 
   // Null = `error` says why.
   Prepared* Lookup(std::string_view sql, std::optional<Error>& error, bool& refused_by_text);
@@ -98,6 +162,7 @@ class SqliteSession {
   const SqliteLocation& location_;
   const Role role_;
   Interruption& interruption_;
+  ProgressWatcher* const watcher_;
 
   sqlite3* database_ = nullptr;
   Authorizer authorizer_;
@@ -108,6 +173,20 @@ class SqliteSession {
   // The statement at hand has begun to commit. SQLite asks for progress once more after that, and
   // would report an interrupt although the statement took effect.
   bool committing_ = false;
+
+  OwnStatement begin_reads_{"BEGIN"};
+  OwnStatement begin_writes_{"BEGIN IMMEDIATE"};
+  OwnStatement savepoint_{"SAVEPOINT member"};
+  OwnStatement release_{"RELEASE member"};
+  OwnStatement undo_{"ROLLBACK TO member"};
+  OwnStatement commit_{"COMMIT"};
+  OwnStatement rollback_{"ROLLBACK"};
+  bool group_open_ = false;
+  size_t group_members_ = 0;  // That ran before the one at hand.
+  Instant started_;           // The statement at hand, when it is in a group.
+  bool held_up_group_ = false;
+  bool locked_out_ = false;      // The statement at hand failed for a lock.
+  bool undo_if_failed_ = false;  // The statement at hand is all or nothing, whatever SQLite keeps.
 };
 
 }  // namespace dbsidecar::pool

@@ -114,7 +114,9 @@ TEST_P(CallContract, ACallCancelledWhileItWaitsNeverReachesTheDatabase) {
   EXPECT_THAT(waiter.AwaitText(), HasSubstr("nothing was sent to the database"));
   EXPECT_FALSE(waiter.Await().error->outcome_unknown);
   EXPECT_FALSE(holder.answered());
-  EXPECT_EQ(pool->Stats().counters.granted, 1u);
+  // SQLite's connections have a queue of their own, out of which it was taken.
+  const bool queues = GetParam() == Database::kSqliteFile || GetParam() == Database::kSqliteMemory;
+  EXPECT_EQ(pool->Stats().counters.granted, queues ? 2u : 1u);
 }
 
 TEST_P(CallContract, WaitingBeyondTheWaitTimeoutIsAnsweredInTimeWithTheDiagnosis) {
@@ -195,6 +197,7 @@ TEST_P(CallContract, CancelAllAnswersWhatRunsAndWhatWaits) {
   TestCall waiting("select 3");
   pool->Start(running);
   pool->Submit(waiting);
+  EXPECT_TRUE(pool->Becomes([&] { return pool->pool().Stats().waiting == 1; }));
   pool->Do([&] {
     pool->pool().Drain();
     pool->pool().CancelAll();

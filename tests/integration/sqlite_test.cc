@@ -1,5 +1,15 @@
 // The same calls on SQLite, in a file and in memory.
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
 #include <filesystem>
+#include <iterator>
+#include <mutex>
+#include <random>
+#include <set>
+#include <sstream>
+#include <thread>
 
 #include "tests/integration/fixture.h"
 
@@ -173,6 +183,193 @@ TEST(SqliteFileTest, WhatWasAcknowledgedIsThereAfterARestart) {
     EXPECT_EQ(QueryClient(sidecar.NewChannel()).Query("select id from t").Scalar(), "7");
   }
   std::filesystem::remove_all(folder);
+}
+
+// Writers that keep many inserts in flight, each with an id of its own, until the sidecar goes.
+class Writers {
+ public:
+  explicit Writers(const SidecarProcess& sidecar) {
+    for (int i = 0; i < kThreads; ++i) {
+      threads_.emplace_back([this, i, channel = sidecar.NewChannel()] { Run(channel, i); });
+    }
+  }
+  ~Writers() { Join(); }
+
+  void Join() {
+    stop_ = true;
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+  }
+  size_t acknowledged_so_far() {
+    const std::lock_guard lock(mutex_);
+    return acknowledged.size();
+  }
+
+  std::set<int64_t> acknowledged;  // After Join.
+  std::set<int64_t> refused;
+
+ private:
+  static constexpr int kThreads = 4;
+  static constexpr int kInFlight = 32;
+
+  static std::string Text(int64_t id) {
+    switch (id % 8) {
+      case 1:
+        return "insert into t(id, same) values ($1, 1)";
+      case 2:
+        return "insert into t(id, positive) values ($1, -1)";
+      case 3:
+        return "insert into t(id, parent) values ($1, 99)";
+      case 4:
+        return "insert into t(id, same) select $1, 1 union all select 0, 0";
+      case 5:
+        return "insert or rollback into t(id, same) values ($1, 1)";
+      default:
+        return "insert into t(id) values ($1)";
+    }
+  }
+
+  void Run(const std::shared_ptr<grpc::Channel>& channel, int thread) {
+    QueryClient client(channel);
+    for (int64_t next = 1000; !stop_; next += kInFlight) {
+      std::vector<std::pair<int64_t, std::unique_ptr<PendingQuery>>> calls;
+      for (int64_t id = next; id < next + kInFlight; ++id) {
+        const int64_t own = id * kThreads + thread;
+        calls.emplace_back(own, client.Start(MakeQuery(Text(id), own)));
+      }
+      for (const auto& [id, call] : calls) Note(id, call->Wait());
+    }
+  }
+  void Note(int64_t id, const QueryOutcome& outcome) {
+    const std::lock_guard lock(mutex_);
+    if (outcome.ok()) {
+      EXPECT_EQ(outcome.result().last_insert_id(), id);
+      EXPECT_EQ(outcome.result().rows_affected(), 1);
+      EXPECT_TRUE(acknowledged.insert(id).second);
+    } else if (!outcome.sql.sqlstate().empty()) {
+      refused.insert(id);
+    } else {
+      stop_ = true;  // The sidecar has gone.
+    }
+  }
+
+  std::vector<std::thread> threads_;
+  std::atomic<bool> stop_{false};
+  std::mutex mutex_;
+};
+
+TEST(SqliteFileTest, WhatWasAcknowledgedIsThereAndWhatWasRefusedIsNotAfterAKill) {
+  const std::string folder = test_support::MakeTemporaryFolder("kill");
+  const SidecarOptions options{
+      .database_url = "sqlite:" + folder + "/x.db", .flags = {}, .environment = {}};
+  std::set<int64_t> acknowledged;
+  std::set<int64_t> refused;
+  {
+    SidecarProcess sidecar(options);
+    QueryClient client(sidecar.NewChannel());
+    ASSERT_TRUE(client
+                    .Query("create table t (id integer primary key, same int unique, positive int "
+                           "check (positive > 0), parent int references t(id) deferrable initially "
+                           "deferred)")
+                    .ok());
+    ASSERT_TRUE(client.Query("insert into t(id, same) values (0, 1)").ok());
+    Writers writers(sidecar);
+    EXPECT_TRUE(Eventually(20s, [&] { return writers.acknowledged_so_far() > 2000; }));
+    sidecar.Signal(SIGKILL);
+    EXPECT_EQ(sidecar.WaitExit(5s), 128 + SIGKILL);
+    writers.Join();
+    acknowledged = writers.acknowledged;
+    refused = writers.refused;
+  }
+  SidecarProcess sidecar(options);
+  const QueryOutcome rows =
+      QueryClient(sidecar.NewChannel()).Query("select group_concat(id, ' ') from t where id > 0");
+  std::istringstream words(rows.Scalar());
+  const std::set<int64_t> found{std::istream_iterator<int64_t>(words), {}};
+  std::vector<int64_t> lost;
+  std::set_difference(acknowledged.begin(), acknowledged.end(), found.begin(), found.end(),
+                      std::back_inserter(lost));
+  EXPECT_TRUE(lost.empty()) << lost.size() << " of " << acknowledged.size() << ", such as "
+                            << lost.front();
+  std::vector<int64_t> undead;
+  std::set_intersection(refused.begin(), refused.end(), found.begin(), found.end(),
+                        std::back_inserter(undead));
+  EXPECT_TRUE(undead.empty()) << undead.size() << " of " << refused.size() << ", such as "
+                              << undead.front();
+  EXPECT_GT(refused.size(), acknowledged.size() / 2);
+  std::filesystem::remove_all(folder);
+}
+
+TEST(SqliteFileTest, ReadsGoOnWhileALongWriteRunsAndOtherWritesWaitForIt) {
+  const std::string folder = test_support::MakeTemporaryFolder("long");
+  SidecarProcess sidecar(
+      {.database_url = "sqlite:" + folder + "/x.db", .flags = {}, .environment = {}});
+  QueryClient client(sidecar.NewChannel());
+  ASSERT_TRUE(client.Query("create table t (id integer primary key)").ok());
+  ASSERT_TRUE(client.Query("insert into t values (1)").ok());
+  const auto endless = client.Start(
+      MakeQuery("with recursive n(i) as (select 2 union all select i + 1 from n) insert into t "
+                "select i from n"));
+  const auto waiting = client.Start(MakeQuery("insert into t values (-1)"));
+  const auto impatient = client.Start(MakeQuery("insert into t values (-2)"), 300ms);
+  std::this_thread::sleep_for(100ms);
+  const auto start = Clock::now();
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(client.Query("select count(*) from t").Scalar(), "1");
+  EXPECT_LT(Clock::now() - start, 2s);
+  EXPECT_EQ(impatient->Wait().status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_FALSE(endless->Finished());
+  EXPECT_FALSE(waiting->Finished());
+  endless->Cancel();
+  EXPECT_EQ(endless->Wait().status.error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_TRUE(waiting->Wait().ok()) << waiting->Wait();
+  EXPECT_EQ(client.Query("select group_concat(id) from t").Scalar(), "-1,1");
+  std::filesystem::remove_all(folder);
+}
+
+// Reads and writes of many callers on few connections, while some are cancelled and some run out of
+// time: each gets its own answer.
+TEST_P(SqliteTest, EveryCallGetsItsOwnAnswerWhateverIsCancelled) {
+  ASSERT_TRUE(client_.Query("create table t (id integer primary key)").ok());
+  const seconds duration = TestSeconds("CANARY", 3);
+  std::atomic<int64_t> next{1};
+  std::atomic<int> answered{0};
+  std::atomic<int> cancelled{0};
+  std::vector<std::thread> threads;
+  for (unsigned thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&, thread] {
+      QueryClient client(sidecar_.NewChannel());
+      std::mt19937 random(thread);
+      const auto end = Clock::now() + duration;
+      while (Clock::now() < end) {
+        std::vector<std::pair<int64_t, std::unique_ptr<PendingQuery>>> calls;
+        for (int i = 0; i < 16; ++i) {
+          const int64_t id = next++;
+          const char* sql = id % 2 == 0 ? "select $1" : "insert into t values ($1) returning id";
+          const auto limit =
+              random() % 8 == 0 ? milliseconds(1 + random() % 3) : milliseconds(20000);
+          calls.emplace_back(id, client.Start(MakeQuery(sql, id), limit));
+        }
+        for (int i = 0; i < 3; ++i) calls[random() % calls.size()].second->Cancel();
+        for (const auto& [id, call] : calls) {
+          const QueryOutcome& outcome = call->Wait();
+          if (outcome.ok()) {
+            ++answered;
+            EXPECT_EQ(outcome.Scalar(), std::to_string(id));
+          } else {
+            ++cancelled;
+            const grpc::StatusCode code = outcome.status.error_code();
+            EXPECT_TRUE(code == grpc::StatusCode::CANCELLED ||
+                        code == grpc::StatusCode::DEADLINE_EXCEEDED)
+                << outcome;
+          }
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GT(answered, 100);
+  EXPECT_GT(cancelled, 10);
+  EXPECT_EQ(client_.Query("select 'the end'").Scalar(), "the end");
 }
 
 }  // namespace

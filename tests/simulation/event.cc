@@ -36,6 +36,8 @@ std::string Name(Event::Kind kind) {
       return "ResetDone";
     case Event::Kind::kReleased:
       return "Released";
+    case Event::Kind::kHandedBack:
+      return "HandedBack";
     case Event::Kind::kBroke:
       return "Broke";
     case Event::Kind::kLost:
@@ -157,6 +159,9 @@ pool::Actions Deliver(const Event& event, pool::PoolCore& core) {
       break;
     case Event::Kind::kReleased:
       core.Released(event.at, event.connection, event.condition, actions);
+      break;
+    case Event::Kind::kHandedBack:
+      core.HandedBack(event.at, event.connection, actions);
       break;
     case Event::Kind::kBroke:
       core.Broke(event.at, event.connection, actions);

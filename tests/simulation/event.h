@@ -22,6 +22,7 @@ struct Event {
     kPinged,
     kResetDone,
     kReleased,
+    kHandedBack,
     kBroke,
     kLost,
     kClosed,

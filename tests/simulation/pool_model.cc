@@ -86,6 +86,9 @@ void PoolModel::Apply(const Event& event) {
     case Event::Kind::kReleased:
       ApplyReleased(event);
       break;
+    case Event::Kind::kHandedBack:
+      ApplyHandedBack(event);
+      break;
     case Event::Kind::kBroke:
       ApplyBroke(event);
       break;
@@ -172,6 +175,13 @@ void PoolModel::ApplyReleased(const Event& event) {
       Move(connection, State::kMustClose, event.at);
       break;
   }
+}
+
+void PoolModel::ApplyHandedBack(const Event& event) {
+  Connection& connection = connections_.at(event.connection);
+  if (connection.state != State::kShared) return;
+  --connection.callers;
+  connection.progress_at = std::min(connection.progress_at, event.at - config_.stalled_after);
 }
 
 void PoolModel::ApplyBroke(const Event& event) {

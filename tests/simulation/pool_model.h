@@ -74,6 +74,7 @@ class PoolModel {
   void ApplyConnectFailed(const Event& event);
   void ApplyAnswer(const Event& event, State expected);
   void ApplyReleased(const Event& event);
+  void ApplyHandedBack(const Event& event);
   void ApplyBroke(const Event& event);
   void ApplyLost(const Event& event);
   void NoteFailure(pool::Instant now);

@@ -191,6 +191,7 @@ class Simulation {
         break;
       case Event::Kind::kStart:
       case Event::Kind::kArrive:
+      case Event::Kind::kHandedBack:
       case Event::Kind::kBroke:
       case Event::Kind::kLost:
       case Event::Kind::kCheck:
@@ -221,8 +222,13 @@ class Simulation {
     const auto it = connections_.find(event.connection);
     // Its loss may have released it before.
     if (it == connections_.end() || it->second.callers == 0) return;
+    const bool with_others = it->second.callers > 1;
     --it->second.callers;
-    Feed(event);
+    if (with_others && !calm_ && dice_.Chance(swarm_.handed_back)) {
+      Feed({.kind = Event::Kind::kHandedBack, .connection = event.connection});
+    } else {
+      Feed(event);
+    }
   }
 
   void ArriveInBurst() {

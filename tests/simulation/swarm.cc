@@ -51,6 +51,7 @@ Swarm DrawSwarm(Dice& dice) {
   swarm.connect_time = dice.Millis(1, 200);
   swarm.answer_time = dice.Millis(1, 50);
   swarm.grid = dice.Chance(0.4) ? 1 : dice.Chance(0.5) ? 10 : 50;
+  swarm.handed_back = Weight(dice, 0.5);
   return swarm;
 }
 

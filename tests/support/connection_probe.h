@@ -75,6 +75,7 @@ struct ProbeEvent {
     kReset,
     kReply,
     kWrongLane,
+    kHandedBack,
     kLost,
     kClosed
   };
@@ -109,6 +110,13 @@ class ConnectionProbe : public ConnectionEvents {
   }
   void Start(Call& call) {
     loop_.Do([&] { connection_->Execute(call); });
+  }
+  // Hands them over in one turn of the loop; `then` is cancelled in the same.
+  void StartTogether(const std::vector<Call*>& calls, Call* then = nullptr) {
+    loop_.Do([&] {
+      for (Call* call : calls) connection_->Execute(*call);
+      if (then != nullptr) connection_->Cancel(*then);
+    });
   }
   void Cancel(Call& call) {
     loop_.Do([&] { connection_->Cancel(call); });
@@ -186,6 +194,9 @@ class ConnectionProbe : public ConnectionEvents {
   }
   void OnWrongLane(ConnectionId, Call& call, size_t lane) override {
     Add({.kind = ProbeEvent::Kind::kWrongLane, .call = &call, .lane = lane});
+  }
+  void OnHandedBack(ConnectionId, Call& call) override {
+    Add({.kind = ProbeEvent::Kind::kHandedBack, .call = &call});
   }
   void OnLost(ConnectionId, Error error) override {
     Add({.kind = ProbeEvent::Kind::kLost, .error = std::move(error)});

@@ -75,6 +75,15 @@ class PoolCoreTest : public testing::Test {
     core_->Arrive(now_, {.waiter = waiter, .deadline = kNever, .bounded = true, .shares = true},
                   actions_);
   }
+  void ComeBackToShare(WaiterId waiter, Instant came_first) {
+    core_->Arrive(now_,
+                  {.waiter = waiter,
+                   .deadline = kNever,
+                   .bounded = true,
+                   .shares = true,
+                   .came_first = came_first},
+                  actions_);
+  }
   void ArriveUnbounded(WaiterId waiter) {
     core_->Arrive(now_, {.waiter = waiter, .deadline = kNever, .bounded = false, .shares = false},
                   actions_);
@@ -575,6 +584,71 @@ TEST_F(PoolCoreTest, WhoeverMayShareGetsAnotherConnectionWhenTheSharedOneStalls)
   EXPECT_THAT(Did(), ElementsAre("open 2"));
   Connected(2);
   EXPECT_THAT(Did(), ElementsAre("share 2 to 4"));
+}
+
+TEST_F(PoolCoreTest, WhoeverIsHandedBackWaitsUntilTheSlowOneIsDone) {
+  PoolConfig config = Sharing();
+  config.max = 1;
+  OpenIdle(config, 1);
+  ArriveToShare(1);
+  ArriveToShare(2);
+  Did();
+  // Sooner than the core itself would call it stalled: the driver measures from another moment.
+  now_ += milliseconds(19);
+  core_->HandedBack(now_, 1, actions_);
+  ComeBackToShare(2, now_);
+  EXPECT_THAT(Did(), IsEmpty());
+  EXPECT_EQ(core_->waiting(), 1u);
+  Released(1);
+  EXPECT_THAT(Did(), ElementsAre("share 1 to 2"));
+}
+
+TEST_F(PoolCoreTest, WhoeverIsHandedBackGetsAnotherConnection) {
+  OpenIdle(Sharing(), 2);
+  ArriveToShare(1);
+  ArriveToShare(2);
+  EXPECT_THAT(Did(), ElementsAre("share 2 to 1", "share 2 to 2"));
+  core_->HandedBack(now_, 2, actions_);
+  ComeBackToShare(2, now_);
+  EXPECT_THAT(Did(), ElementsAre("share 1 to 2"));
+}
+
+TEST_F(PoolCoreTest, AConnectionThatAllHaveLeftIsIdleAlsoIfTheLastWasHandedBack) {
+  OpenIdle(Sharing(), 1);
+  ArriveToShare(1);
+  core_->HandedBack(now_, 1, actions_);
+  EXPECT_EQ(Count(ConnectionState::kIdle), 1u);
+}
+
+TEST_F(PoolCoreTest, WhoeverComesBackWaitsNoLongerThanIfItHadWaitedFromTheStart) {
+  PoolConfig config = Sharing();
+  config.max = 1;
+  config.wait_timeout = seconds(5);
+  OpenIdle(config, 1);
+  Arrive(1);
+  Did();
+  const Instant came = now_;
+  now_ += seconds(3);
+  ComeBackToShare(2, came);
+  EXPECT_EQ(core_->NextTick(), came + seconds(5));
+  now_ += seconds(2);
+  Tick();
+  EXPECT_THAT(Did(), ElementsAre("refuse 2"));
+}
+
+TEST_F(PoolCoreTest, ADrainDoesNotRefuseWhoeverComesBack) {
+  PoolConfig config = Sharing();
+  config.max = 1;
+  OpenIdle(config, 1);
+  ArriveToShare(1);
+  Did();
+  core_->Drain(now_, actions_);
+  ArriveToShare(2);
+  EXPECT_THAT(Did(), ElementsAre("refuse 2"));
+  core_->HandedBack(now_, 1, actions_);
+  ComeBackToShare(1, now_);
+  Did();
+  EXPECT_EQ(core_->counters().refused[static_cast<size_t>(RefuseReason::kDraining)], 1u);
 }
 
 TEST_F(PoolCoreTest, WhoeverNeedsAConnectionAloneGetsASharedOneBackWhenAllAreInUse) {
