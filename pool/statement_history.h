@@ -13,6 +13,7 @@ class StatementHistory {
     average_ = runs_ == 0 ? took : average_ + (took - average_) / 8;
     ++runs_;
   }
+  Duration average() const { return average_; }
   // Short by experience. A single slow run outweighs dozens of short ones.
   bool IsShort() const { return runs_ >= kRunsMin && average_ < kShortMax; }
 

@@ -119,9 +119,10 @@ class TreeWalk {
       // itself.
       const bool spared = ctes_.contains(relation) && !catalog_.relations.empty() &&
                           !catalog_.relations.contains(relation);
-      if (!spared && IsSuspect(catalog_.relations, relation)) Suspect();
+      if (!spared) Use(CodeOf(catalog_.relations, relation));
     }
     if (catalog_.suspect_everywhere) Suspect();
+    traits_.plain_read = traits_.pure_read && !volatile_;
   }
 
  private:
@@ -144,6 +145,8 @@ class TreeWalk {
       VisitOperator(node.value("useOp", Json()));
     } else if (type == "ColumnRef") {
       VisitColumn(node.value("fields", Json::array()));
+    } else if (type == "A_Indirection") {
+      VisitFields(node.value("indirection", Json::array()));
     } else if (type == "CommonTableExpr") {
       ctes_.insert(node.value("ctename", std::string()));
     } else if (type == "CreateTableAsStmt") {
@@ -174,7 +177,10 @@ class TreeWalk {
     const std::string name = LastName(node.value("funcname", Json()));
     const std::string_view instead = Lookup(kSessionFunctions, name);
     if (!instead.empty()) {
-      if (name == "set_config" && HasTrueThirdArgument(node)) return;
+      if (name == "set_config" && HasTrueThirdArgument(node)) {
+        volatile_ = true;
+        return;
+      }
       Refuse(
           fmt::format("{}() acts on the session, and in autocommit the next statement may run "
                       "in another one; use {}",
@@ -189,26 +195,48 @@ class TreeWalk {
       return;
     }
     if (Has(kWritingFunctions, name)) traits_.pure_read = false;
-    if (IsSuspect(catalog_.functions, name) || Has(kTraceFunctions, name)) Suspect();
+    Use(CodeOf(catalog_.functions, name));
+    if (Has(kTraceFunctions, name)) Suspect();
   }
 
   // `t.f` may mean f(t).
   void VisitColumn(const Json& fields) {
     if (fields.size() < 2) return;
     const auto function = catalog_.functions.find(LastName(fields));
-    if (function != catalog_.functions.end() && function->second) Suspect();
+    if (function != catalog_.functions.end()) Use(function->second);
+  }
+
+  // And so may `(t).f.g`.
+  void VisitFields(const Json& fields) {
+    for (const Json& field : fields) {
+      const auto function = catalog_.functions.find(LastName(Json::array({field})));
+      if (function != catalog_.functions.end()) Use(function->second);
+    }
   }
 
   void VisitOperator(const Json& names) {
     const std::string name = LastName(names);
     // BETWEEN and its relatives bear their words as names.
     const bool word = !name.empty() && std::isalpha(static_cast<unsigned char>(name[0])) != 0;
-    if (!name.empty() && !word && IsSuspect(catalog_.operators, name)) Suspect();
+    if (!name.empty() && !word) Use(CodeOf(catalog_.operators, name));
   }
 
-  static bool IsSuspect(const Catalog::Names& names, const std::string& name) {
+  static NamedCode CodeOf(const Catalog::Names& names, const std::string& name) {
     const auto known = names.find(name);
-    return known == names.end() || known->second;
+    return known == names.end() ? NamedCode::kSuspect : known->second;
+  }
+
+  void Use(NamedCode code) {
+    switch (code) {
+      case NamedCode::kHarmless:
+        break;
+      case NamedCode::kVolatile:
+        volatile_ = true;
+        break;
+      case NamedCode::kSuspect:
+        Suspect();
+        break;
+    }
   }
 
   void Define() {
@@ -279,6 +307,7 @@ class TreeWalk {
 
   const Catalog& catalog_;
   StatementTraits& traits_;
+  bool volatile_ = false;
   std::vector<std::string> relations_;
   std::unordered_set<std::string> ctes_;
   std::vector<const Json*> pending_;

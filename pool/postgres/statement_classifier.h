@@ -16,6 +16,10 @@ struct StatementTraits {
   std::optional<Error> refusal;  // Why it cannot run in autocommit.
   int parameters = -1;           // The highest $n; -1 = not known.
   bool pure_read = false;        // A SELECT (or VALUES, SHOW) that itself writes nothing.
+  // A pure read that takes no lock and calls nothing volatile: in a transaction together with
+  // others like it, and run again at will, nobody can tell the difference. It needs no transaction
+  // that is made read-only.
+  bool plain_read = false;
   bool commits_inside =
       true;  // It may commit before it ends, so an interrupted one may have effect.
   bool leaves_traces = true;    // The session may not be clean afterwards: reset it.
