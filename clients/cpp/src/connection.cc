@@ -181,9 +181,10 @@ void Connection::OnRead(bool ok) {
       }
       Free(*call);
     }
-    stream.rpc->Read(&stream.incoming, Tag(kRead));
   }
   Deliver(ready);
+  WriteIfIdle();
+  stream.rpc->Read(&stream.incoming, Tag(kRead));
 }
 
 void Connection::OnWritten() {
