@@ -24,6 +24,10 @@ struct Outcome {
   Timing timing;
   // The connection was lost, or the call was cancelled, before the statement went out.
   bool never_sent = false;
+  // A cancel that was not its caller's wish undid it.
+  bool undone = false;
+  // The connection was lost, and running the statement (again) elsewhere does no harm.
+  bool may_run_again = false;
 };
 
 // Life: Submit, then exactly one Answer, then exactly one Done, both on the loop thread. A call

@@ -52,7 +52,7 @@ class ConnectionEvents {
   virtual void OnLost(ConnectionId id, Error error) = 0;
   // The driver has let go of it: it no longer counts against `max`.
   virtual void OnClosed(ConnectionId id) = 0;
-  // A statement changed what Driver::RefreshFacts learns.
+  // What Driver::RefreshFacts learns is out of date.
   virtual void OnCatalogChanged() = 0;
 };
 
@@ -73,6 +73,10 @@ class Connection {
   // Asks the database to interrupt `call`. OnReply still comes, and only once the cancel can no
   // longer hit whatever runs here next; another call that was hit is run again.
   virtual void Cancel(Call& call) = 0;
+  // Interrupts whatever runs now, because others wait behind it on a shared connection; it is
+  // reported with Outcome::undone. May come to nothing. For a driver that hands back those who
+  // wait, there is nothing to do.
+  virtual void Evict() {}
   // Lets go, whatever is under way. Calls on it are not reported again.
   virtual void Close() = 0;
 };

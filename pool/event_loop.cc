@@ -53,8 +53,10 @@ void EventLoop::Run() {
     RunTimers();
     EndTurn();
   }
-  while (HasTasks()) RunTasks();
-  EndTurn();
+  while (HasTasks()) {
+    RunTasks();
+    EndTurn();
+  }
 }
 
 void EventLoop::Wait(int timeout_ms) {
@@ -100,8 +102,16 @@ void EventLoop::RunTimers() {
 
 void EventLoop::EndTurn() {
   // By index: a handler may ask for another.
-  for (size_t i = 0; i < turn_end_.size(); ++i) turn_end_[i]->OnTurnEnd();
+  for (size_t i = 0; i < turn_end_.size(); ++i) {
+    if (turn_end_[i] != nullptr) turn_end_[i]->OnTurnEnd();
+  }
   turn_end_.clear();
+}
+
+void EventLoop::NotAtTurnEnd(const TurnEndHandler& handler) {
+  for (TurnEndHandler*& waiting : turn_end_) {
+    if (waiting == &handler) waiting = nullptr;
+  }
 }
 
 int EventLoop::TimeoutMillis() {

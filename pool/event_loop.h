@@ -68,6 +68,7 @@ class EventLoop {
   // Calls the handler once, when this turn's sockets, tasks and timers have been seen to, so that
   // what they lead to can go out together.
   void AtTurnEnd(TurnEndHandler& handler) { turn_end_.push_back(&handler); }
+  void NotAtTurnEnd(const TurnEndHandler& handler);
 
   // The time at the start of this turn: one reading of the clock serves all that happens in it.
   Instant now() const { return now_; }
@@ -95,7 +96,7 @@ class EventLoop {
   Instant now_ = Clock::now();
   absl::flat_hash_map<int, Watched> watched_;
   std::vector<TimerHandler*> timers_;
-  std::vector<TurnEndHandler*> turn_end_;
+  std::vector<TurnEndHandler*> turn_end_;  // Null = wants it no more.
 
   std::mutex mutex_;
   std::vector<std::function<void()>> tasks_;    // Guarded by mutex_.

@@ -9,6 +9,9 @@
 namespace dbsidecar::pool {
 namespace {
 
+// How often a statement may be sent that keeps losing its connection.
+constexpr int kRunsMax = 3;
+
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 // How long two spans of time overlap.
@@ -36,6 +39,7 @@ Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& obser
       config.shared_max = sharing->shared_max;
       config.shared_depth = sharing->shared_depth;
       config.shared_spread = sharing->shared_spread;
+      config.evict_after = Duration::zero();
     }
     all_share_.push_back(shapes[i].sharing.has_value() && shapes[i].sharing->all);
     lanes_.push_back(std::make_unique<PoolCore>(config, options_.seed + i, i + 1, shapes.size()));
@@ -148,6 +152,9 @@ void Pool::Carry(const Action& action) {
     case Action::Kind::kGrant:
       Grant(action.waiter, action.connection);
       break;
+    case Action::Kind::kEvict:
+      connections_.at(action.connection).handle->Evict();
+      break;
     case Action::Kind::kRefuse:
       RefuseWaiter(action.waiter, action.refuse_reason);
       break;
@@ -186,6 +193,7 @@ void Pool::Grant(CallId waiter, ConnectionId id) {
   OpenConnection& connection = connections_.at(id);
   state.connection = id;
   state.granted = loop_.now();
+  ++state.runs;
   state.connect =
       Overlap(state.arrived, state.granted, connection.open_started, connection.opened_at);
   SetTimer(state, state.deadline);
@@ -350,7 +358,7 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   CallState& state = calls_.at(call.id);
   OpenConnection& connection = connections_.at(id);
   // On a shared connection it began when the one before it had ended.
-  if (state.history != nullptr && !outcome.error) {
+  if (state.history != nullptr && (!outcome.error || outcome.undone)) {
     state.history->Record(loop_.now() - std::max(state.granted, connection.replied_at));
   }
   connection.replied_at = loop_.now();
@@ -364,8 +372,11 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   // stays in the map until it is answered, so nothing here depends on the order otherwise.
   CoreOf(id).Released(loop_.now(), id, condition, actions_);
   NoteStatus(reason);
-  if (outcome.never_sent && state.gave_up == GiveUp::kNone) {
-    // It was granted in the moment in which the connection went; another serves it as well.
+  const bool again =
+      outcome.never_sent || outcome.undone || (outcome.may_run_again && state.runs < kRunsMax);
+  if (again && state.gave_up == GiveUp::kNone) {
+    // It has done nothing, or nothing that doing it again would harm; another connection serves it
+    // as well.
     state.shareable = false;
     ComeBack(state);
     return;

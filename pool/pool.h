@@ -121,6 +121,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     Instant deadline;  // The sooner of the caller's and the query timeout.
     GiveUp gave_up = GiveUp::kNone;
     bool answered = false;
+    int runs = 0;
     Instant timer = kNever;  // Its entry in timers_.
     Duration connect{};
     std::shared_ptr<StatementHistory> history;

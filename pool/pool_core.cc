@@ -22,6 +22,8 @@
 // 14. Only waiters that may share are on a connection together: at most `shared_depth`, on at most
 //     `shared_max` connections. None joins where nothing was finished for `stalled_after`, or what
 //     is to be reset or closed; and none waits while there is room for it.
+// 15. Where callers wait on a shared connection and nothing was finished for `evict_after`, whoever
+//     runs is evicted; again after as long, and not otherwise.
 #include "pool/pool_core.h"
 
 #include <algorithm>
@@ -256,6 +258,7 @@ void PoolCore::Serve(Instant now, Actions& actions) {
     if (waiters == nullptr || !ServeFront(now, *waiters, idle_.back(), actions)) break;
     ServeSharing(now, actions);
   }
+  MaybeEvict(now, actions);
   MaybeReserve(now, actions);
   MaybeTakeBack();
   MaybeOpen(now, actions);
@@ -289,6 +292,20 @@ bool PoolCore::Usable(Instant now, const Connection& connection) const {
   const bool stalled =
       connection.callers > 0 && now - connection.progress_at >= config_.stalled_after;
   return !connection.leaving && !stalled;
+}
+
+void PoolCore::MaybeEvict(Instant now, Actions& actions) {
+  for (const ConnectionId id : shared_) {
+    Connection& connection = connections_.at(id);
+    if (now < EvictionDueAt(connection)) continue;
+    connection.evicted_at = now;
+    actions.push_back({.kind = Action::Kind::kEvict, .connection = id});
+  }
+}
+
+Instant PoolCore::EvictionDueAt(const Connection& connection) const {
+  if (connection.callers < 2 || config_.evict_after == Duration::zero()) return kNever;
+  return std::max(connection.progress_at, connection.evicted_at) + config_.evict_after;
 }
 
 size_t PoolCore::UsableShared(Instant now) const {
@@ -584,11 +601,11 @@ Instant PoolCore::DueAt(const Connection& connection) const {
 Instant PoolCore::NextTick() const {
   Instant next = expiries_.empty() ? kNever : expiries_.begin()->first;
   for (const auto& [id, connection] : connections_) next = std::min(next, DueAt(connection));
-  if (!sharing_.empty()) {
-    for (const ConnectionId id : shared_) {
-      const Instant stalls_at = connections_.at(id).progress_at + config_.stalled_after;
-      if (stalls_at > served_at_) next = std::min(next, stalls_at);
-    }
+  for (const ConnectionId id : shared_) {
+    const Connection& connection = connections_.at(id);
+    next = std::min(next, EvictionDueAt(connection));
+    const Instant stalls_at = connection.progress_at + config_.stalled_after;
+    if (!sharing_.empty() && stalls_at > served_at_) next = std::min(next, stalls_at);
   }
   if (WantedConnections(std::max(served_at_, connect_not_before_)) > 0) {
     next = std::min(next, connect_not_before_);

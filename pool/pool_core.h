@@ -34,6 +34,8 @@ struct PoolConfig {
   size_t shared_spread = 8;   // Beyond so many an idle connection is shared as well.
   // A shared connection on which nothing was finished for so long takes no more callers.
   Duration stalled_after = std::chrono::milliseconds(20);
+  // And after so long, whoever holds the others up is to go on elsewhere; 0 = never.
+  Duration evict_after = std::chrono::milliseconds(50);
   Duration wait_timeout = std::chrono::seconds(10);
   Duration idle_timeout = std::chrono::seconds(60);  // Above `min`; 0 = keep for ever.
   Duration lifetime = std::chrono::minutes(30);      // 0 = no limit.
@@ -81,10 +83,10 @@ enum class RefuseReason {
 inline constexpr size_t kRefuseReasons = 5;
 
 struct Action {
-  enum class Kind { kOpen, kPing, kReset, kClose, kGrant, kRefuse, kReserved };
+  enum class Kind { kOpen, kPing, kReset, kClose, kGrant, kEvict, kRefuse, kReserved };
 
   Kind kind;
-  ConnectionId connection = 0;                           // kOpen to kGrant.
+  ConnectionId connection = 0;                           // kOpen to kEvict.
   WaiterId waiter = 0;                                   // kGrant, kRefuse.
   bool shared = false;                                   // kGrant: together with others.
   CloseReason close_reason = CloseReason::kBroken;       // kClose.
@@ -181,6 +183,7 @@ class PoolCore {
     // Of a shared one:
     size_t callers = 0;
     Instant progress_at{};                    // The first caller came, or one finished.
+    Instant evicted_at{};                     // The last attempt.
     bool leaving = false;                     // Takes no more callers.
     Condition condition = Condition::kClean;  // The worst that a caller reported.
   };
@@ -212,6 +215,9 @@ class PoolCore {
   ConnectionId SharedWithRoom(Instant now, size_t callers_max) const;
   size_t UsableShared(Instant now) const;
   bool Usable(Instant now, const Connection& connection) const;
+  void MaybeEvict(Instant now, Actions& actions);
+  // kNever = nobody is held up.
+  Instant EvictionDueAt(const Connection& connection) const;
   void Join(Instant now, ConnectionId id);
   void Leave(Instant now, ConnectionId id, Condition condition, Actions& actions);
   void MaybeTakeBack();

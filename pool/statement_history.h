@@ -13,6 +13,7 @@ class StatementHistory {
     average_ = runs_ == 0 ? took : average_ + (took - average_) / 8;
     ++runs_;
   }
+  Duration average() const { return average_; }
   // Short by experience. A single slow run outweighs dozens of short ones.
   bool IsShort(Duration short_max = kShortMax) const {
     return runs_ >= kRunsMin && average_ < short_max;
@@ -20,7 +21,7 @@ class StatementHistory {
 
  private:
   static constexpr uint64_t kRunsMin = 3;
-  static constexpr Duration kShortMax = std::chrono::milliseconds(2);
+  static constexpr Duration kShortMax = std::chrono::milliseconds(5);
 
   uint64_t runs_ = 0;
   Duration average_{};  // Exponentially weighted.

@@ -28,6 +28,8 @@ run_quick_checks() {
   run_check "wire contract: nothing breaks callers" npm protos/check.sh breaking
   run_check "docs/configuration.md is current" diff configuration_docs_are_current
   run_check "shell scripts parse" bash scripts_parse
+  run_check "bench: parsing, ratios, table and chart" python3 bench_is_right_about_figures
+  run_check "bench: every row comes about" python3 bench_produces_every_row
 }
 
 formatting_is_right() {
@@ -41,7 +43,7 @@ configuration_docs_are_current() {
 
 scripts_parse() {
   local script
-  for script in dev .ci/run scripts/*.sh protos/check.sh tests/integration/*.sh; do bash -n "$script" || return 1; done
+  for script in dev .ci/run scripts/*.sh protos/check.sh tests/*/*.sh; do bash -n "$script" || return 1; done
 }
 
 # code_is_tidy [--all | FILE...]: by default what changed since main.

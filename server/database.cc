@@ -63,7 +63,7 @@ Database::Database(const Config& config, std::function<void(bool up)> on_status)
                  .on_database_status = std::move(on_status)}),
       driver_(NewDriver(config, loop_)),
       pool_(std::make_unique<pool::Pool>(loop_, *driver_, PoolOptionsOf(config), observer_)),
-      thread_(std::make_unique<LoopThread>(loop_)) {}
+      thread_(std::make_unique<LoopThread>(loop_, "pool-loop")) {}
 
 Database::~Database() {
   // What the driver's threads still post is dropped with the loop.
@@ -118,12 +118,9 @@ void Database::Cancel(pool::CallId id) {
   loop_.Post([this, id] { pool_->Cancel(id); });
 }
 
-DatabaseReport Database::ReportNow() {
-  return {.stats = pool_->Stats(), .outcomes = observer_.outcomes()};
-}
-
-void Database::Report(std::function<void(const DatabaseReport&)> done) {
-  loop_.Post([this, done = std::move(done)] { done(ReportNow()); });
+DatabaseReport Database::Report() {
+  return Ask<DatabaseReport>(
+      [this] { return DatabaseReport{.stats = pool_->Stats(), .outcomes = observer_.outcomes()}; });
 }
 
 size_t Database::Stop(pool::Duration limit, const std::function<bool()>& hurry) {

@@ -43,8 +43,8 @@ class Database {
   // Runs when everything that is ready in this turn of the loop has been seen to. Loop thread.
   void AtTurnEnd(pool::TurnEndHandler& handler) { loop_.AtTurnEnd(handler); }
 
-  // `done` runs on the loop thread.
-  void Report(std::function<void(const DatabaseReport&)> done);
+  // Waits for the loop, which never blocks.
+  DatabaseReport Report();
 
   // Refuses new calls, waits until the accepted ones are answered or `limit` has passed or
   // `hurry` says so, gives up the rest, and closes the connections. Returns the number of calls
@@ -52,7 +52,6 @@ class Database {
   size_t Stop(pool::Duration limit, const std::function<bool()>& hurry);
 
  private:
-  DatabaseReport ReportNow();
   template <typename Result>
   Result Ask(std::function<Result()> question);
   template <typename Predicate>

@@ -14,13 +14,13 @@ void* Run(void* loop) {
 
 }  // namespace
 
-LoopThread::LoopThread(pool::EventLoop& loop) : loop_(loop) {
+LoopThread::LoopThread(pool::EventLoop& loop, const char* name) : loop_(loop) {
   pthread_attr_t attributes;
   DBSIDECAR_CHECK(pthread_attr_init(&attributes) == 0);
   DBSIDECAR_CHECK(pthread_attr_setstacksize(&attributes, kLoopStackBytes) == 0);
   DBSIDECAR_CHECK(pthread_create(&thread_, &attributes, &Run, &loop_) == 0);
   pthread_attr_destroy(&attributes);
-  pthread_setname_np(thread_, "pool-loop");
+  pthread_setname_np(thread_, name);
 }
 
 LoopThread::~LoopThread() {

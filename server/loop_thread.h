@@ -11,7 +11,8 @@ namespace dbsidecar::server {
 // that are never reached cost nothing.
 class LoopThread {
  public:
-  explicit LoopThread(pool::EventLoop& loop);
+  // `name` is the thread's, for tools such as top.
+  LoopThread(pool::EventLoop& loop, const char* name);
   // Stops the loop and waits for it.
   ~LoopThread();
   LoopThread(const LoopThread&) = delete;

@@ -4,7 +4,6 @@
 #include <google/protobuf/arena.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-#include <grpcpp/alarm.h>
 
 #include <algorithm>
 #include <deque>
@@ -43,17 +42,15 @@ class PipelineCall final : public pool::Call {
 
   const v1::Call& request() const { return request_; }
   // Of an answer that is too large to be encoded on the loop's thread.
-  void EncodeLater(grpc::ServerCompletionQueue& queue, pool::Outcome outcome);
+  void EncodeOn(pool::EventLoop& encoder, pool::Outcome outcome);
 
  private:
-  void OnEncode(bool ok);
+  void Encode();
 
   PipelineStream& stream_;
   Frame& frame_;
   const v1::Call& request_;
   pool::Outcome outcome_;
-  grpc::Alarm alarm_;
-  StepOf<PipelineCall> encode_{*this, &PipelineCall::OnEncode};
 };
 
 class Frame {
@@ -114,7 +111,7 @@ class ReplyBuffer {
 };
 
 // One stream from acceptance to the last event about it; deletes itself. Its steps run on its
-// queue's thread, its calls are answered on the loop's.
+// queue's thread, its calls are answered on the loop's or the encoder's.
 class PipelineStream final : public pool::TurnEndHandler {
  public:
   PipelineStream(RpcContext& rpc, grpc::ServerCompletionQueue& queue)
@@ -126,7 +123,7 @@ class PipelineStream final : public pool::TurnEndHandler {
   // Loop thread.
   void Answered(PipelineCall& call, pool::Outcome outcome) {
     if (outcome.result.rows.data_bytes() > kEncodeOnLoopMax) {
-      call.EncodeLater(queue_, std::move(outcome));
+      call.EncodeOn(rpc_.encoder(), std::move(outcome));
       return;
     }
     const bool first = Reply(call.request(), std::move(outcome));
@@ -397,14 +394,14 @@ void PipelineCall::Done() {
   stream.Release();
 }
 
-void PipelineCall::EncodeLater(grpc::ServerCompletionQueue& queue, pool::Outcome outcome) {
+void PipelineCall::EncodeOn(pool::EventLoop& encoder, pool::Outcome outcome) {
   outcome_ = std::move(outcome);
   frame_.Hold();
   stream_.Hold();
-  alarm_.Set(&queue, gpr_now(GPR_CLOCK_REALTIME), encode_.Tag());
+  encoder.Post([this] { Encode(); });
 }
 
-void PipelineCall::OnEncode(bool /*ok*/) {
+void PipelineCall::Encode() {
   stream_.Reply(request_, std::move(outcome_));
   stream_.Flush();
   PipelineStream& stream = stream_;

@@ -1,7 +1,6 @@
 #include "server/query_rpc.h"
 
 #include <google/protobuf/arena.h>
-#include <grpcpp/alarm.h>
 
 #include "pool/call.h"
 #include "server/error_mapping.h"
@@ -28,7 +27,7 @@ class QueryCall final : public pool::Call {
     if (outcome_.result.rows.data_bytes() <= kEncodeOnLoopMax) {
       Write();
     } else {
-      alarm_.Set(&queue_, gpr_now(GPR_CLOCK_REALTIME), encode_.Tag());
+      rpc_.encoder().Post([this] { Write(); });
     }
   }
 
@@ -78,7 +77,6 @@ class QueryCall final : public pool::Call {
     Release();
   }
 
-  void OnEncode(bool /*ok*/) { Write(); }
   void OnFinished(bool /*ok*/) {
     rpc_.CallsClosed(1);
     Release();
@@ -128,7 +126,6 @@ class QueryCall final : public pool::Call {
   grpc::ServerContext context_;
   grpc::ByteBuffer request_bytes_;
   grpc::ServerAsyncResponseWriter<grpc::ByteBuffer> responder_;
-  grpc::Alarm alarm_;
   google::protobuf::Arena arena_;
   v1::QueryRequest* request_ = nullptr;
   pool::Outcome outcome_;
@@ -138,7 +135,6 @@ class QueryCall final : public pool::Call {
 
   StepOf<QueryCall> received_{*this, &QueryCall::OnReceived};
   StepOf<QueryCall> ended_{*this, &QueryCall::OnEnded};
-  StepOf<QueryCall> encode_{*this, &QueryCall::OnEncode};
   StepOf<QueryCall> finished_{*this, &QueryCall::OnFinished};
 };
 

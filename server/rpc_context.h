@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "pool/event_loop.h"
 #include "pool/time.h"
 #include "server/database.h"
 #include "server/request_parser.h"
@@ -16,12 +17,15 @@ namespace dbsidecar::server {
 class RpcContext {
  public:
   // All borrowed.
-  RpcContext(SidecarService& service, Database& database, RequestLimits limits)
-      : service_(service), database_(database), limits_(limits) {}
+  RpcContext(SidecarService& service, Database& database, RequestLimits limits,
+             pool::EventLoop& encoder)
+      : service_(service), database_(database), limits_(limits), encoder_(encoder) {}
 
   SidecarService& service() { return service_; }
   Database& database() { return database_; }
   const RequestLimits& limits() const { return limits_; }
+  // A thread for results that take long to encode.
+  pool::EventLoop& encoder() { return encoder_; }
 
   uint64_t NextCallId() { return next_call_id_.fetch_add(1, std::memory_order_relaxed); }
 
@@ -34,12 +38,13 @@ class RpcContext {
   SidecarService& service_;
   Database& database_;
   const RequestLimits limits_;
+  pool::EventLoop& encoder_;
   std::atomic<uint64_t> next_call_id_{1};
   std::atomic<size_t> open_calls_{0};
 };
 
 // Results up to this size are encoded on the loop's thread, which spares a hand-over; larger ones
-// would hold up everyone else's replies.
+// would hold up everyone else's replies there, and everyone's requests on a queue's thread.
 inline constexpr uint64_t kEncodeOnLoopMax = 32 * 1024;
 
 // When the caller stops waiting.

@@ -5,7 +5,6 @@
 #include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <netdb.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -19,7 +18,9 @@
 
 #include "absl/synchronization/mutex.h"
 #include "server/database.h"
+#include "server/health_service.h"
 #include "server/log.h"
+#include "server/loop_thread.h"
 #include "server/pipeline_rpc.h"
 #include "server/query_rpc.h"
 #include "server/sidecar_service.h"
@@ -71,19 +72,18 @@ class StopSignals {
 // Says SERVING or NOT_SERVING to whoever probes, by the phase and the database.
 class Readiness {
  public:
-  void Attach(grpc::HealthCheckServiceInterface* service) {
-    std::lock_guard lock(mutex_);
-    service_ = service;
-    service_->SetServingStatus("liveness", true);
+  explicit Readiness(HealthService& service) : service_(service) {
+    service_.SetServing("liveness", true);
+    const std::lock_guard lock(mutex_);
     Publish();
   }
   void SetServing(bool serving) {
-    std::lock_guard lock(mutex_);
+    const std::lock_guard lock(mutex_);
     serving_ = serving;
     Publish();
   }
   void SetDatabaseUp(bool up) {
-    std::lock_guard lock(mutex_);
+    const std::lock_guard lock(mutex_);
     database_up_ = up;
     Publish();
   }
@@ -91,14 +91,13 @@ class Readiness {
  private:
   // REQUIRES: mutex_ is held.
   void Publish() {
-    if (service_ == nullptr) return;
     for (const char* name : {"", "readiness", "dbsidecar.v1.Sidecar"}) {
-      service_->SetServingStatus(name, serving_ && database_up_);
+      service_.SetServing(name, serving_ && database_up_);
     }
   }
 
+  HealthService& service_;
   std::mutex mutex_;  // Guards all below.
-  grpc::HealthCheckServiceInterface* service_ = nullptr;
   bool serving_ = false;
   bool database_up_ = false;
 };
@@ -167,13 +166,16 @@ class Server {
         signals_(signals),
         database_(config, [this](bool up) { readiness_.SetDatabaseUp(up); }),
         service_(database_, static_cast<size_t>(config.pool.waiters_max)),
-        rpc_(service_, database_, LimitsOf(config)) {}
+        rpc_(service_, database_, LimitsOf(config), encoder_loop_),
+        encoder_(std::make_unique<LoopThread>(encoder_loop_, "encoder")) {}
 
   ~Server() {
     if (server_ != nullptr) {
       server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
       server_->Wait();
     }
+    // Before the queues, which take what it still finishes.
+    encoder_.reset();
     queues_.reset();
   }
 
@@ -200,7 +202,7 @@ class Server {
     for (const ListenAddress& address : config_.listen) {
       if (!CanListen(address)) return false;
     }
-    grpc::EnableDefaultHealthCheckService(true);
+    grpc::EnableDefaultHealthCheckService(false);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     std::vector<int> ports(config_.listen.size(), 0);
@@ -214,15 +216,16 @@ class Server {
     builder.SetMaxReceiveMessageSize(static_cast<int>(config_.query.request_bytes_max));
     builder.SetMaxSendMessageSize(-1);
     builder.RegisterService(&service_);
+    builder.RegisterService(&health_);
     queues_ = std::make_unique<CompletionQueues>(builder, config_.grpc_threads);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) {
       Log(LogLevel::kError, "server.listen_failed", {{"error", "gRPC could not start"}});
       return false;
     }
-    readiness_.Attach(server_->GetHealthCheckService());
     AcceptQueries(rpc_, *queues_);
     AcceptPipelines(rpc_, *queues_);
+    health_.AcceptWatches(*queues_);
     queues_->Start();
     for (size_t i = 0; i < ports.size(); ++i) LogListening(config_.listen[i], ports[i]);
     return true;
@@ -269,10 +272,13 @@ class Server {
 
   const Config& config_;
   StopSignals& signals_;
-  Readiness readiness_;
+  HealthService health_;
+  Readiness readiness_{health_};
   Database database_;
   SidecarService service_;
+  pool::EventLoop encoder_loop_;
   RpcContext rpc_;
+  std::unique_ptr<LoopThread> encoder_;
   std::unique_ptr<CompletionQueues> queues_;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -7,11 +7,21 @@
 
 namespace dbsidecar::pool {
 
-// A name is suspect when using it can run code that users wrote in SQL or a procedural language,
-// other than IMMUTABLE functions: such code may change the session. Schemas make no difference: a
-// name is suspect when any object of that name is. A name that is not here is suspect, too.
+// What using a name can lead to, from harmless to worst. Schemas make no difference: the worst
+// object of a name counts. A name that is not known counts as kSuspect.
+enum class NamedCode {
+  kHarmless,
+  // Code of PostgreSQL's own, or of a C function, that is VOLATILE: it may write, lock, or give
+  // another answer each time. Views, whose definition is not looked into for such code, too, and
+  // what is outside this database.
+  kVolatile,
+  // Code that users wrote in SQL or a procedural language, other than IMMUTABLE functions: it may
+  // change the session.
+  kSuspect,
+};
+
 struct Catalog {
-  using Names = std::unordered_map<std::string, bool>;  // true = suspect.
+  using Names = std::unordered_map<std::string, NamedCode>;
 
   Names functions;
   Names relations;

@@ -89,9 +89,14 @@ WITH RECURSIVE
     UNION SELECT l.oid FROM relation r JOIN leads_to l ON l.target = r.oid)
 )sql";
 
+// Rows of a name, whether it is suspect, and whether it is volatile.
 Catalog::Names Names(const pqxx::result& rows) {
   Catalog::Names names;
-  for (const auto& row : rows) names[row[0].as<std::string>()] = row[1].as<bool>();
+  for (const auto& row : rows) {
+    names[row[0].as<std::string>()] = row[1].as<bool>()   ? NamedCode::kSuspect
+                                      : row[2].as<bool>() ? NamedCode::kVolatile
+                                                          : NamedCode::kHarmless;
+  }
   return names;
 }
 
@@ -112,15 +117,17 @@ Catalog AskCatalog(pqxx::nontransaction& transaction) {
   // Unqualified names mean PostgreSQL's own, whatever the role's search_path is.
   transaction.exec("SET search_path = pg_catalog");
   Catalog catalog;
-  catalog.functions =
-      Names(ask("SELECT p.proname, bool_or(p.oid IN (SELECT oid FROM function) AND p.oid NOT IN"
-                " (SELECT oid FROM listed)) FROM pg_proc p GROUP BY 1"));
+  catalog.functions = Names(
+      ask("SELECT p.proname, bool_or(p.oid IN (SELECT oid FROM function) AND p.oid NOT IN"
+          " (SELECT oid FROM listed)), bool_or(p.provolatile = 'v') FROM pg_proc p GROUP BY 1"));
   catalog.relations =
-      Names(ask("SELECT c.relname, bool_or(c.oid IN (SELECT oid FROM relation)) FROM pg_class c"
+      Names(ask("SELECT c.relname, bool_or(c.oid IN (SELECT oid FROM relation)),"
+                " bool_or(c.relkind IN ('v', 'f') OR c.relrowsecurity) FROM pg_class c"
                 " WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p', 'S') GROUP BY 1"));
   catalog.operators =
-      Names(ask("SELECT o.oprname, bool_or(o.oid IN (SELECT oid FROM operator)) FROM pg_operator o"
-                " GROUP BY 1"));
+      Names(ask("SELECT o.oprname, bool_or(o.oid IN (SELECT oid FROM operator)),"
+                " bool_or(coalesce(p.provolatile = 'v', false)) FROM pg_operator o"
+                " LEFT JOIN pg_proc p ON p.oid = o.oprcode GROUP BY 1"));
   catalog.suspect_everywhere =
       ask("SELECT EXISTS (SELECT FROM calling c WHERE c.classid IN ('pg_cast'::regclass,"
           " 'pg_amproc'::regclass, 'pg_amop'::regclass, 'pg_opclass'::regclass,"

@@ -23,6 +23,9 @@ constexpr size_t kNoticesMax = 100;
 constexpr uint64_t kDroppedRowsMax = 1000;
 constexpr size_t kPreparedBytesMax = 8 * 1024 * 1024;
 constexpr Duration kCloseMax = std::chrono::seconds(2);
+// Statements share a Sync up to so long in all, by experience: the first has no answer before the
+// last is over.
+constexpr Duration kSyncMax = std::chrono::milliseconds(5);
 // How long the server may take to accept a cancel.
 constexpr Duration kCancelMax = std::chrono::seconds(2);
 // Between two cancels of the same statement; doubled each time.
@@ -51,6 +54,8 @@ bool SendCancel(PGcancel* cancel, Duration limit) {
 
 constexpr char kReadOnlyName[] = "dbsidecar_read_only";
 
+std::string PreparedName(uint64_t number) { return fmt::format("dbsidecar_{}", number); }
+
 // Runs on a thread of its own: stops what still runs, says goodbye, and waits until the server
 // process has gone.
 void Disconnect(PGconn* conn, bool busy) {
@@ -74,6 +79,7 @@ PostgresConnection::PostgresConnection(ConnectionId id, ConnectionEvents& events
 PostgresConnection::~PostgresConnection() {
   link_->connection = nullptr;
   StopCancelling();
+  environment_.loop.NotAtTurnEnd(*this);
   Unwatch();
   if (conn_ != nullptr) PQfinish(conn_);
 }
@@ -136,8 +142,10 @@ void PostgresConnection::Close() {
   const bool busy = !in_flight_.empty() && !lost_;
   for (const Operation& operation : in_flight_) EndChange(operation, true);
   for (const Operation& operation : held_) EndChange(operation, true);
+  for (const Operation& operation : unsent_) EndChange(operation, false);
   in_flight_.clear();
   held_.clear();
+  unsent_.clear();
   environment_.threads.Run(
       [link = link_, conn = std::exchange(conn_, nullptr), busy, &loop = environment_.loop] {
         if (conn != nullptr) Disconnect(conn, busy);
@@ -149,12 +157,13 @@ void PostgresConnection::Close() {
 
 // --- Sending. ---
 
-void PostgresConnection::Ping() { Send(Operation(Operation::Kind::kPing)); }
+void PostgresConnection::Ping() { Send(Operation(Operation::Kind::kPing), true); }
 
 void PostgresConnection::Reset() {
   prepared_.Clear();
+  unwanted_.clear();
   read_only_prepared_ = false;
-  Send(Operation(Operation::Kind::kReset));
+  Send(Operation(Operation::Kind::kReset), true);
 }
 
 void PostgresConnection::Execute(Call& call) {
@@ -163,45 +172,86 @@ void PostgresConnection::Execute(Call& call) {
   operation.traits = environment_.classifier.Classify(call.statement.sql);
   operation.classified = environment_.classifier.version();
   if (operation.traits.changes_catalog) environment_.classifier.ChangeBegins();
-  Send(std::move(operation));
+  Queue(std::move(operation));
 }
 
-void PostgresConnection::Send(Operation operation) {
-  bool sent = !lost_ && conn_ != nullptr;
+void PostgresConnection::Queue(Operation operation) {
+  if (unsent_.empty()) environment_.loop.AtTurnEnd(*this);
+  unsent_.push_back(std::move(operation));
+}
+
+// The statements are those of different callers, so their order is free: first those that share a
+// Sync.
+void PostgresConnection::OnTurnEnd() {
+  std::vector<Operation> unsent = std::move(unsent_);
+  unsent_.clear();
+  const auto others = std::stable_partition(unsent.begin(), unsent.end(), &MaySyncLater);
+  Duration together{};
+  for (auto it = unsent.begin(); it != unsent.end(); ++it) {
+    together += Expected(*it);
+    const bool last = it + 1 == others || it >= others || together > kSyncMax;
+    if (last) together = Duration::zero();
+    Send(std::move(*it), last);
+  }
+  DeallocateUnwanted();
+}
+
+Duration PostgresConnection::Expected(const Operation& operation) {
+  return operation.traits.history->average();
+}
+
+bool PostgresConnection::MaySyncLater(const Operation& operation) {
+  return operation.traits.plain_read && operation.call->statement.read_only &&
+         !operation.syncs_alone;
+}
+
+void PostgresConnection::Send(Operation operation, bool sync) {
+  const bool usable = !lost_ && conn_ != nullptr;
   // Without its Sync a statement is undone, unless it commits by itself.
-  operation.sent = sent && operation.traits.commits_inside;
-  if (sent && operation.kind == Operation::Kind::kStatement) {
-    sent = SendStatement(operation);
-  } else if (sent && operation.kind == Operation::Kind::kReset) {
-    operation.Expect(Command::kExecute);
-    sent = PQsendQueryParams(conn_, "DISCARD ALL", 0, nullptr, nullptr, nullptr, nullptr, 0) == 1;
-  }
-  operation.Expect(Command::kSync);
+  operation.sent = usable && operation.traits.commits_inside;
+  bool sent = usable && SendCommands(operation);
   operation.sent = operation.sent || sent;
-  sent = sent && PQpipelineSync(conn_) == 1;
-  in_flight_.push_back(std::move(operation));
-  if (sent) {
-    Flush();
-  } else {
-    Lose(conn_ == nullptr ? "not connected" : PQerrorMessage(conn_));
+  if (sync) {
+    operation.Expect(Command::kSync);
+    // Writes to the socket, too.
+    sent = sent && PQpipelineSync(conn_) == 1;
   }
+  in_flight_.push_back(std::move(operation));
+  if (!sent) {
+    Lose(conn_ == nullptr ? "not connected" : PQerrorMessage(conn_));
+  } else if (sync) {
+    Flush();
+  }
+}
+
+bool PostgresConnection::SendCommands(Operation& operation) {
+  switch (operation.kind) {
+    case Operation::Kind::kStatement:
+      return SendStatement(operation);
+    case Operation::Kind::kReset:
+      operation.Expect(Command::kExecute);
+      return PQsendQueryParams(conn_, "DISCARD ALL", 0, nullptr, nullptr, nullptr, nullptr, 0) == 1;
+    case Operation::Kind::kPing:
+    case Operation::Kind::kForget:
+      return true;
+  }
+  return true;
 }
 
 bool PostgresConnection::SendStatement(Operation& operation) {
   const Statement& statement = operation.call->statement;
   const Parameters parameters(statement);
-  const std::string key = PreparedKey(statement);
-  bool prepare = false;
-  const std::string name = PreparedName(key, &prepare);
-  operation.prepared = !name.empty() && !prepare;
-  if (prepare) {
+  ChoosePrepared(PreparedKey(statement), operation);
+  const std::string name =
+      operation.prepared_number == 0 ? "" : PreparedName(operation.prepared_number);
+  if (operation.prepares) {
     operation.Expect(Command::kPrepare);
     if (PQsendPrepare(conn_, name.c_str(), std::string(statement.sql).c_str(), parameters.count(),
                       parameters.types()) != 1) {
       return false;
     }
   }
-  if (statement.read_only) {
+  if (statement.read_only && !operation.traits.plain_read) {
     if (!SendReadOnly(operation)) return false;
   }
   operation.Expect(Command::kExecute);
@@ -226,35 +276,47 @@ bool PostgresConnection::SendReadOnly(Operation& operation) {
 
 // A text is prepared when it comes for the second time: one that comes only once would push out
 // those that come again.
-std::string PostgresConnection::PreparedName(const std::string& key, bool* prepare) {
-  if (environment_.prepared_max == 0) return "";
+void PostgresConnection::ChoosePrepared(const std::string& key, Operation& operation) {
+  if (environment_.prepared_max == 0) return;
   Prepared* known = prepared_.Find(key);
   if (known == nullptr) {
     std::vector<Prepared> forgotten;
     prepared_.Insert(key, Prepared{}, &forgotten);
-    for (const Prepared& prepared : forgotten) Deallocate(prepared.name);
-    return "";
+    for (const Prepared& prepared : forgotten) {
+      if (prepared.number != 0) unwanted_.push_back(prepared.number);
+    }
+    return;
   }
-  *prepare = known->name.empty();
-  if (*prepare) known->name = fmt::format("dbsidecar_{}", next_name_++);
-  return known->name;
+  operation.prepares = known->number == 0;
+  if (operation.prepares) known->number = next_number_++;
+  operation.prepared_number = known->number;
 }
 
-void PostgresConnection::Forget(const std::string& key) {
-  if (const Prepared* known = prepared_.Find(key)) Deallocate(known->name);
+// The prepared statement by which it ran is out of date, or was never made.
+void PostgresConnection::Forget(const Operation& operation) {
+  const std::string key = PreparedKey(operation.call->statement);
+  const Prepared* known = prepared_.Find(key);
+  // It may have been prepared anew already.
+  if (known == nullptr || known->number != operation.prepared_number) return;
+  if (known->number != 0) unwanted_.push_back(known->number);
   prepared_.Erase(key);
 }
 
-// In an operation of its own: should it fail, because the server does not know the name, no
+// Each in an operation of its own: should it fail, because the server does not know the name, no
 // statement is touched.
-void PostgresConnection::Deallocate(const std::string& name) {
-  if (name.empty() || lost_ || conn_ == nullptr) return;
-  const std::string sql = fmt::format("DEALLOCATE {}", name);
-  Operation operation(Operation::Kind::kForget);
-  operation.Expect(Command::kExecute);
-  operation.Expect(Command::kSync);
-  if (PQsendQueryParams(conn_, sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) == 1 &&
-      PQpipelineSync(conn_) == 1) {
+void PostgresConnection::DeallocateUnwanted() {
+  std::vector<uint64_t> unwanted = std::move(unwanted_);
+  unwanted_.clear();
+  for (const uint64_t number : unwanted) {
+    if (lost_ || conn_ == nullptr) return;
+    const std::string sql = "DEALLOCATE " + PreparedName(number);
+    Operation operation(Operation::Kind::kForget);
+    operation.Expect(Command::kExecute);
+    operation.Expect(Command::kSync);
+    if (PQsendQueryParams(conn_, sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) != 1 ||
+        PQpipelineSync(conn_) != 1) {
+      return;
+    }
     in_flight_.push_back(std::move(operation));
     Flush();
   }
@@ -310,7 +372,9 @@ bool PostgresConnection::ReadResult() {
     if (!operation.answered) return false;
     operation.answered = false;
     if (operation.current() != Command::kSync) ++operation.next;
-    return true;
+    // Its Sync is that of an operation behind it.
+    if (operation.over()) CompleteFront();
+    return !lost_ && conn_ != nullptr;
   }
   operation.answered = true;
   if (PQresultStatus(result.get()) == PGRES_PIPELINE_SYNC) {
@@ -341,7 +405,9 @@ void PostgresConnection::Take(Operation& operation, const PGresult* result) {
     case PGRES_COPY_BOTH:
       Lose("COPY was started outside CopyIn and CopyOut");
       break;
-    case PGRES_PIPELINE_ABORTED:  // Follows the error that tells why.
+    case PGRES_PIPELINE_ABORTED:  // Follows the error that tells why, its own or another's.
+      operation.skipped = !operation.outcome.error.has_value();
+      break;
     case PGRES_EMPTY_QUERY:
     case PGRES_NONFATAL_ERROR:
     case PGRES_PIPELINE_SYNC:
@@ -383,16 +449,15 @@ void PostgresConnection::TakeError(Operation& operation, const PGresult* result)
   operation.outcome.error = DatabaseError(result);
   operation.fatal = IsFatal(result);
   operation.prepare_failed = operation.current() == Command::kPrepare;
-  const bool by_name = operation.prepared || operation.current() == Command::kReadOnly;
+  const bool by_name = (operation.prepared_number != 0 && !operation.prepares) ||
+                       operation.current() == Command::kReadOnly;
   operation.stale = by_name && IsStalePlan(result);
 }
 
 // Nobody wants the rest. A result that was cut is a success, so the cancel must not undo anything:
 // only what the database itself kept from writing is cut short. One that is too large fails anyway.
 void PostgresConnection::StopEarly(Operation& operation) {
-  const bool undoes_nothing =
-      operation.call->statement.read_only && !operation.traits.commits_inside;
-  const bool may_stop = operation.too_large ? operation.traits.pure_read : undoes_nothing;
+  const bool may_stop = operation.too_large ? operation.traits.pure_read : IsHarmless(operation);
   if (operation.stopped || !may_stop) return;
   operation.stopped = true;
   StartCancel();
@@ -445,7 +510,13 @@ void PostgresConnection::Reply(Operation operation) {
   // Before anything more is sent: from then on libpq calls the connection active.
   // Behind it others may be under way, none of which can open a transaction.
   const bool transaction_open = in_flight_.empty() && PQtransactionStatus(conn_) != PQTRANS_IDLE;
-  if (operation.stale || operation.prepare_failed) Forget(PreparedKey(call.statement));
+  if (operation.stale || operation.prepare_failed || (operation.skipped && operation.prepares)) {
+    Forget(operation);
+  }
+  if (operation.skipped) {
+    RunAgain(std::move(operation));
+    return;
+  }
   if (operation.stale) read_only_prepared_ = false;
   if (operation.stale && !operation.retried) {
     // The statement did not start, or was undone as a whole; prepared anew it may well run.
@@ -454,12 +525,9 @@ void PostgresConnection::Reply(Operation operation) {
     return;
   }
   Outcome& outcome = operation.outcome;
-  if (operation.hit_by_cancel && outcome.error && outcome.error->sql.sqlstate == "57014" &&
-      !operation.stopped && !operation.traits.commits_inside && !IsCancelWanted(call)) {
-    // A cancel that was meant for another hit it, so it was undone.
-    RunAgain(std::move(operation));
-    return;
-  }
+  outcome.undone = operation.hit_by_cancel && outcome.error &&
+                   outcome.error->sql.sqlstate == "57014" && !operation.stopped &&
+                   !operation.traits.commits_inside && !IsCancelWanted(call);
   Result& result = outcome.result;
   result.rows_affected = RowsAffected(result.command_tag);
   if (operation.stopped && outcome.error && outcome.error->sql.sqlstate == "57014") {
@@ -482,6 +550,10 @@ void PostgresConnection::Reply(Operation operation) {
                           .outcome_unknown = false};
   }
   ForgetCancel(&call);
+  if (!outcome.error && !operation.traits.unknown_names.empty() &&
+      environment_.classifier.TakeUnknown(call.statement.sql)) {
+    events_.OnCatalogChanged();
+  }
   const bool unchanged = outcome.error && !outcome.error->outcome_unknown;
   EndChange(operation, !unchanged);
   events_.OnReply(id_, call, std::move(outcome), condition);
@@ -493,7 +565,9 @@ void PostgresConnection::RunAgain(Operation operation) {
   again.traits = std::move(operation.traits);
   again.classified = operation.classified;
   again.retried = operation.retried;
-  Send(std::move(again));
+  // Or one that fails each time might keep a neighbour from ever running.
+  again.syncs_alone = true;
+  Queue(std::move(again));
 }
 
 // By what is known now: it may have run after a change that was noticed after it was sent.
@@ -523,9 +597,13 @@ void PostgresConnection::Lose(std::string reason) {
   });
 }
 
+// The database has kept it from writing.
+bool PostgresConnection::IsHarmless(const Operation& operation) {
+  return operation.call->statement.read_only && !operation.traits.commits_inside;
+}
+
 Error PostgresConnection::LostError(const Operation& operation, const std::string& reason) {
-  const bool harmless = operation.call->statement.read_only && !operation.traits.commits_inside;
-  const bool unknown = operation.sent && !harmless;
+  const bool unknown = operation.sent && !IsHarmless(operation);
   const std::string_view effect =
       unknown ? "so whether it took effect is unknown" : "it had no effect";
   return {.kind = ErrorKind::kConnectionLost,
@@ -541,8 +619,10 @@ void PostgresConnection::FailAll(const std::string& reason) {
   StopCancelling();
   std::deque<Operation> failed = std::move(held_);
   for (Operation& operation : in_flight_) failed.push_back(std::move(operation));
+  for (Operation& operation : unsent_) failed.push_back(std::move(operation));
   held_.clear();
   in_flight_.clear();
+  unsent_.clear();
   bool reported = false;
   for (Operation& operation : failed) {
     switch (operation.kind) {
@@ -564,6 +644,7 @@ void PostgresConnection::FailAll(const std::string& reason) {
             operation.fatal && !operation.completed && !operation.traits.commits_inside;
         if (!undone) outcome.error = LostError(operation, reason);
         outcome.never_sent = !operation.sent;
+        outcome.may_run_again = IsHarmless(operation) || operation.call->statement.idempotent;
         EndChange(operation, true);
         events_.OnReply(id_, *operation.call, std::move(outcome), Condition::kBroken);
         reported = true;
@@ -589,18 +670,31 @@ void PostgresConnection::Cancel(Call& call) {
   OnTick(environment_.loop.now());
 }
 
+void PostgresConnection::Evict() {
+  if (!lost_ && !closing_ && !in_flight_.empty()) StartCancel();
+}
+
 bool PostgresConnection::IsCancelWanted(const Call& call) const {
   return std::find(cancels_wanted_.begin(), cancels_wanted_.end(), &call) != cancels_wanted_.end();
 }
 
 void PostgresConnection::OnTick(Instant /*now*/) {
   cancel_again_at_ = kNever;
-  const Call* const running = in_flight_.empty() ? nullptr : in_flight_.front().call;
-  if (running == nullptr || !IsCancelWanted(*running)) {
+  if (!MayRunOneToCancel()) {
     CancelLater();  // Those wanted are still behind another operation, or complete and held.
   } else if (!lost_) {
     StartCancel();
   }
+}
+
+// The server sends nothing of those that share a Sync before the last of them is over, so any of
+// them may be the one that runs.
+bool PostgresConnection::MayRunOneToCancel() const {
+  for (const Operation& operation : in_flight_) {
+    if (operation.call != nullptr && IsCancelWanted(*operation.call)) return true;
+    if (operation.commands[operation.size - 1] == Command::kSync) return false;
+  }
+  return false;
 }
 
 void PostgresConnection::CancelLater() {

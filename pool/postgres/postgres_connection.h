@@ -1,7 +1,12 @@
 // One PostgreSQL connection on the event loop: libpq in non-blocking pipeline mode.
 //
-// What is sent is an operation: a run of protocol commands that ends in a Sync. Operations are
-// answered in the order in which they were sent.
+// What is sent is an operation: a run of protocol commands, most often with a Sync at its end.
+// Operations are answered in the order in which they were sent.
+//
+// Statements wait for the end of the loop's turn and go out together. Those that only read
+// (StatementTraits::plain_read) and whose callers say so share one Sync, at the end of the last:
+// they are one implicit transaction. When one of them fails the server skips those behind it up to
+// the Sync; these never ran, and are run again, each with a Sync of its own.
 #pragma once
 
 #include <libpq-fe.h>
@@ -30,7 +35,10 @@ struct PostgresEnvironment {
   StatementClassifier& classifier;
 };
 
-class PostgresConnection final : public Connection, public FdHandler, public TimerHandler {
+class PostgresConnection final : public Connection,
+                                 public FdHandler,
+                                 public TimerHandler,
+                                 public TurnEndHandler {
  public:
   PostgresConnection(ConnectionId id, ConnectionEvents& events, PostgresEnvironment environment);
   ~PostgresConnection() override;
@@ -40,9 +48,12 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
   void Reset() override;
   void Execute(Call& call) override;
   void Cancel(Call& call) override;
+  void Evict() override;
   void Close() override;
 
   void OnReady(bool readable, bool writable) override;
+
+  void OnTurnEnd() override;
 
   Instant NextTick() const override { return cancel_again_at_; }
   void OnTick(Instant now) override;
@@ -56,6 +67,7 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
     explicit Operation(Kind operation_kind) : kind(operation_kind) {}
     void Expect(Command command) { commands[size++] = command; }
     Command current() const { return commands[next]; }
+    bool over() const { return next == size; }
 
     Kind kind;
     std::array<Command, 5> commands{};
@@ -69,7 +81,10 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
     bool prepare_failed = false;
     bool retried = false;
     bool sent = false;
-    bool prepared = false;  // Runs by the name of a prepared statement.
+    bool syncs_alone = false;      // Has a Sync of its own, whatever it is.
+    bool skipped = false;          // An operation before it failed, so it was not run.
+    bool prepares = false;         // Its text becomes a prepared statement.
+    uint64_t prepared_number = 0;  // Of the prepared statement by which it runs; 0 = none.
     bool too_large = false;
     bool hit_by_cancel = false;  // Possibly, by one that was meant for another.
     bool stopped = false;        // We cancelled it because no more of its rows were wanted.
@@ -82,7 +97,7 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
 
   // A prepared statement on the server, or a text that was seen once and may become one.
   struct Prepared {
-    std::string name;  // Empty until it is prepared.
+    uint64_t number = 0;  // 0 until it is prepared.
   };
 
   // Survives the connection in tasks that other threads post back.
@@ -91,12 +106,16 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
   };
 
   void Connected(PGconn* conn);
-  void Send(Operation operation);
+  void Queue(Operation operation);
+  static bool MaySyncLater(const Operation& operation);
+  static Duration Expected(const Operation& operation);
+  void Send(Operation operation, bool sync);
+  bool SendCommands(Operation& operation);
   bool SendStatement(Operation& operation);
   bool SendReadOnly(Operation& operation);
-  void Forget(const std::string& key);
-  void Deallocate(const std::string& name);
-  std::string PreparedName(const std::string& key, bool* prepare);
+  void ChoosePrepared(const std::string& key, Operation& operation);
+  void Forget(const Operation& operation);
+  void DeallocateUnwanted();
   void Flush();
 
   void ReadResults();
@@ -113,11 +132,13 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
   void EndChange(const Operation& operation, bool changed);
   void Lose(std::string reason);
   void FailAll(const std::string& reason);
+  static bool IsHarmless(const Operation& operation);
   static Error LostError(const Operation& operation, const std::string& reason);
   void Unwatch();
   void StartCancel();
   void Cancelled(bool arrived);
   void CancelLater();
+  bool MayRunOneToCancel() const;
   bool IsCancelWanted(const Call& call) const;
   void ForgetCancel(const Call* call);
   void StopCancelling();
@@ -142,12 +163,14 @@ class PostgresConnection final : public Connection, public FdHandler, public Tim
   std::vector<const Call*> cancels_wanted_;
   Instant cancel_again_at_ = kNever;
   Duration cancel_pause_{};
+  std::vector<Operation> unsent_;  // Statements that go out at the end of this turn.
   std::deque<Operation> in_flight_;
   std::deque<Operation> held_;  // Complete, but a cancel is still on its way.
 
   LruCache<Prepared> prepared_;
   bool read_only_prepared_ = false;
-  uint64_t next_name_ = 1;
+  uint64_t next_number_ = 1;
+  std::vector<uint64_t> unwanted_;  // Prepared statements to be deallocated.
 };
 
 }  // namespace dbsidecar::pool

@@ -24,6 +24,7 @@ using Json = nlohmann::json;
 // treated like any text that is not understood: run alone, session reset afterwards. The loop's
 // thread has a stack for this depth (see kLoopStackBytes in server/loop_thread.cc).
 constexpr size_t kParsedBytesMax = 128 * 1024;
+constexpr size_t kSoughtMax = 10'000;
 
 constexpr std::string_view kUseSession =
     "run it in a session (SessionControl.begin for a transaction, SessionControl.pin to keep a "
@@ -119,9 +120,10 @@ class TreeWalk {
       // itself.
       const bool spared = ctes_.contains(relation) && !catalog_.relations.empty() &&
                           !catalog_.relations.contains(relation);
-      if (!spared && IsSuspect(catalog_.relations, relation)) Suspect();
+      if (!spared) Use(CodeOf(catalog_.relations, relation));
     }
     if (catalog_.suspect_everywhere) Suspect();
+    traits_.plain_read = traits_.pure_read && !volatile_;
   }
 
  private:
@@ -144,6 +146,8 @@ class TreeWalk {
       VisitOperator(node.value("useOp", Json()));
     } else if (type == "ColumnRef") {
       VisitColumn(node.value("fields", Json::array()));
+    } else if (type == "A_Indirection") {
+      VisitFields(node.value("indirection", Json::array()));
     } else if (type == "CommonTableExpr") {
       ctes_.insert(node.value("ctename", std::string()));
     } else if (type == "CreateTableAsStmt") {
@@ -174,7 +178,10 @@ class TreeWalk {
     const std::string name = LastName(node.value("funcname", Json()));
     const std::string_view instead = Lookup(kSessionFunctions, name);
     if (!instead.empty()) {
-      if (name == "set_config" && HasTrueThirdArgument(node)) return;
+      if (name == "set_config" && HasTrueThirdArgument(node)) {
+        volatile_ = true;
+        return;
+      }
       Refuse(
           fmt::format("{}() acts on the session, and in autocommit the next statement may run "
                       "in another one; use {}",
@@ -189,26 +196,50 @@ class TreeWalk {
       return;
     }
     if (Has(kWritingFunctions, name)) traits_.pure_read = false;
-    if (IsSuspect(catalog_.functions, name) || Has(kTraceFunctions, name)) Suspect();
+    Use(CodeOf(catalog_.functions, name));
+    if (Has(kTraceFunctions, name)) Suspect();
   }
 
   // `t.f` may mean f(t).
   void VisitColumn(const Json& fields) {
     if (fields.size() < 2) return;
     const auto function = catalog_.functions.find(LastName(fields));
-    if (function != catalog_.functions.end() && function->second) Suspect();
+    if (function != catalog_.functions.end()) Use(function->second);
+  }
+
+  // And so may `(t).f.g`.
+  void VisitFields(const Json& fields) {
+    for (const Json& field : fields) {
+      const auto function = catalog_.functions.find(LastName(Json::array({field})));
+      if (function != catalog_.functions.end()) Use(function->second);
+    }
   }
 
   void VisitOperator(const Json& names) {
     const std::string name = LastName(names);
     // BETWEEN and its relatives bear their words as names.
     const bool word = !name.empty() && std::isalpha(static_cast<unsigned char>(name[0])) != 0;
-    if (!name.empty() && !word && IsSuspect(catalog_.operators, name)) Suspect();
+    if (!name.empty() && !word) Use(CodeOf(catalog_.operators, name));
   }
 
-  static bool IsSuspect(const Catalog::Names& names, const std::string& name) {
+  NamedCode CodeOf(const Catalog::Names& names, const std::string& name) {
     const auto known = names.find(name);
-    return known == names.end() || known->second;
+    if (known != names.end()) return known->second;
+    traits_.unknown_names.push_back(name);
+    return NamedCode::kSuspect;
+  }
+
+  void Use(NamedCode code) {
+    switch (code) {
+      case NamedCode::kHarmless:
+        break;
+      case NamedCode::kVolatile:
+        volatile_ = true;
+        break;
+      case NamedCode::kSuspect:
+        Suspect();
+        break;
+    }
   }
 
   void Define() {
@@ -279,6 +310,7 @@ class TreeWalk {
 
   const Catalog& catalog_;
   StatementTraits& traits_;
+  bool volatile_ = false;
   std::vector<std::string> relations_;
   std::unordered_set<std::string> ctes_;
   std::vector<const Json*> pending_;
@@ -358,9 +390,22 @@ StatementClassifier::StatementClassifier() : cache_(4096, 8 * 1024 * 1024) {}
 const StatementTraits& StatementClassifier::Classify(std::string_view sql) {
   if (const StatementTraits* known = cache_.Find(sql)) return *known;
   StatementTraits traits = ClassifyText(sql, catalog_);
+  std::erase_if(traits.unknown_names, [&](const auto& name) { return sought_.contains(name); });
   if (sql.size() <= kParsedBytesMax) return cache_.Insert(sql, std::move(traits));
   uncached_ = std::move(traits);
   return uncached_;
+}
+
+bool StatementClassifier::TakeUnknown(std::string_view sql) {
+  StatementTraits* const traits = cache_.Find(sql);
+  // Without any catalogue one is on its way.
+  if (traits == nullptr || traits->unknown_names.empty() || catalog_.functions.empty())
+    return false;
+  if (sought_.size() > kSoughtMax) sought_.clear();
+  for (std::string& name : std::exchange(traits->unknown_names, {})) {
+    sought_.insert(std::move(name));
+  }
+  return true;
 }
 
 void StatementClassifier::SetCatalog(Catalog catalog) {

@@ -11,6 +11,8 @@
 namespace dbsidecar::contract {
 namespace {
 
+using pool::NamedCode;
+
 class PostgresCatalog : public PostgresTest {
  protected:
   pool::Catalog Ask() const {
@@ -20,11 +22,11 @@ class PostgresCatalog : public PostgresTest {
   }
 
   static void Expect(const pool::Catalog::Names& names, const std::vector<std::string>& wanted,
-                     bool suspect) {
+                     pool::NamedCode code) {
     for (const std::string& name : wanted) {
       const auto found = names.find(name);
       ASSERT_NE(found, names.end()) << name;
-      EXPECT_EQ(found->second, suspect) << name;
+      EXPECT_EQ(found->second, code) << name;
     }
   }
 
@@ -73,13 +75,14 @@ TEST_F(PostgresCatalog, WhateverRunsCodeOfUsersIsSuspect) {
   CreateSpoilers();
   const pool::Catalog catalog = Ask();
   Expect(catalog.functions,
-         {"spoil", "spoil_stable", "spoil_row", "spoil_add", "spoil_compare", "spoil_sum"}, true);
-  Expect(catalog.operators, {"@@@@"}, true);
+         {"spoil", "spoil_stable", "spoil_row", "spoil_add", "spoil_compare", "spoil_sum"},
+         NamedCode::kSuspect);
+  Expect(catalog.operators, {"@@@@"}, NamedCode::kSuspect);
   Expect(
       catalog.relations,
       {"with_trigger", "on_function", "on_view", "on_builtin", "on_operator", "with_default",
        "with_check", "with_rule", "with_policy", "child", "parent", "partition_1", "partitioned"},
-      true);
+      NamedCode::kSuspect);
   EXPECT_FALSE(catalog.suspect_everywhere);
 }
 
@@ -102,18 +105,23 @@ TEST_F(PostgresCatalog, AnOrdinarySchemaIsNot) {
     create view v as select plain.*, count(*) from plain join item on item.plain = plain.id
       group by plain.id;
     create materialized view m as select * from v;
+    create table guarded (id int);
+    alter table guarded enable row level security;
     create table many (id int) partition by hash (id);
     create table many_0 partition of many for values with (modulus 1, remainder 0))sql");
   const pool::Catalog catalog = Ask();
   Expect(catalog.functions,
-         {"slug", "now", "count", "nextval", "lower", "similarity", "set_config", "jsonb_agg",
-          "generate_series", "pg_sleep", "gen_random_uuid"},
-         false);
-  Expect(catalog.operators, {"=", "+", "~~", "->>", "@>", "||", "%"}, false);
-  Expect(catalog.relations,
-         {"numbers", "plain", "item", "v", "m", "many", "many_0", "pg_class", "pg_settings",
-          "pg_stat_activity", "tables"},
-         false);
+         {"slug", "now", "count", "lower", "similarity", "jsonb_agg", "generate_series"},
+         NamedCode::kHarmless);
+  Expect(
+      catalog.functions,
+      {"nextval", "set_config", "pg_sleep", "gen_random_uuid", "random", "pg_advisory_xact_lock"},
+      NamedCode::kVolatile);
+  Expect(catalog.operators, {"=", "+", "~~", "->>", "@>", "||", "%"}, NamedCode::kHarmless);
+  Expect(catalog.relations, {"numbers", "plain", "item", "m", "many", "many_0", "pg_class"},
+         NamedCode::kHarmless);
+  Expect(catalog.relations, {"v", "guarded", "pg_settings", "pg_stat_activity", "tables"},
+         NamedCode::kVolatile);
   EXPECT_FALSE(catalog.suspect_everywhere);
 }
 

@@ -88,7 +88,7 @@ std::string TestCall::AwaitText() {
 RunningPool::RunningPool(const MakeDriver& make_driver, pool::PoolOptions options)
     : driver_(make_driver(loop_)),
       pool_(std::make_unique<pool::Pool>(loop_, *driver_, std::move(options), *this)),
-      thread_(std::make_unique<server::LoopThread>(loop_)) {
+      thread_(std::make_unique<server::LoopThread>(loop_, "pool-loop")) {
   Do([this] { pool_->Start(); });
 }
 
@@ -120,6 +120,16 @@ void RunningPool::Submit(TestCall& call) {
   call.id = next_id_++;
   call.NoteSubmitted(*this);
   loop_.Post([this, &call] { pool_->Submit(call); });
+}
+
+void RunningPool::SubmitTogether(const std::vector<TestCall*>& calls) {
+  for (TestCall* call : calls) {
+    call->id = next_id_++;
+    call->NoteSubmitted(*this);
+  }
+  loop_.Post([this, calls] {
+    for (TestCall* call : calls) pool_->Submit(*call);
+  });
 }
 
 void RunningPool::Start(TestCall& call) {

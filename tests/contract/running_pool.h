@@ -83,6 +83,8 @@ class RunningPool final : public pool::Observer {
   // Runs `task` on the loop thread and returns when it is done.
   void Do(const std::function<void()>& task);
   void Submit(TestCall& call);
+  // Submits all of them in one turn of the loop.
+  void SubmitTogether(const std::vector<TestCall*>& calls);
   // Submits it and waits until its statement was handed to a connection.
   void Start(TestCall& call);
   void Cancel(TestCall& call);

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "tests/integration/fixture.h"
+#include "tests/integration/probe_watch.h"
 
 namespace dbsidecar::integration {
 namespace {
@@ -51,45 +52,6 @@ std::vector<std::unique_ptr<QueryClient>> NewClients(const SidecarProcess& sidec
   return clients;
 }
 
-// What a probe sees, asked every few milliseconds.
-class ProbeWatch {
- public:
-  ProbeWatch(const SidecarProcess& sidecar, std::string service)
-      : health_(sidecar.NewChannel()), thread_([this, service = std::move(service)] {
-          while (!stop_) Ask(service);
-        }) {}
-  ~ProbeWatch() { Stop(); }
-  void Stop() {
-    stop_ = true;
-    if (thread_.joinable()) thread_.join();
-  }
-
-  int answers() const { return answers_; }
-  int failed() const { return failed_; }
-  int not_serving() const { return not_serving_; }
-  Clock::duration slowest() const { return slowest_; }
-
- private:
-  void Ask(const std::string& service) {
-    bool serving = false;
-    const auto start = Clock::now();
-    const grpc::Status status = health_.Check(service, &serving, 2s);
-    slowest_ = std::max<Clock::duration>(slowest_, Clock::now() - start);
-    ++answers_;
-    if (!status.ok()) ++failed_;
-    if (status.ok() && !serving) ++not_serving_;
-    std::this_thread::sleep_for(10ms);
-  }
-
-  HealthClient health_;
-  std::atomic<bool> stop_{false};
-  std::atomic<int> answers_{0};
-  std::atomic<int> failed_{0};
-  std::atomic<int> not_serving_{0};
-  Clock::duration slowest_{};
-  std::thread thread_;
-};
-
 struct Peak {
   long resident = 0;
   int descriptors = 0;
@@ -123,7 +85,7 @@ TEST(LoadTest, AHundredCallersShareTwentyConnectionsWithoutErrorOrGrowth) {
   Peak early;
   Peak middle;
   Peak late;
-  ProbeWatch readiness(fixture.sidecar, "readiness");
+  ProbeWatch readiness(fixture.sidecar.address(), "readiness");
   const auto start = Clock::now();
   {
     Callers callers(kCallers, [&](int i) {
@@ -270,7 +232,7 @@ void RestartUnderLoad(test_support::StopMode mode) {
                           false, server);
   constexpr int kCallers = 16;
   const auto clients = NewClients(fixture.sidecar, kCallers);
-  ProbeWatch liveness(fixture.sidecar, "liveness");
+  ProbeWatch liveness(fixture.sidecar.address(), "liveness");
   Outage outage;
   std::atomic<bool> up_again{false};
   std::mutex mutex;

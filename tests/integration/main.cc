@@ -1,7 +1,8 @@
-// Runs the tests; or, for the test that needs a client to kill, is that client.
+// Runs the tests; or is a client in a process of its own, for tests that need one.
 #include <string>
 
 #include "tests/integration/fixture.h"
+#include "tests/integration/probe_watch.h"
 
 int main(int argc, char** argv) {
   if (argc == 3 && std::string(argv[1]) == "--hang-on") {
@@ -10,6 +11,9 @@ int main(int argc, char** argv) {
         grpc::CreateChannel(argv[2], grpc::InsecureChannelCredentials()));
     client.Run(MakeQuery("select pg_sleep(20)"), std::chrono::seconds(30));
     return 0;
+  }
+  if (argc == 4 && std::string(argv[1]) == "--probe") {
+    return dbsidecar::integration::RunProbe(argv[2], argv[3]);
   }
   ::testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();

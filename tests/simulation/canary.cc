@@ -36,7 +36,7 @@ class GrantsALeasedConnection : public Saboteur {
   void DistortActions(const Event& event, const PoolCore& core, Actions& actions) override {
     const auto grant = FindKind(actions, Action::Kind::kGrant);
     if (grant != actions.end()) {
-      leased_ = grant->connection;
+      leased_ = grant->shared ? 0 : grant->connection;
     } else if (event.connection == leased_) {
       leased_ = 0;  // It comes back, or goes.
     }
@@ -196,6 +196,21 @@ class SharesWhoMustBeAlone : public Saboteur {
   }
 };
 
+class LetsOneHoldUpTheOthers : public Saboteur {
+  void DistortActions(const Event&, const PoolCore&, Actions& actions) override {
+    std::erase_if(actions,
+                  [](const Action& action) { return action.kind == Action::Kind::kEvict; });
+  }
+};
+
+class EvictsWithoutNeed : public Saboteur {
+  void DistortActions(const Event&, const PoolCore&, Actions& actions) override {
+    const auto grant = FindKind(actions, Action::Kind::kGrant);
+    if (grant == actions.end()) return;
+    actions.push_back({.kind = Action::Kind::kEvict, .connection = grant->connection});
+  }
+};
+
 template <typename T>
 Canary Make(std::string name, int invariant) {
   return {std::move(name), invariant, [] { return std::make_unique<T>(); }};
@@ -225,6 +240,8 @@ const std::vector<Canary>& Canaries() {
       Make<RetiresTooSoon>("RetiresTooSoon", 12),
       Make<WithholdsAPlace>("WithholdsAPlace", 13),
       Make<SharesWhoMustBeAlone>("SharesWhoMustBeAlone", 14),
+      Make<LetsOneHoldUpTheOthers>("LetsOneHoldUpTheOthers", 15),
+      Make<EvictsWithoutNeed>("EvictsWithoutNeed", 15),
   };
   return canaries;
 }

@@ -218,6 +218,8 @@ std::string Describe(const Action& action) {
       return "close" + connection + ", " + Name(action.close_reason);
     case Action::Kind::kGrant:
       return "grant" + connection + " to" + waiter;
+    case Action::Kind::kEvict:
+      return "evict" + connection;
     case Action::Kind::kRefuse:
       return "refuse" + waiter + ", " + Name(action.refuse_reason);
     case Action::Kind::kReserved:

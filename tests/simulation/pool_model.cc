@@ -224,6 +224,9 @@ void PoolModel::Apply(const Event& event, const Action& action) {
     case Action::Kind::kGrant:
       ApplyGrant(event, action);
       break;
+    case Action::Kind::kEvict:
+      ApplyEvict(event, action);
+      break;
     case Action::Kind::kRefuse:
       ApplyRefuse(event, action);
       break;
@@ -341,6 +344,16 @@ void PoolModel::GrantShared(const Event& event, const Action& action, Connection
   if (connection.callers++ == 0) connection.progress_at = event.at;
 }
 
+void PoolModel::ApplyEvict(const Event& event, const Action& action) {
+  Connection* connection = Find(action.connection);
+  if (connection == nullptr || connection->state != State::kShared) {
+    Fail(15, Describe(action) + ", which is not shared");
+    return;
+  }
+  if (event.at < EvictionDueAt(*connection)) Fail(15, Describe(action) + " without need");
+  connection->evicted_at = event.at;
+}
+
 void PoolModel::ApplyRefuse(const Event& event, const Action& action) {
   ++counters_.refused[static_cast<size_t>(action.refuse_reason)];
   const std::optional<Waiter> waiter = TakeWaiter(action.waiter, Fate::kRefused);
@@ -400,6 +413,7 @@ void PoolModel::CheckWhatIsDue(const Event& event, const Readings& readings) {
   CheckNoIdleStandsBy(event.at);
   CheckPlace();
   CheckSharing(event, readings);
+  CheckEviction(event, readings);
   CheckProgress(event, readings);
   CheckDrain(readings);
   CheckFloor(event);
@@ -462,6 +476,18 @@ void PoolModel::CheckSharing(const Event& event, const Readings& readings) {
         !stalled && !aging && !connection.maybe_leaving && connection.worst == Condition::kClean;
     if (joinable && connection.callers < config_.shared_depth) {
       Fail(14, ConnectionText(id) + " has room while someone waits to share");
+    }
+  }
+}
+
+void PoolModel::CheckEviction(const Event& event, const Readings& readings) {
+  for (const auto& [id, connection] : connections_) {
+    if (connection.state != State::kShared) continue;
+    if (EvictionDueAt(connection) <= event.at) {
+      Fail(15, ConnectionText(id) + " keeps callers waiting, and nobody is evicted");
+    }
+    if (readings.next_tick > EvictionDueAt(connection)) {
+      Fail(4, "no tick is due when whoever runs on " + ConnectionText(id) + " must go");
     }
   }
 }
@@ -600,6 +626,11 @@ size_t PoolModel::Waiting(bool shares) const {
   return static_cast<size_t>(
       std::count_if(waiters_.begin(), waiters_.end(),
                     [&](const Waiter& waiter) { return waiter.shares == shares; }));
+}
+
+Instant PoolModel::EvictionDueAt(const Connection& connection) const {
+  if (connection.callers < 2) return kNever;
+  return DueAt(std::max(connection.progress_at, connection.evicted_at), config_.evict_after);
 }
 
 size_t PoolModel::UsableShared(Instant now) const {

@@ -56,6 +56,7 @@ class PoolModel {
     // kShared:
     size_t callers = 0;
     pool::Instant progress_at{};
+    pool::Instant evicted_at{};
     pool::Condition worst = pool::Condition::kClean;
     bool maybe_leaving = false;  // The core may have decided to take it back.
   };
@@ -85,6 +86,7 @@ class PoolModel {
   void ApplyClose(const Event& event, const pool::Action& action);
   void ApplyGrant(const Event& event, const pool::Action& action);
   void CheckTurn(const Event& event, const pool::Action& action, const Waiter& waiter);
+  void ApplyEvict(const Event& event, const pool::Action& action);
   void GrantShared(const Event& event, const pool::Action& action, Connection& connection);
   void ApplyRefuse(const Event& event, const pool::Action& action);
   void ApplyReserved();
@@ -101,6 +103,7 @@ class PoolModel {
   void CheckRetirement(const Event& event);
   void CheckPlace();
   void CheckSharing(const Event& event, const Readings& readings);
+  void CheckEviction(const Event& event, const Readings& readings);
   void NoteTakeBack();
   void CheckDrain(const Readings& readings);
   void CheckGauges(const Readings& readings);
@@ -122,6 +125,8 @@ class PoolModel {
   // The core may have decided that nobody joins any more: to take it back, or for its age.
   bool MaybeLeaving(const Connection& connection, pool::Instant now) const;
   bool Stalled(const Connection& connection, pool::Instant now) const;
+  // When whoever runs on it must be evicted; kNever = nobody waits behind.
+  pool::Instant EvictionDueAt(const Connection& connection) const;
   // Waiters that need a connection which is not there.
   size_t Wanting(pool::Instant now) const;
   pool::Duration LifetimeMin() const;

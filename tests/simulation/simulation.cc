@@ -332,6 +332,9 @@ class Simulation {
         ++connections_[action.connection].callers;
         PlanRelease(action.connection);
         break;
+      case Action::Kind::kEvict:
+        MaybeUndo(action.connection);
+        break;
       case Action::Kind::kRefuse:
         break;
       case Action::Kind::kReserved:
@@ -374,6 +377,13 @@ class Simulation {
       event.condition = Condition::kDirty;
     }
     Schedule(DrawTime(swarm_.hold), {.event = event});
+  }
+
+  // Sometimes the interrupt comes to nothing.
+  void MaybeUndo(ConnectionId id) {
+    if (dice_.Chance(swarm_.vain_evictions)) return;
+    Schedule(DrawTime(swarm_.answer_time),
+             {.event = {.kind = Event::Kind::kReleased, .connection = id}});
   }
 
   void PlanClose(ConnectionId id) {

@@ -52,6 +52,7 @@ Swarm DrawSwarm(Dice& dice) {
   swarm.answer_time = dice.Millis(1, 50);
   swarm.grid = dice.Chance(0.4) ? 1 : dice.Chance(0.5) ? 10 : 50;
   swarm.handed_back = Weight(dice, 0.5);
+  swarm.vain_evictions = Weight(dice, 1);
   return swarm;
 }
 
@@ -65,6 +66,7 @@ pool::PoolConfig DrawConfig(Dice& dice) {
   config.shared_depth = dice.Between(1, 8);
   config.shared_spread = dice.Between(1, 4);
   config.stalled_after = dice.Millis(5, 200);
+  config.evict_after = Maybe(dice, 0.2, 5, 300);
   config.wait_timeout = Maybe(dice, 0.2, 300, 3000);
   config.idle_timeout = Maybe(dice, 0.2, 100, 2000);
   config.lifetime = Maybe(dice, 0.3, 300, 5000);

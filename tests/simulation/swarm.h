@@ -53,6 +53,7 @@ struct Swarm {
   double unbounded = 0;
   double shares = 0;
   double handed_back = 0;
+  double vain_evictions = 0;
   double check = 0;
   double outage = 0;  // The database goes away for a while.
   double drain = 0;   // By run: drained in the middle of the storm.

@@ -53,7 +53,7 @@ TEST(IsolationDocsTest, WhatBecomesOfACallIsAsTheDocumentSays) {
   const std::map<std::string, std::string> documented = DocumentedFunctions();
   ASSERT_FALSE(documented.empty());
   Catalog harmless;
-  for (const auto& [name, outcome] : documented) harmless.functions[name] = false;
+  for (const auto& [name, outcome] : documented) harmless.functions[name] = NamedCode::kHarmless;
   StatementClassifier classifier;
   classifier.SetCatalog(harmless);
   for (const auto& [name, outcome] : documented) {

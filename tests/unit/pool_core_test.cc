@@ -32,6 +32,8 @@ std::string Text(const Action& action) {
       return "close " + connection;
     case Action::Kind::kGrant:
       return (action.shared ? "share " : "grant ") + connection + " to " + waiter;
+    case Action::Kind::kEvict:
+      return "evict " + connection;
     case Action::Kind::kRefuse:
       return "refuse " + waiter;
     case Action::Kind::kReserved:
@@ -584,6 +586,42 @@ TEST_F(PoolCoreTest, WhoeverMayShareGetsAnotherConnectionWhenTheSharedOneStalls)
   EXPECT_THAT(Did(), ElementsAre("open 2"));
   Connected(2);
   EXPECT_THAT(Did(), ElementsAre("share 2 to 4"));
+}
+
+TEST_F(PoolCoreTest, WhoeverHoldsUpOthersIsEvictedAndAgainWhenThatCameToNothing) {
+  PoolConfig config = Sharing();
+  config.evict_after = milliseconds(50);
+  OpenIdle(config, 1);
+  ArriveToShare(1);
+  ArriveToShare(2);
+  Did();
+  EXPECT_EQ(core_->NextTick(), now_ + milliseconds(50));
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    now_ += milliseconds(49);
+    Tick();
+    EXPECT_THAT(Did(), IsEmpty());
+    now_ += milliseconds(1);
+    Tick();
+    EXPECT_THAT(Did(), ElementsAre("evict 1"));
+  }
+}
+
+TEST_F(PoolCoreTest, NobodyIsEvictedWhoHoldsUpNobodyOrGetsOn) {
+  PoolConfig config = Sharing();
+  config.evict_after = milliseconds(50);
+  OpenIdle(config, 1);
+  ArriveToShare(1);
+  ArriveToShare(2);
+  ArriveToShare(3);
+  Did();
+  now_ += milliseconds(40);
+  Released(1);
+  now_ += milliseconds(40);
+  Released(1);
+  // Alone by now.
+  now_ += seconds(10);
+  Tick();
+  EXPECT_THAT(Did(), IsEmpty());
 }
 
 TEST_F(PoolCoreTest, WhoeverIsHandedBackWaitsUntilTheSlowOneIsDone) {

@@ -9,28 +9,38 @@
 namespace dbsidecar::pool {
 namespace {
 
-// Some names as a server would report them: true = suspect.
+// Some names as a server would report them.
 Catalog SomeCatalog() {
-  return {.functions = {{"count", false},
-                        {"now", false},
-                        {"nextval", false},
-                        {"pg_notify", false},
-                        {"generate_series", false},
-                        {"query_to_xml", false},
-                        {"set_config", false},
-                        {"suspect_function", true},
-                        {"harmless_function", false},
-                        {"current_setting", false},
-                        {"pg_advisory_xact_lock", false},
-                        {"pg_create_physical_replication_slot", false},
-                        {"pg_create_logical_replication_slot", false},
-                        {"set_limit", false}},
-          .relations = {{"t", false},
-                        {"u", false},
-                        {"s", false},
-                        {"suspect_table", true},
-                        {"pg_settings", false}},
-          .operators = {{"=", false}, {"+", false}, {">", false}, {"~~", false}, {"@@@", true}}};
+  constexpr NamedCode kHarmless = NamedCode::kHarmless;
+  constexpr NamedCode kVolatile = NamedCode::kVolatile;
+  constexpr NamedCode kSuspect = NamedCode::kSuspect;
+  return {.functions = {{"count", kHarmless},
+                        {"now", kHarmless},
+                        {"nextval", kVolatile},
+                        {"random", kVolatile},
+                        {"pg_notify", kVolatile},
+                        {"generate_series", kHarmless},
+                        {"query_to_xml", kVolatile},
+                        {"set_config", kVolatile},
+                        {"suspect_function", kSuspect},
+                        {"harmless_function", kHarmless},
+                        {"current_setting", kHarmless},
+                        {"pg_advisory_xact_lock", kVolatile},
+                        {"pg_create_physical_replication_slot", kVolatile},
+                        {"pg_create_logical_replication_slot", kVolatile},
+                        {"set_limit", kVolatile}},
+          .relations = {{"t", kHarmless},
+                        {"u", kHarmless},
+                        {"s", kHarmless},
+                        {"some_view", kVolatile},
+                        {"suspect_table", kSuspect},
+                        {"pg_settings", kVolatile}},
+          .operators = {{"=", kHarmless},
+                        {"+", kHarmless},
+                        {">", kHarmless},
+                        {"~~", kHarmless},
+                        {"?|?", kVolatile},
+                        {"@@@", kSuspect}}};
 }
 
 class StatementClassifierTest : public testing::Test {
@@ -399,6 +409,72 @@ TEST_F(StatementClassifierTest, ADeepTextIsClassifiedWithoutRecursionOfOurOwn) {
   for (int i = 0; i < 2000; ++i) sql += "1 + ";
   sql += "length(set_config('a', 'b', false))";
   ExpectRefused({sql}, ErrorKind::kNeedsSession);
+}
+
+TEST_F(StatementClassifierTest, APlainReadLocksNothingAndCallsNothingVolatile) {
+  for (const char* sql :
+       {"select * from t where id = $1", "select count(*), now() from t join u on t.id = u.id",
+        "with c as (select 1 as x) select * from c", "values (1), (2)", "show work_mem",
+        "select harmless_function(1) + 2", "select * from t where id = (select 1)"}) {
+    EXPECT_TRUE(Classify(sql).plain_read) << sql;
+  }
+  for (const char* sql : {"insert into t values (1)",
+                          "update t set id = 1",
+                          "delete from t",
+                          "select nextval('s')",
+                          "select random()",
+                          "select 1 from t where random() > 0.5",
+                          "select * from t for update",
+                          "select * from t for share",
+                          "select * from t for key share",
+                          "select * from some_view",
+                          "with d as (delete from t returning *) select * from d",
+                          "select 1 ?|? 2",
+                          "select pg_advisory_xact_lock(1)",
+                          "select pg_notify('a', 'b')",
+                          "select suspect_function()",
+                          "select * from suspect_table",
+                          "select 1 @@@ 2",
+                          "select (t).random from t",
+                          "select t.nextval from t",
+                          "select * from random()",
+                          "select * from unknown_table",
+                          "select unknown_function()",
+                          "select set_config('work_mem', '1MB', true)",
+                          "explain analyze select 1",
+                          "explain select 1",
+                          "table some_view",
+                          "select * from t order by random()",
+                          "select count(*) filter (where random() > 0) from t",
+                          "this is no statement"}) {
+    EXPECT_FALSE(Classify(sql).plain_read) << sql;
+  }
+}
+
+TEST_F(StatementClassifierTest, AFieldThatMayBeAFunctionIsJudgedAsOne) {
+  EXPECT_TRUE(Classify("select (t).suspect_function from t").leaves_traces);
+  EXPECT_TRUE(Classify("select t.suspect_function from t").leaves_traces);
+  EXPECT_TRUE(Classify("select (select t).suspect_function.id from t").leaves_traces);
+  EXPECT_FALSE(Classify("select (t).id, (array[1, 2])[1] from t").leaves_traces);
+}
+
+TEST_F(StatementClassifierTest, NothingIsAPlainReadBeforeTheCatalogueIsKnown) {
+  classifier_.ForgetCatalog();
+  EXPECT_FALSE(Classify("select * from t").plain_read);
+}
+
+TEST_F(StatementClassifierTest, AStatementThatRanWithAnUnknownNameAsksForTheCatalogueOnce) {
+  Classify("select * from t");
+  EXPECT_FALSE(classifier_.TakeUnknown("select * from t"));
+  Classify("select * from newcomer");
+  EXPECT_TRUE(classifier_.TakeUnknown("select * from newcomer"));
+  EXPECT_FALSE(classifier_.TakeUnknown("select * from newcomer"));
+  // The catalogue did not know it either: asking again will not help.
+  classifier_.SetCatalog(SomeCatalog());
+  Classify("select 1 from newcomer");
+  EXPECT_FALSE(classifier_.TakeUnknown("select 1 from newcomer"));
+  Classify("select new_function(id) from newcomer");
+  EXPECT_TRUE(classifier_.TakeUnknown("select new_function(id) from newcomer"));
 }
 
 }  // namespace

@@ -1,0 +1,1 @@
+"""The benchmark's machinery: servers, measurements, and what is made of the figures."""
