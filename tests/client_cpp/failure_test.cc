@@ -87,9 +87,11 @@ TEST(DeadlineTest, ALateReplyIsNobodysAnswer) {
     seen.Add(cancel);
     EXPECT_EQ(cancel.cancel_id(), late.id());
     const v1::Call next = stream.ReadCall();
-    stream.AnswerNumber(late.id(), 1);
-    stream.AnswerNumber(next.id(), 2);
-    // Its record may be used again now.
+    v1::PipelineResponse both;
+    AddNumber(both, next.id(), 2);
+    AddNumber(both, late.id(), 1);
+    stream.Write(both);
+    // The record of the late one is free last and used again first.
     const v1::Call last = stream.ReadCall();
     EXPECT_NE(last.id(), late.id());
     stream.AnswerNumber(late.id(), 1);

@@ -24,8 +24,8 @@ enum Event : int {
   kClose,
 };
 
-// ThreadSanitizer does not see that gRPC's queue, which is not instrumented, orders what the writing
-// thread did before what the queue's thread does with the same memory. The mutex tells it.
+// ThreadSanitizer does not see that gRPC's queue, which is not instrumented, orders what the
+// writing thread did before what the queue's thread does with the same memory. The mutex tells it.
 #if defined(__SANITIZE_THREAD__)
 constexpr bool kLockedWrites = true;
 #else
