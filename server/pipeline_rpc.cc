@@ -1,7 +1,6 @@
 #include "server/pipeline_rpc.h"
 
 #include <fmt/format.h>
-#include <google/protobuf/arena.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
@@ -14,6 +13,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "pool/call.h"
+#include "server/arena_message.h"
 #include "server/deadline.h"
 #include "server/error_mapping.h"
 #include "server/result_encoder.h"
@@ -56,22 +56,19 @@ class PipelineCall final : public pool::Call {
 
 class Frame {
  public:
-  Frame() : request_(*google::protobuf::Arena::CreateMessage<v1::PipelineRequest>(&arena_)) {}
-
   // `calls` of them refer to it, and whoever made it.
   void Hold() { holders_.fetch_add(1, std::memory_order_relaxed); }
   void Release() {
     if (holders_.fetch_sub(1) == 1) delete this;
   }
 
-  v1::PipelineRequest& request() { return request_; }
+  v1::PipelineRequest& request() { return *request_; }
   PipelineCall& NewCall(PipelineStream& stream, const v1::Call& request) {
     return calls_.emplace_back(stream, *this, request);
   }
 
  private:
-  google::protobuf::Arena arena_;
-  v1::PipelineRequest& request_;
+  ArenaMessage<v1::PipelineRequest> request_;
   std::deque<PipelineCall> calls_;
   std::atomic<int> holders_{1};
 };

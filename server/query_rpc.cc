@@ -1,8 +1,7 @@
 #include "server/query_rpc.h"
 
-#include <google/protobuf/arena.h>
-
 #include "pool/call.h"
+#include "server/arena_message.h"
 #include "server/deadline.h"
 #include "server/error_mapping.h"
 #include "server/result_encoder.h"
@@ -42,7 +41,6 @@ class QueryCall final : public pool::Call {
     }
     new QueryCall(rpc_, queue_);
     rpc_.CallOpened();
-    request_ = google::protobuf::Arena::CreateMessage<v1::QueryRequest>(&arena_);
     if (!Parse()) {
       Refuse(
           "the request is not a QueryRequest: it is not Protobuf, or one of its text fields is "
@@ -89,7 +87,7 @@ class QueryCall final : public pool::Call {
       FinishWith(*outcome_.error);
       return;
     }
-    auto* response = google::protobuf::Arena::CreateMessage<v1::QueryResponse>(&arena_);
+    ArenaMessage<v1::QueryResponse> response;
     EncodeOutcome(outcome_, request_->format(), request_->want_timing(), *response);
     if (rpc_.limits().result_bytes_max != 0 &&
         response->ByteSizeLong() > rpc_.limits().result_bytes_max) {
@@ -128,8 +126,7 @@ class QueryCall final : public pool::Call {
   grpc::ServerContext context_;
   grpc::ByteBuffer request_bytes_;
   grpc::ServerAsyncResponseWriter<grpc::ByteBuffer> responder_;
-  google::protobuf::Arena arena_;
-  v1::QueryRequest* request_ = nullptr;
+  ArenaMessage<v1::QueryRequest> request_;
   pool::Outcome outcome_;
   std::atomic<bool> submitted_{false};
   // OnEnded and OnFinished; and the pool, once the call is submitted.

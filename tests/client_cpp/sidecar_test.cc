@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <cmath>
+#include <fstream>
 #include <limits>
 #include <memory>
 #include <thread>
@@ -227,11 +228,24 @@ TEST(PostgresTest, LargeValuesTravelBothWays) {
   }
 }
 
+// A signal takes its time.
+void AwaitStopped(pid_t pid) {
+  const auto end = Clock::now() + 5s;
+  std::string state;
+  while (state != "T" && Clock::now() < end) {
+    std::string word;
+    std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+    stat >> word >> word >> state;
+  }
+  ASSERT_EQ(state, "T");
+}
+
 TEST(PostgresTest, AFrozenSidecarHoldsNoCallBeyondItsDeadlineAndIsUsedAgainWhenItThaws) {
   const auto sidecar = OnPostgres();
   Client client(sidecar->address());
   EXPECT_EQ(client.Query("select 1").One().Get<int>(0), 1);
   sidecar->Signal(SIGSTOP);
+  AwaitStopped(sidecar->pid());
   const auto start = Clock::now();
   EXPECT_THROW(client.Query({.timeout = 300ms}, "select 1"), OutcomeUnknown);
   EXPECT_LT(Clock::now() - start, 700ms);
