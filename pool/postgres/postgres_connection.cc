@@ -287,18 +287,20 @@ bool PostgresConnection::SendCommands(Operation& operation) {
   return true;
 }
 
+// Of a connection that was lost it is unknown, which says nothing about a statement that was
+// answered before.
 TransactionStatus PostgresConnection::transaction_status() const {
   switch (PQtransactionStatus(conn_)) {
-    case PQTRANS_IDLE:
-      return TransactionStatus::kIdle;
+    case PQTRANS_INTRANS:
+      return TransactionStatus::kInTransaction;
     case PQTRANS_INERROR:
       return TransactionStatus::kFailed;
+    case PQTRANS_IDLE:
     case PQTRANS_ACTIVE:
-    case PQTRANS_INTRANS:
     case PQTRANS_UNKNOWN:
-      return TransactionStatus::kInTransaction;
+      return TransactionStatus::kIdle;
   }
-  return TransactionStatus::kInTransaction;
+  return TransactionStatus::kIdle;
 }
 
 bool PostgresConnection::SendStatement(Operation& operation) {
@@ -646,6 +648,10 @@ void PostgresConnection::Reply(Operation operation) {
   }
   Condition condition = LeavesTraces(operation) ? Condition::kDirty : Condition::kClean;
   if (cancel_astray_) condition = Condition::kBroken;
+  if (!session.none() && !outcome.error && TookTheTransactionWithIt(operation)) {
+    outcome.error = LostError(operation, "the server ended it");
+    condition = Condition::kBroken;
+  }
   outcome.transaction_status = status;
   if (status != TransactionStatus::kIdle && session.none()) {
     outcome.transaction_status = TransactionStatus::kIdle;
@@ -670,6 +676,14 @@ void PostgresConnection::Reply(Operation operation) {
   }
   if (status == TransactionStatus::kIdle) EndChangesInTransaction();
   events_.OnReply(id_, call, std::move(outcome), condition);
+}
+
+// The statement was answered, but its connection is gone by now, and so is the transaction that it
+// was a part of.
+bool PostgresConnection::TookTheTransactionWithIt(const Operation& operation) const {
+  const std::string& tag = operation.outcome.result.command_tag;
+  const bool ended = !operation.outcome.end_tag.empty() || tag == "COMMIT" || tag == "ROLLBACK";
+  return PQtransactionStatus(conn_) == PQTRANS_UNKNOWN && !ended;
 }
 
 void PostgresConnection::RunAgain(Operation operation) {

@@ -132,6 +132,7 @@ class PostgresConnection final : public Connection,
   void CompleteFront();
   void CompleteStatement(Operation operation);
   void Reply(Operation operation);
+  bool TookTheTransactionWithIt(const Operation& operation) const;
   void RunAgain(Operation operation);
   bool LeavesTraces(const Operation& operation);
   void EndChange(const Operation& operation, bool changed);
