@@ -78,6 +78,7 @@ class PostgresConnection final : public Connection,
     bool completed = false;   // CommandComplete came, so only the commit can still fail.
     bool fatal = false;       // The error also ended the connection.
     bool stale = false;       // The error says only that the prepared statement is out of date.
+    bool read_only_stale = false;  // And it is the one by which it was made read-only.
     bool prepare_failed = false;
     bool retried = false;
     bool sent = false;
@@ -85,6 +86,7 @@ class PostgresConnection final : public Connection,
     bool skipped = false;          // An operation before it failed, so it was not run.
     bool prepares = false;         // Its text becomes a prepared statement.
     uint64_t prepared_number = 0;  // Of the prepared statement by which it runs; 0 = none.
+    uint64_t read_only_number = 0;
     bool too_large = false;
     bool hit_by_cancel = false;  // Possibly, by one that was meant for another.
     bool stopped = false;        // We cancelled it because no more of its rows were wanted.
@@ -115,6 +117,7 @@ class PostgresConnection final : public Connection,
   bool SendReadOnly(Operation& operation);
   void ChoosePrepared(const std::string& key, Operation& operation);
   void Forget(const Operation& operation);
+  void ForgetReadOnly(const Operation& operation);
   void DeallocateUnwanted();
   void Flush();
 
@@ -168,7 +171,7 @@ class PostgresConnection final : public Connection,
   std::deque<Operation> held_;  // Complete, but a cancel is still on its way.
 
   LruCache<Prepared> prepared_;
-  bool read_only_prepared_ = false;
+  uint64_t read_only_number_ = 0;  // Of the one that makes a transaction read-only; 0 = none.
   uint64_t next_number_ = 1;
   std::vector<uint64_t> unwanted_;  // Prepared statements to be deallocated.
 };
