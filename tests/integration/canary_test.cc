@@ -2,7 +2,8 @@
 // of a write's effect is true, whatever happens meanwhile.
 //
 // DBSIDECAR_TEST_SECONDS_CANARY says how long it takes, or DBSIDECAR_TEST_CALLS_CANARY how many
-// calls it makes (`./dev soak`): the figures are for both variants together.
+// calls it makes (`./dev soak`): the figures are for both variants together, and each goes on until
+// PostgreSQL has been restarted once.
 #include <signal.h>
 
 #include <atomic>
@@ -37,7 +38,7 @@ long NumberFrom(const char* name, long otherwise) {
   return text == nullptr ? otherwise : std::atol(text);
 }
 
-// What limits a run: whichever comes first.
+// How far a run goes: whichever comes first.
 struct Extent {
   Clock::duration length = Clock::duration::max();
   long calls = std::numeric_limits<long>::max();
@@ -170,8 +171,11 @@ TEST_P(CanaryTest, EveryCallGetsItsOwnAnswerOnceAndTheTruthAboutItsEffect) {
     Callers callers(scene, seed);
     const auto start = Clock::now();
     auto next_progress = start + kProgressEvery;
-    while (ledger.answered() < extent.calls && Clock::now() - start < extent.length &&
-           ledger.faults() < kFaultsMax && fixture.sidecar.Running()) {
+    const auto enough = [&] {
+      return (ledger.answered() >= extent.calls || Clock::now() - start >= extent.length) &&
+             trouble.restarts() > 0;
+    };
+    while (!enough() && ledger.faults() < kFaultsMax && fixture.sidecar.Running()) {
       trouble.Step();
       std::this_thread::sleep_for(kKillEvery);
       late = UsageOf(fixture.sidecar);
@@ -207,6 +211,7 @@ TEST_P(CanaryTest, EveryCallGetsItsOwnAnswerOnceAndTheTruthAboutItsEffect) {
   EXPECT_GT(ledger.count(CanaryVerdict::kCancelled), 10);
   EXPECT_GT(ledger.count(CanaryVerdict::kExpired), 10);
   EXPECT_GT(trouble.killed(), 5);
+  EXPECT_GE(trouble.restarts(), 1);
   // A sanitizer keeps freed memory.
   if (early.resident != 0 && !kSanitized) {
     EXPECT_LE(late.resident, early.resident + kResidentMore);
