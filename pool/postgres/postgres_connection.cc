@@ -524,8 +524,11 @@ void PostgresConnection::CompleteStatement(Operation operation) {
 void PostgresConnection::Reply(Operation operation) {
   Call& call = *operation.call;
   // Before anything more is sent: from then on libpq calls the connection active.
-  // Behind it others may be under way, none of which can open a transaction.
-  const bool transaction_open = in_flight_.empty() && PQtransactionStatus(conn_) != PQTRANS_IDLE;
+  // Behind it others may be under way, none of which can open a transaction. The status of a
+  // connection that was lost since is unknown, which says nothing about this statement.
+  const PGTransactionStatusType status = PQtransactionStatus(conn_);
+  const bool transaction_open =
+      in_flight_.empty() && (status == PQTRANS_INTRANS || status == PQTRANS_INERROR);
   if (operation.stale || operation.prepare_failed || (operation.skipped && operation.prepares)) {
     Forget(operation);
   }
