@@ -15,14 +15,18 @@
 
 #include "tests/integration/canary_callers.h"
 #include "tests/integration/canary_ledger.h"
+#include "tests/support/tcp_gate.h"
 
 namespace dbsidecar::integration {
 namespace {
+
+using test_support::TcpGate;
 
 constexpr int kUnaryCallers = 16;
 constexpr int kStreams = 3;
 constexpr int kClientCallers = 2;
 constexpr milliseconds kKillEvery{200};
+constexpr long kStepsToCut = 5;
 constexpr milliseconds kRestartMin{3000};
 constexpr milliseconds kRestartSpread{5000};
 constexpr milliseconds kAwayMax{600};
@@ -66,16 +70,18 @@ Usage UsageOf(const SidecarProcess& sidecar) {
   return {.resident = sidecar.ResidentBytes(), .descriptors = sidecar.OpenDescriptors()};
 }
 
-// Kills back ends, and now and then the whole server, which it starts again.
+// Kills back ends, which say so; cuts connections, so that what was done is not said; and now and
+// then stops the whole server, and starts it again.
 class Trouble {
  public:
-  Trouble(PostgresServer& server, std::string database, uint64_t seed)
-      : server_(server), database_(std::move(database)), random_(seed) {
+  Trouble(PostgresServer& server, TcpGate& gate, std::string database, uint64_t seed)
+      : server_(server), gate_(gate), database_(std::move(database)), random_(seed) {
     PlanRestart();
   }
 
   void Step() {
     if (Clock::now() >= restart_at_) Restart();
+    if (++steps_ % kStepsToCut == 0) Cut();
     killed_ += std::stoi(server_.Psql(
         "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity where "
         "datname = '" +
@@ -83,11 +89,20 @@ class Trouble {
   }
 
   long killed() const { return killed_; }
+  long cuts() const { return cuts_; }
   long restarts() const { return restarts_; }
 
  private:
   void PlanRestart() {
     restart_at_ = Clock::now() + kRestartMin + milliseconds(random_() % kRestartSpread.count());
+  }
+
+  void Cut() {
+    if (cuts_++ % 2 == 0) {
+      gate_.Reset();
+    } else {
+      gate_.Cut();
+    }
   }
 
   void Restart() {
@@ -100,10 +115,13 @@ class Trouble {
   }
 
   PostgresServer& server_;
+  TcpGate& gate_;
   const std::string database_;
   std::mt19937_64 random_;
   Clock::time_point restart_at_;
+  long steps_ = 0;
   long killed_ = 0;
+  long cuts_ = 0;
   long restarts_ = 0;
 };
 
@@ -135,9 +153,9 @@ void PrintProgress(const CanaryLedger& ledger, const Trouble& trouble, Usage usa
                    Clock::duration since_start) {
   std::cout << "[ progress ] " << std::fixed << std::setprecision(0)
             << Milliseconds(since_start) / 1000 << " s, " << ledger.Figures() << "; "
-            << trouble.killed() << " back ends killed, " << trouble.restarts()
-            << " restarts; resident MiB " << std::setprecision(1) << usage.resident / 1048576.0
-            << ", descriptors " << usage.descriptors << std::endl;
+            << trouble.killed() << " back ends killed, " << trouble.cuts() << " cuts, "
+            << trouble.restarts() << " restarts; resident MiB " << std::setprecision(1)
+            << usage.resident / 1048576.0 << ", descriptors " << usage.descriptors << std::endl;
 }
 
 class CanaryTest : public ::testing::TestWithParam<int> {};
@@ -147,27 +165,31 @@ TEST_P(CanaryTest, EveryCallGetsItsOwnAnswerOnceAndTheTruthAboutItsEffect) {
   const uint64_t seed = Seed();
   std::cout << "[ seed     ] DBSIDECAR_TEST_SEED=" << seed << std::endl;
   PostgresServer server;
-  PostgresSidecar fixture({"--max-connections=8", "--min-connections=4", "--pool-logging=false",
-                           "--query-timeout=" + std::to_string(kCanaryQueryTimeout.count()) + "ms",
-                           "--wait-timeout=" + std::to_string(kCanaryWaitTimeout.count()) + "ms",
-                           "--waiters-max=1000", "--shared-max=" + std::to_string(GetParam())},
-                          false, server);
-  fixture.Psql(CanarySchema());
+  const std::string database = server.CreateDatabase("canary");
+  server.Psql(CanarySchema(), database);
   // Or a crash would take back commits that were acknowledged.
-  fixture.Psql("alter database " + fixture.database + " set synchronous_commit = on");
+  server.Psql("alter database " + database + " set synchronous_commit = on");
+  TcpGate gate(server.port());
+  SidecarProcess sidecar(
+      {.database_url = server.TcpUrl(database, PostgresServer::kPassword, gate.port()),
+       .flags = {"--max-connections=8", "--min-connections=4", "--pool-logging=false",
+                 "--query-timeout=" + std::to_string(kCanaryQueryTimeout.count()) + "ms",
+                 "--wait-timeout=" + std::to_string(kCanaryWaitTimeout.count()) + "ms",
+                 "--waiters-max=1000", "--shared-max=" + std::to_string(GetParam())},
+       .environment = {}});
+  QueryClient client(sidecar.NewChannel());
 
   CanaryLedger ledger;
-  Trouble trouble(server, fixture.database, seed);
+  Trouble trouble(server, gate, database, seed);
   const bool soaking = extent.length == Clock::duration::max();
   // Whatever this test itself holds open is open.
-  EXPECT_EQ(fixture.client.Query("select 1").Scalar(), "1");
-  EXPECT_TRUE(fixture.health.Serving("readiness"));
-  const Usage before = UsageOf(fixture.sidecar);
+  EXPECT_EQ(client.Query("select 1").Scalar(), "1");
+  const Usage before = UsageOf(sidecar);
   Usage early;  // After the first ten seconds.
   Usage late;
   {
     std::atomic<bool> over{false};
-    const CanaryScene scene{.sidecar = fixture.sidecar, .ledger = ledger, .over = over};
+    const CanaryScene scene{.sidecar = sidecar, .ledger = ledger, .over = over};
     Callers callers(scene, seed);
     const auto start = Clock::now();
     auto next_progress = start + kProgressEvery;
@@ -175,10 +197,10 @@ TEST_P(CanaryTest, EveryCallGetsItsOwnAnswerOnceAndTheTruthAboutItsEffect) {
       return (ledger.answered() >= extent.calls || Clock::now() - start >= extent.length) &&
              trouble.restarts() > 0;
     };
-    while (!enough() && ledger.faults() < kFaultsMax && fixture.sidecar.Running()) {
+    while (!enough() && ledger.faults() < kFaultsMax && sidecar.Running()) {
       trouble.Step();
       std::this_thread::sleep_for(kKillEvery);
-      late = UsageOf(fixture.sidecar);
+      late = UsageOf(sidecar);
       if (Clock::now() < next_progress) continue;
       next_progress += kProgressEvery;
       if (early.resident == 0) early = late;
@@ -186,24 +208,24 @@ TEST_P(CanaryTest, EveryCallGetsItsOwnAnswerOnceAndTheTruthAboutItsEffect) {
     }
     over = true;
   }
-  EXPECT_TRUE(fixture.sidecar.Running()) << fixture.sidecar.Log();
-  EXPECT_TRUE(Eventually(5s, [&] { return fixture.client.Query("select 1").Scalar() == "1"; }));
+  EXPECT_TRUE(sidecar.Running()) << sidecar.Log();
+  EXPECT_TRUE(Eventually(5s, [&] { return client.Query("select 1").Scalar() == "1"; }));
   // Connections to the database that nobody needs any more are closed after a while.
-  EXPECT_TRUE(Eventually(10s, [&] {
-    return UsageOf(fixture.sidecar).descriptors <= before.descriptors + kDescriptorsMore;
-  }));
-  const Usage after = UsageOf(fixture.sidecar);
+  EXPECT_TRUE(Eventually(
+      10s, [&] { return UsageOf(sidecar).descriptors <= before.descriptors + kDescriptorsMore; }));
+  const Usage after = UsageOf(sidecar);
   // What still ran for callers that had left is over when the sidecar is.
-  fixture.sidecar.Signal(SIGTERM);
-  EXPECT_EQ(fixture.sidecar.WaitExit(15s), 0);
-  EXPECT_TRUE(Eventually(5s, [&] { return server.Connections(fixture.database) == 0; }));
+  sidecar.Signal(SIGTERM);
+  EXPECT_EQ(sidecar.WaitExit(15s), 0);
+  EXPECT_TRUE(Eventually(5s, [&] { return server.Connections(database) == 0; }));
 
   std::cout << "[ figures  ] " << ledger.Figures() << "\n[ figures  ] " << trouble.killed()
-            << " back ends killed, " << trouble.restarts() << " restarts; resident MiB "
-            << before.resident / 1048576.0 << " -> " << early.resident / 1048576.0 << " -> "
-            << late.resident / 1048576.0 << " -> " << after.resident / 1048576.0 << "; descriptors "
-            << before.descriptors << " -> " << after.descriptors << "\n";
-  const std::vector<std::string> wrong_writes = ledger.CompareWithTable(fixture.Url());
+            << " back ends killed, " << trouble.cuts() << " cuts, " << trouble.restarts()
+            << " restarts; resident MiB " << before.resident / 1048576.0 << " -> "
+            << early.resident / 1048576.0 << " -> " << late.resident / 1048576.0 << " -> "
+            << after.resident / 1048576.0 << "; descriptors " << before.descriptors << " -> "
+            << after.descriptors << "\n";
+  const std::vector<std::string> wrong_writes = ledger.CompareWithTable(server.Url(database));
   EXPECT_TRUE(wrong_writes.empty()) << wrong_writes.front();
   EXPECT_EQ(ledger.faults(), 0) << ledger.fault_texts().front();
   // Otherwise the test has not tested what it says.
