@@ -87,3 +87,17 @@ simulate() {
     DBSIDECAR_SIM_BASE_SEED="${DBSIDECAR_SIM_BASE_SEED:-random}" DBSIDECAR_SIM_RUNS="$runs" "$program"
   fi
 }
+
+soak_canary() {
+  local seed="" calls=10000000
+  while [[ $# -gt 0 ]]; do
+    case "$1" in
+      --seed) seed="${2:?--seed needs a number}" && shift 2 ;;
+      --calls) calls="${2:?--calls needs a number}" && shift 2 ;;
+      *) fail "soak takes --calls N and --seed N, not \"$1\"" ;;
+    esac
+  done
+  [[ "$calls" =~ ^[1-9][0-9]*$ ]] || fail "--calls takes a number above 0, not \"$calls\""
+  [[ -z "$seed" ]] || export DBSIDECAR_TEST_SEED="$seed"
+  DBSIDECAR_TEST_CALLS_CANARY="$calls" build/release/integration_test --gtest_filter='*CanaryTest.*'
+}

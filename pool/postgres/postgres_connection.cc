@@ -52,8 +52,6 @@ bool SendCancel(PGcancel* cancel, Duration limit) {
   return done.wait_for(limit) == std::future_status::ready;
 }
 
-constexpr char kReadOnlyName[] = "dbsidecar_read_only";
-
 std::string BeginText(const BeginOptions& options) {
   std::string sql = "BEGIN";
   switch (options.isolation) {
@@ -207,7 +205,7 @@ void PostgresConnection::Reset() {
   if (conn_ != nullptr && transaction_status() != TransactionStatus::kIdle) RollBack();
   prepared_.Clear();
   unwanted_.clear();
-  read_only_prepared_ = false;
+  read_only_number_ = 0;
   Send(Operation(Operation::Kind::kReset), true);
 }
 
@@ -363,13 +361,16 @@ bool PostgresConnection::SendExecute(Operation& operation) {
 }
 
 bool PostgresConnection::SendReadOnly(Operation& operation) {
-  if (!read_only_prepared_) {
-    read_only_prepared_ = true;
+  const bool prepares = read_only_number_ == 0;
+  if (prepares) read_only_number_ = next_number_++;
+  operation.read_only_number = read_only_number_;
+  const std::string name = PreparedName(read_only_number_);
+  if (prepares) {
     operation.Expect(Command::kReadOnly);
-    if (PQsendPrepare(conn_, kReadOnlyName, kMakeReadOnly, 0, nullptr) != 1) return false;
+    if (PQsendPrepare(conn_, name.c_str(), kMakeReadOnly, 0, nullptr) != 1) return false;
   }
   operation.Expect(Command::kReadOnly);
-  return PQsendQueryPrepared(conn_, kReadOnlyName, 0, nullptr, nullptr, nullptr, 0) == 1;
+  return PQsendQueryPrepared(conn_, name.c_str(), 0, nullptr, nullptr, nullptr, 0) == 1;
 }
 
 // A text is prepared when it comes for the second time: one that comes only once would push out
@@ -398,6 +399,13 @@ void PostgresConnection::Forget(const Operation& operation) {
   if (known == nullptr || known->number != operation.prepared_number) return;
   if (known->number != 0) unwanted_.push_back(known->number);
   prepared_.Erase(key);
+}
+
+// The same of the one that made it read-only. Others behind it may fail likewise after another has
+// been made.
+void PostgresConnection::ForgetReadOnly(const Operation& operation) {
+  if (operation.read_only_number != read_only_number_) return;
+  unwanted_.push_back(std::exchange(read_only_number_, 0));
 }
 
 // Each in an operation of its own: should it fail, because the server does not know the name, no
@@ -499,7 +507,14 @@ void PostgresConnection::Take(Operation& operation, const PGresult* result) {
       break;
     case PGRES_FATAL_ERROR:
     case PGRES_BAD_RESPONSE:
+      if (PQstatus(conn_) == CONNECTION_BAD && !IsFromServer(result)) {
+        // libpq's own word for a lost connection. It says nothing about the statement.
+        Lose(PQresultErrorMessage(result));
+        break;
+      }
       TakeError(operation, result);
+      // Before one that shares its Sync with others is taken for complete.
+      if (operation.fatal) Lose(operation.outcome.error->message);
       break;
     case PGRES_COPY_IN:
     case PGRES_COPY_OUT:
@@ -550,9 +565,10 @@ void PostgresConnection::TakeError(Operation& operation, const PGresult* result)
   operation.outcome.error = DatabaseError(result);
   operation.fatal = IsFatal(result);
   operation.prepare_failed = operation.current() == Command::kPrepare;
-  const bool by_name = (operation.prepared_number != 0 && !operation.prepares) ||
-                       operation.current() == Command::kReadOnly;
+  const bool read_only = operation.current() == Command::kReadOnly;
+  const bool by_name = read_only || (operation.prepared_number != 0 && !operation.prepares);
   operation.stale = by_name && IsStalePlan(result);
+  operation.read_only_stale = read_only && operation.stale;
 }
 
 // Nobody wants the rest. A result that was cut is a success, so the cancel must not undo anything:
@@ -622,7 +638,7 @@ void PostgresConnection::Reply(Operation operation) {
     RunAgain(std::move(operation));
     return;
   }
-  if (operation.stale) read_only_prepared_ = false;
+  if (operation.read_only_stale) ForgetReadOnly(operation);
   if (operation.stale && session.kind == SessionUse::Kind::kContinue) {
     operation.outcome.error = StaleInTransaction();
   } else if (operation.stale && !operation.retried) {

@@ -78,6 +78,7 @@ class PostgresConnection final : public Connection,
     bool completed = false;   // CommandComplete came, so only the commit can still fail.
     bool fatal = false;       // The error also ended the connection.
     bool stale = false;       // The error says only that the prepared statement is out of date.
+    bool read_only_stale = false;  // And it is the one by which it was made read-only.
     bool prepare_failed = false;
     bool retried = false;
     bool in_transaction = false;  // One was open when it was sent.
@@ -86,6 +87,7 @@ class PostgresConnection final : public Connection,
     bool skipped = false;          // An operation before it failed, so it was not run.
     bool prepares = false;         // Its text becomes a prepared statement.
     uint64_t prepared_number = 0;  // Of the prepared statement by which it runs; 0 = none.
+    uint64_t read_only_number = 0;
     bool too_large = false;
     bool hit_by_cancel = false;  // Possibly, by one that was meant for another.
     bool stopped = false;        // We cancelled it because no more of its rows were wanted.
@@ -120,6 +122,7 @@ class PostgresConnection final : public Connection,
   TransactionStatus transaction_status() const;
   void ChoosePrepared(const std::string& key, Operation& operation);
   void Forget(const Operation& operation);
+  void ForgetReadOnly(const Operation& operation);
   void DeallocateUnwanted();
   void Flush();
 
@@ -177,7 +180,7 @@ class PostgresConnection final : public Connection,
   std::deque<Operation> held_;  // Complete, but a cancel is still on its way.
 
   LruCache<Prepared> prepared_;
-  bool read_only_prepared_ = false;
+  uint64_t read_only_number_ = 0;  // Of the one that makes a transaction read-only; 0 = none.
   // The last statement was one of a session, whose transaction an error of ours would undo.
   bool in_session_ = false;
   int changes_in_transaction_ = 0;  // Of the catalogue, by statements of the open transaction.

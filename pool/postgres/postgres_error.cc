@@ -83,6 +83,10 @@ bool IsStalePlan(const PGresult* result) {
   return sqlstate == "26000" || result_type_changed || parameter_type_changed;
 }
 
+bool IsFromServer(const PGresult* error) {
+  return PQresultErrorField(error, PG_DIAG_SQLSTATE) != nullptr;
+}
+
 bool IsFatal(const PGresult* result) {
   const std::string severity = Field(result, PG_DIAG_SEVERITY_NONLOCALIZED);
   return severity == "FATAL" || severity == "PANIC";

@@ -26,6 +26,9 @@ ConnectError ConnectErrorOf(const PGconn* conn);
 // True for errors that only say that a prepared statement's plan has gone stale.
 bool IsStalePlan(const PGresult* result);
 
+// False: it is libpq's own, such as a lost connection.
+bool IsFromServer(const PGresult* error);
+
 // "FATAL" or worse: the server ends the connection after it.
 bool IsFatal(const PGresult* result);
 

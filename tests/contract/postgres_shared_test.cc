@@ -321,7 +321,7 @@ TEST_F(PostgresShared, ALostConnectionWithManyCallsOnItAnswersEachAsItDeserves) 
   // The server has said of the first that it is undone; of the others nothing is known.
   ASSERT_TRUE(writes[0]->Await().error);
   for (size_t i = 1; i < 5; ++i) {
-    ASSERT_EQ(KindOf(writes[i]->Await()), ErrorKind::kConnectionLost);
+    ASSERT_EQ(KindOf(writes[i]->Await()), ErrorKind::kConnectionLost) << writes[i]->AwaitText();
     EXPECT_TRUE(writes[i]->Await().error->outcome_unknown);
   }
   for (size_t i = 0; i < 10; ++i) {
@@ -329,6 +329,38 @@ TEST_F(PostgresShared, ALostConnectionWithManyCallsOnItAnswersEachAsItDeserves) 
     EXPECT_EQ(CellText(reads[i]->Await().result, 0, 1), std::to_string(i));
   }
   EXPECT_EQ(Psql("select count(*) from t where id = 7"), "0");
+}
+
+TEST_F(PostgresShared, ReadsOfOneSyncRunElsewhereWhenTheirConnectionIsLost) {
+  const auto pool = NewSharedPool();
+  const std::string count = "select count(*)::text from generate_series(1, $1::int)";
+  Practise(*pool, count, {Integer(1)});
+  Calls calls;
+  // The first is still running when the connection goes.
+  for (int i = 0; i < 10; ++i) calls.push_back(Read(count, {Integer(i == 0 ? 5'000'000 : i)}));
+  SubmitTogether(*pool, calls);
+  ASSERT_TRUE(AwaitRunning("select count"));
+  EXPECT_GE(TerminateAll(), 1);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(calls[static_cast<size_t>(i)]->AwaitText(), std::to_string(i == 0 ? 5'000'000 : i));
+  }
+}
+
+TEST_F(PostgresShared, AStalePlanDoesNotTouchWhatMakesOthersReadOnly) {
+  Psql("create table t (id int); insert into t values (1)");
+  const auto pool = NewSharedPool();
+  const std::string chance = "select (random() < 2)::text";
+  Practise(*pool, "select * from t");
+  for (int round = 0; round < 2; ++round) {
+    const auto before = Read(chance);
+    pool->Submit(*before);
+    EXPECT_EQ(before->AwaitText(), "true");
+    Psql("alter table t add column more" + std::to_string(round) + " int");
+    EXPECT_FALSE(pool->Run("select * from t").error);
+    const auto after = Read(chance);
+    pool->Submit(*after);
+    EXPECT_EQ(after->AwaitText(), "true");
+  }
 }
 
 TEST_F(PostgresShared, ADefinitionChangedBetweenReadsIsNotNoticed) {

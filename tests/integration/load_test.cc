@@ -1,5 +1,5 @@
-// Many callers at once, for as long as DBSIDECAR_TEST_SECONDS_LOAD and _CANARY say, and what goes
-// wrong in production: a full pool, a database that goes away, a stop signal.
+// Many callers at once, for as long as DBSIDECAR_TEST_SECONDS_LOAD says, and what goes wrong in
+// production: a full pool, a database that goes away, a stop signal.
 #include <signal.h>
 
 #include <algorithm>
@@ -331,97 +331,6 @@ TEST(OutageTest, AWriteWhoseConnectionIsLostSaysThatItsOutcomeIsUnknown) {
       << outcome;
   EXPECT_EQ(fixture.client.Query("select count(*) from t").Scalar(), "0");
 }
-
-// Each call asks for its own random number and must never get another's.
-// By how many connections the callers may share.
-class CanaryTest : public ::testing::TestWithParam<int> {};
-
-TEST_P(CanaryTest, AReplyGoesOnlyToTheCallThatSentTheStatement) {
-  const seconds whole = TestSeconds("CANARY", 60);
-  const seconds length = GetParam() == 0 ? whole : std::max(whole / 3, seconds(1));
-  const char* seed_text = std::getenv("DBSIDECAR_TEST_SEED");
-  const unsigned seed =
-      seed_text == nullptr ? std::random_device{}() : static_cast<unsigned>(std::atoll(seed_text));
-  std::cout << "[ seed     ] DBSIDECAR_TEST_SEED=" << seed << "\n";
-  PostgresSidecar fixture({"--max-connections=8", "--min-connections=4", "--pool-logging=false",
-                           "--shared-max=" + std::to_string(GetParam())});
-  constexpr int kCallers = 48;
-  const auto clients = NewClients(fixture.sidecar, kCallers);
-  std::atomic<long> matched{0};
-  std::atomic<long> mismatched{0};
-  std::atomic<long> cancelled{0};
-  std::atomic<long> expired{0};
-  std::atomic<long> cut_off{0};
-  std::mutex mutex;
-  std::set<std::string> unexpected;
-
-  const auto judge = [&](const QueryOutcome& outcome, int64_t id, bool text) {
-    if (outcome.ok()) {
-      const bool same = outcome.result().row_count() == 1 &&
-                        outcome.Cell(0, 0) == std::to_string(id) &&
-                        outcome.result().columns(0).name() == (text ? "mine_text" : "mine");
-      ++(same ? matched : mismatched);
-      if (!same) std::cout << "[ mismatch ] " << id << " got " << outcome << "\n";
-      return;
-    }
-    const grpc::StatusCode code = outcome.status.error_code();
-    if (code == grpc::StatusCode::CANCELLED) {
-      ++cancelled;
-    } else if (code == grpc::StatusCode::DEADLINE_EXCEEDED) {
-      ++expired;
-    } else if (code == grpc::StatusCode::UNAVAILABLE || code == grpc::StatusCode::UNKNOWN) {
-      ++cut_off;
-    } else {
-      const std::lock_guard lock(mutex);
-      unexpected.insert(CodeAndSqlstate(outcome) + " " + outcome.status.error_message());
-    }
-  };
-  std::atomic<int> terminated{0};
-  {
-    Callers callers(kCallers, [&](int i) {
-      thread_local std::mt19937_64 random(seed + static_cast<unsigned>(i));
-      const auto id = static_cast<int64_t>(random() >> 1);
-      const bool text = random() % 2 == 0;
-      const bool slow = random() % 4 == 0;
-      const std::string column = text ? "$1::text as mine_text" : "$1::int8 as mine";
-      v1::QueryRequest request =
-          MakeQuery(slow ? "select " + column + ", pg_sleep(0.003)" : "select " + column, id);
-      const bool short_deadline = random() % 5 == 0;
-      const milliseconds timeout(short_deadline ? random() % 6 + 1 : 10'000);
-      const auto call = clients[static_cast<size_t>(i)]->Start(std::move(request), timeout);
-      if (random() % 5 == 0) {
-        std::this_thread::sleep_for(std::chrono::microseconds(random() % 6000));
-        call->Cancel();
-      }
-      judge(call->Wait(), id, text);
-    });
-    pqxx::connection killer(fixture.server.Url());
-    const auto end = Clock::now() + length;
-    while (Clock::now() < end) {
-      pqxx::nontransaction work(killer);
-      terminated += static_cast<int>(
-          work.exec("select pg_terminate_backend(pid) from pg_stat_activity where datname = '" +
-                    fixture.database +
-                    "' and backend_type = 'client backend' order by random() limit 1")
-              .size());
-      std::this_thread::sleep_for(200ms);
-    }
-  }
-  std::cout << "[ figures  ] " << matched << " matched, " << mismatched << " mismatched, "
-            << cancelled << " cancelled, " << expired << " past their deadline, " << cut_off
-            << " cut off by " << terminated << " terminated back ends\n";
-  EXPECT_EQ(mismatched, 0);
-  EXPECT_TRUE(unexpected.empty()) << *unexpected.begin();
-  // Otherwise the test has not tested what it says.
-  EXPECT_GT(matched, 1000);
-  EXPECT_GT(cancelled, 10);
-  EXPECT_GT(expired, 10);
-  EXPECT_GT(terminated, 5);
-  EXPECT_TRUE(fixture.sidecar.Running());
-  EXPECT_EQ(fixture.client.Query("select 1").Scalar(), "1");
-}
-
-INSTANTIATE_TEST_SUITE_P(Shared, CanaryTest, ::testing::Values(0, 2));
 
 class StopTest : public ::testing::TestWithParam<int> {};
 
