@@ -52,7 +52,7 @@ class ConnectionEvents {
   virtual void OnLost(ConnectionId id, Error error) = 0;
   // The driver has let go of it: it no longer counts against `max`.
   virtual void OnClosed(ConnectionId id) = 0;
-  // A statement changed what Driver::RefreshFacts learns.
+  // What Driver::RefreshFacts learns is out of date.
   virtual void OnCatalogChanged() = 0;
 };
 
@@ -88,6 +88,7 @@ struct Classification {
   // It may be on a connection together with others: it leaves no trace in the session and is a
   // transaction of its own.
   bool shareable = false;
+  bool is_short = false;  // By the driver's own measure; otherwise its history tells.
   std::shared_ptr<StatementHistory> history{};  // Of this text; may be null.
 };
 

@@ -72,7 +72,8 @@ void Pool::Submit(Call& call) {
     Finish(state, std::move(outcome));
   } else {
     state.history = std::move(classification.history);
-    const bool is_short = state.history != nullptr && state.history->IsShort();
+    const bool is_short =
+        classification.is_short || (state.history != nullptr && state.history->IsShort());
     state.lane = classification.lane;
     state.shareable = classification.shareable && is_short;
     Arrive(state, std::nullopt);

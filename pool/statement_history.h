@@ -15,11 +15,13 @@ class StatementHistory {
   }
   Duration average() const { return average_; }
   // Short by experience. A single slow run outweighs dozens of short ones.
-  bool IsShort() const { return runs_ >= kRunsMin && average_ < kShortMax; }
+  bool IsShort(Duration short_max = kShortMax) const {
+    return runs_ >= kRunsMin && average_ < short_max;
+  }
 
  private:
   static constexpr uint64_t kRunsMin = 3;
-  static constexpr Duration kShortMax = std::chrono::milliseconds(2);
+  static constexpr Duration kShortMax = std::chrono::milliseconds(5);
 
   uint64_t runs_ = 0;
   Duration average_{};  // Exponentially weighted.

@@ -43,7 +43,7 @@ configuration_docs_are_current() {
 
 scripts_parse() {
   local script
-  for script in dev .ci/run scripts/*.sh protos/check.sh tests/integration/*.sh; do bash -n "$script" || return 1; done
+  for script in dev .ci/run scripts/*.sh protos/check.sh tests/*/*.sh; do bash -n "$script" || return 1; done
 }
 
 # code_is_tidy [--all | FILE...]: by default what changed since main.

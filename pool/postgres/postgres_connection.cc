@@ -550,6 +550,10 @@ void PostgresConnection::Reply(Operation operation) {
                           .outcome_unknown = false};
   }
   ForgetCancel(&call);
+  if (!outcome.error && !operation.traits.unknown_names.empty() &&
+      environment_.classifier.TakeUnknown(call.statement.sql)) {
+    events_.OnCatalogChanged();
+  }
   const bool unchanged = outcome.error && !outcome.error->outcome_unknown;
   EndChange(operation, !unchanged);
   events_.OnReply(id_, call, std::move(outcome), condition);

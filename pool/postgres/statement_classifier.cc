@@ -24,6 +24,7 @@ using Json = nlohmann::json;
 // treated like any text that is not understood: run alone, session reset afterwards. The loop's
 // thread has a stack for this depth (see kLoopStackBytes in server/loop_thread.cc).
 constexpr size_t kParsedBytesMax = 128 * 1024;
+constexpr size_t kSoughtMax = 10'000;
 
 constexpr std::string_view kUseSession =
     "run it in a session (SessionControl.begin for a transaction, SessionControl.pin to keep a "
@@ -221,9 +222,11 @@ class TreeWalk {
     if (!name.empty() && !word) Use(CodeOf(catalog_.operators, name));
   }
 
-  static NamedCode CodeOf(const Catalog::Names& names, const std::string& name) {
+  NamedCode CodeOf(const Catalog::Names& names, const std::string& name) {
     const auto known = names.find(name);
-    return known == names.end() ? NamedCode::kSuspect : known->second;
+    if (known != names.end()) return known->second;
+    traits_.unknown_names.push_back(name);
+    return NamedCode::kSuspect;
   }
 
   void Use(NamedCode code) {
@@ -387,9 +390,22 @@ StatementClassifier::StatementClassifier() : cache_(4096, 8 * 1024 * 1024) {}
 const StatementTraits& StatementClassifier::Classify(std::string_view sql) {
   if (const StatementTraits* known = cache_.Find(sql)) return *known;
   StatementTraits traits = ClassifyText(sql, catalog_);
+  std::erase_if(traits.unknown_names, [&](const auto& name) { return sought_.contains(name); });
   if (sql.size() <= kParsedBytesMax) return cache_.Insert(sql, std::move(traits));
   uncached_ = std::move(traits);
   return uncached_;
+}
+
+bool StatementClassifier::TakeUnknown(std::string_view sql) {
+  StatementTraits* const traits = cache_.Find(sql);
+  // Without any catalogue one is on its way.
+  if (traits == nullptr || traits->unknown_names.empty() || catalog_.functions.empty())
+    return false;
+  if (sought_.size() > kSoughtMax) sought_.clear();
+  for (std::string& name : std::exchange(traits->unknown_names, {})) {
+    sought_.insert(std::move(name));
+  }
+  return true;
 }
 
 void StatementClassifier::SetCatalog(Catalog catalog) {

@@ -3,7 +3,10 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <unordered_set>
+#include <vector>
 
 #include "pool/error.h"
 #include "pool/lru_cache.h"
@@ -24,6 +27,8 @@ struct StatementTraits {
       true;  // It may commit before it ends, so an interrupted one may have effect.
   bool leaves_traces = true;    // The session may not be clean afterwards: reset it.
   bool changes_catalog = true;  // It defines, alters or drops something.
+  // What it names that the catalogue does not know, and a newer one may.
+  std::vector<std::string> unknown_names;
   std::shared_ptr<StatementHistory> history = std::make_shared<StatementHistory>();
 };
 
@@ -37,6 +42,9 @@ class StatementClassifier {
   // Until a catalogue is set (again), every name is suspect.
   void SetCatalog(Catalog catalog);
   void ForgetCatalog();
+  // A statement ran, so whatever it names is there. True = it names something unknown: the
+  // catalogue is to be read again. Once only for each name.
+  bool TakeUnknown(std::string_view sql);
   // Rises whenever verdicts may have changed.
   uint64_t version() const { return version_; }
   // A statement that changes the catalogue is under way: what the verdicts rest on may be out of
@@ -49,6 +57,8 @@ class StatementClassifier {
   Catalog catalog_;
   uint64_t version_ = 0;
   int changes_ = 0;
+  // Names for which the catalogue was read again already.
+  std::unordered_set<std::string> sought_;
   LruCache<StatementTraits> cache_;
   StatementTraits uncached_;
 };

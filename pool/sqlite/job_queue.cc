@@ -5,6 +5,7 @@
 namespace dbsidecar::pool {
 
 void JobQueue::Add(std::vector<Job>& jobs) {
+  if (jobs.empty()) return;
   {
     const std::lock_guard lock(mutex_);
     jobs_.insert(jobs_.end(), jobs.begin(), jobs.end());

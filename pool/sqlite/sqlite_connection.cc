@@ -12,6 +12,9 @@ namespace {
 
 constexpr size_t kKnownTextsMax = 4096;
 constexpr size_t kKnownTextBytesMax = size_t{4} << 20;
+// A read that takes longer has a connection of its own: it gains more from running beside others
+// than it loses by waking a thread.
+constexpr Duration kSharedReadMax = std::chrono::microseconds(50);
 constexpr size_t kKnownTextMax = kKnownTextBytesMax / 8;
 
 }  // namespace
@@ -23,20 +26,27 @@ SqliteShared::SqliteShared(SqliteConfig the_config, EventLoop& the_loop)
       known_(kKnownTextsMax, kKnownTextBytesMax) {}
 
 Classification SqliteShared::Classify(std::string_view sql) {
-  if (const Classification* known = known_.Find(sql)) return *known;
-  // A reader finds out. Whatever reads leaves no trace, and is worth sharing once it is known to be
-  // short.
-  Classification fresh{.refusal = std::nullopt, .lane = 0, .shareable = true};
-  if (sql.size() > kKnownTextMax) return fresh;
-  fresh.history = std::make_shared<StatementHistory>();
-  return known_.Insert(sql, std::move(fresh));
+  const Known* known = known_.Find(sql);
+  if (known == nullptr) {
+    // A reader finds out.
+    if (sql.size() > kKnownTextMax) return {};
+    known = &known_.Insert(sql, {});
+  }
+  return {.refusal = known->refusal,
+          .lane = known->lane,
+          .shareable = true,
+          .is_short = known->reads.IsShort(kSharedReadMax)};
 }
 
 void SqliteShared::Learn(std::string_view sql, std::optional<Error> refusal, size_t lane) {
-  if (Classification* known = known_.Find(sql)) {
+  if (Known* known = known_.Find(sql)) {
     known->refusal = std::move(refusal);
     known->lane = lane;
   }
+}
+
+void SqliteShared::NoteRead(std::string_view sql, Duration took) {
+  if (Known* known = known_.Find(sql)) known->reads.Record(took);
 }
 
 void SqliteShared::HandOverLater(SqliteConnection& connection) {
@@ -139,6 +149,9 @@ void SqliteConnection::OnExecuted(Call& call, SqliteSession::Execution execution
     return;
   }
   if (execution.refused_by_text) shared_.Learn(call.statement.sql, execution.outcome.error, 0);
+  if (role_ != SqliteSession::Role::kWriter && !execution.outcome.error.has_value()) {
+    shared_.NoteRead(call.statement.sql, execution.took);
+  }
   events_.OnReply(id_, call, std::move(execution.outcome), execution.condition);
 }
 

@@ -32,6 +32,7 @@ class SqliteShared final : public TurnEndHandler {
   Classification Classify(std::string_view sql);
   // What preparing it has shown: it is refused, or it belongs to the writer.
   void Learn(std::string_view sql, std::optional<Error> refusal, size_t lane);
+  void NoteRead(std::string_view sql, Duration took);
 
   // Lets the connection hand over its work at the end of this turn of the loop: a thread that is
   // woken once finds all of it.
@@ -44,7 +45,13 @@ class SqliteShared final : public TurnEndHandler {
   EventLoop& loop;
 
  private:
-  LruCache<Classification> known_;
+  struct Known {
+    std::optional<Error> refusal{};
+    size_t lane = 0;
+    StatementHistory reads{};  // On a reader.
+  };
+
+  LruCache<Known> known_;
   std::vector<SqliteConnection*> handing_over_;
 };
 

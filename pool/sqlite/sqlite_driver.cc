@@ -19,17 +19,20 @@ std::string NewMemoryTarget() {
   return fmt::format("file:/dbsidecar-{}?vfs=memdb", ++count);
 }
 
-// A connection's thread that is awake works through what waits for it; to wake another one costs
-// more than a short statement.
-constexpr size_t kSharedMax = 2;
+// A thread that is awake works through what waits for it; to wake another one costs more than a
+// short statement, and gains only where many wait.
+constexpr size_t kSharedMax = 4;
 constexpr size_t kSharedDepth = 256;
+constexpr size_t kSharedSpread = 16;
 
 LaneShape Shape(size_t min, size_t max) {
+  // Half of them are left for reads that are not short.
+  const size_t shared_max = std::clamp<size_t>(max / 2, 1, kSharedMax);
   return {.min = min,
           .max = max,
-          .sharing = LaneSharing{.shared_max = std::min(kSharedMax, max),
+          .sharing = LaneSharing{.shared_max = shared_max,
                                  .shared_depth = kSharedDepth,
-                                 .shared_spread = kSharedDepth,
+                                 .shared_spread = kSharedSpread,
                                  .all = max == 1}};
 }
 

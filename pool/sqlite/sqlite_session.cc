@@ -218,7 +218,8 @@ std::optional<Error> SqliteSession::RunLookedUp(Prepared& prepared, const Statem
   if (!error.has_value()) error = RunPrepared(prepared, statement, execution.outcome.result);
   sqlite3_reset(prepared.statement.get());
   sqlite3_clear_bindings(prepared.statement.get());
-  prepared.was_slow = Clock::now() - started_ >= kSlowRun;
+  execution.took = Clock::now() - started_;
+  prepared.was_slow = execution.took >= kSlowRun;
   return error;
 }
 

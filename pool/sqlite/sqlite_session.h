@@ -45,6 +45,7 @@ class SqliteSession {
     bool belongs_to_writer = false;  // Not run; `outcome` is empty.
     bool refused_by_text = false;    // The text alone decided `outcome.error`.
     bool writes = false;             // By what the statement is.
+    Duration took{};                 // To run it, prepared.
   };
 
   // How a transaction of several statements ended.

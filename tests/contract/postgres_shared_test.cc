@@ -74,6 +74,23 @@ TEST_F(PostgresShared, ReadsThatComeTogetherAreOneTransaction) {
   }
 }
 
+TEST_F(PostgresShared, ATableThatOthersMadeIsSoonTreatedLikeAnyOther) {
+  const auto pool = NewSharedPool();
+  Psql("create table newcomer (id int); insert into newcomer values (1)");
+  const std::string sql = "select now()::text, id from newcomer";
+  EXPECT_FALSE(pool->Run(sql).error);
+  const pool::Instant give_up = pool::Clock::now() + kPatience;
+  size_t transactions = 0;
+  while (transactions != 1 && pool::Clock::now() < give_up) {
+    Practise(*pool, sql);
+    Calls calls;
+    for (int i = 0; i < 5; ++i) calls.push_back(Read(sql));
+    SubmitTogether(*pool, calls);
+    transactions = Transactions(calls).size();
+  }
+  EXPECT_EQ(transactions, 1u);
+}
+
 TEST_F(PostgresShared, WhatIsNotDeclaredToReadIsATransactionOfItsOwn) {
   const auto pool = NewSharedPool();
   Practise(*pool, kTransaction, {Integer(0)});

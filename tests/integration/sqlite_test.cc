@@ -326,6 +326,29 @@ TEST(SqliteFileTest, ReadsGoOnWhileALongWriteRunsAndOtherWritesWaitForIt) {
   std::filesystem::remove_all(folder);
 }
 
+TEST(SqliteFileTest, AReadThatTurnsOutToBeSlowHoldsUpNobodyOnItsSharedConnection) {
+  const std::string folder = test_support::MakeTemporaryFolder("slow");
+  SidecarProcess sidecar(
+      {.database_url = "sqlite:" + folder + "/x.db", .flags = {}, .environment = {}});
+  QueryClient client(sidecar.NewChannel());
+  const std::string counts =
+      "with recursive n(i) as (select 1 union all select i + 1 from n where i < $1) "
+      "select max(i) from n";
+  for (int i = 1; i <= 50; ++i) ASSERT_EQ(client.Query(counts, i).Scalar(), std::to_string(i));
+  const auto slow = client.Start(MakeQuery(counts, int64_t{1} << 60));
+  const auto start = Clock::now();
+  std::vector<std::unique_ptr<PendingQuery>> calls;
+  for (int i = 1; i <= 100; ++i) calls.push_back(client.Start(MakeQuery(counts, i), 2s));
+  for (int i = 1; i <= 100; ++i) {
+    EXPECT_EQ(calls[static_cast<size_t>(i - 1)]->Wait().Scalar(), std::to_string(i));
+  }
+  EXPECT_LT(Clock::now() - start, 1s);
+  EXPECT_FALSE(slow->Finished());
+  slow->Cancel();
+  EXPECT_EQ(slow->Wait().status.error_code(), grpc::StatusCode::CANCELLED);
+  std::filesystem::remove_all(folder);
+}
+
 // Reads and writes of many callers on few connections, while some are cancelled and some run out of
 // time: each gets its own answer.
 TEST_P(SqliteTest, EveryCallGetsItsOwnAnswerWhateverIsCancelled) {

@@ -56,6 +56,17 @@ TEST_F(SqliteOpenTest, LanesShareTheBudget) {
   EXPECT_EQ(shape(*NewDriver("file:x?mode=ro"), 5, 10), "5-10 ");
 }
 
+TEST_F(SqliteOpenTest, WhereThereIsOneConnectionAllQueueForIt) {
+  const auto all_share = [](Driver& driver, size_t max) {
+    std::vector<bool> lanes;
+    for (const LaneShape& lane : driver.Lanes(1, max)) lanes.push_back(lane.sharing.value().all);
+    return lanes;
+  };
+  EXPECT_EQ(all_share(*driver_, 10), (std::vector<bool>{false, true}));
+  EXPECT_EQ(all_share(*driver_, 2), (std::vector<bool>{true, true}));
+  EXPECT_EQ(all_share(*NewDriver(":memory:"), 10), (std::vector<bool>{true}));
+}
+
 TEST_F(SqliteOpenTest, ConnectionsAreSetUpAsConfigured) {
   ConnectionProbe reader(loop_, *driver_, kReader, 1);
   ConnectionProbe writer(loop_, *driver_, kWriter, 2);

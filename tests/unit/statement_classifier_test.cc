@@ -418,18 +418,35 @@ TEST_F(StatementClassifierTest, APlainReadLocksNothingAndCallsNothingVolatile) {
         "select harmless_function(1) + 2", "select * from t where id = (select 1)"}) {
     EXPECT_TRUE(Classify(sql).plain_read) << sql;
   }
-  for (const char* sql :
-       {"insert into t values (1)", "update t set id = 1", "delete from t", "select nextval('s')",
-        "select random()", "select 1 from t where random() > 0.5", "select * from t for update",
-        "select * from t for share", "select * from t for key share", "select * from some_view",
-        "with d as (delete from t returning *) select * from d", "select 1 ?|? 2",
-        "select pg_advisory_xact_lock(1)", "select pg_notify('a', 'b')", "select suspect_function()",
-        "select * from suspect_table", "select 1 @@@ 2", "select (t).random from t",
-        "select t.nextval from t", "select * from random()", "select * from unknown_table",
-        "select unknown_function()", "select set_config('work_mem', '1MB', true)",
-        "explain analyze select 1", "explain select 1", "table some_view",
-        "select * from t order by random()", "select count(*) filter (where random() > 0) from t",
-        "this is no statement"}) {
+  for (const char* sql : {"insert into t values (1)",
+                          "update t set id = 1",
+                          "delete from t",
+                          "select nextval('s')",
+                          "select random()",
+                          "select 1 from t where random() > 0.5",
+                          "select * from t for update",
+                          "select * from t for share",
+                          "select * from t for key share",
+                          "select * from some_view",
+                          "with d as (delete from t returning *) select * from d",
+                          "select 1 ?|? 2",
+                          "select pg_advisory_xact_lock(1)",
+                          "select pg_notify('a', 'b')",
+                          "select suspect_function()",
+                          "select * from suspect_table",
+                          "select 1 @@@ 2",
+                          "select (t).random from t",
+                          "select t.nextval from t",
+                          "select * from random()",
+                          "select * from unknown_table",
+                          "select unknown_function()",
+                          "select set_config('work_mem', '1MB', true)",
+                          "explain analyze select 1",
+                          "explain select 1",
+                          "table some_view",
+                          "select * from t order by random()",
+                          "select count(*) filter (where random() > 0) from t",
+                          "this is no statement"}) {
     EXPECT_FALSE(Classify(sql).plain_read) << sql;
   }
 }
@@ -444,6 +461,20 @@ TEST_F(StatementClassifierTest, AFieldThatMayBeAFunctionIsJudgedAsOne) {
 TEST_F(StatementClassifierTest, NothingIsAPlainReadBeforeTheCatalogueIsKnown) {
   classifier_.ForgetCatalog();
   EXPECT_FALSE(Classify("select * from t").plain_read);
+}
+
+TEST_F(StatementClassifierTest, AStatementThatRanWithAnUnknownNameAsksForTheCatalogueOnce) {
+  Classify("select * from t");
+  EXPECT_FALSE(classifier_.TakeUnknown("select * from t"));
+  Classify("select * from newcomer");
+  EXPECT_TRUE(classifier_.TakeUnknown("select * from newcomer"));
+  EXPECT_FALSE(classifier_.TakeUnknown("select * from newcomer"));
+  // The catalogue did not know it either: asking again will not help.
+  classifier_.SetCatalog(SomeCatalog());
+  Classify("select 1 from newcomer");
+  EXPECT_FALSE(classifier_.TakeUnknown("select 1 from newcomer"));
+  Classify("select new_function(id) from newcomer");
+  EXPECT_TRUE(classifier_.TakeUnknown("select new_function(id) from newcomer"));
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "dbsidecar/client.h"
 
+#include <grpc/grpc.h>
+
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -32,12 +34,23 @@ ClientOptions Checked(ClientOptions options) {
   return options;
 }
 
+// With the last user of gRPC in a process, gRPC ends its threads, and may take ten seconds for it
+// (1.51 waits in grpc_shutdown for its executor). Once begun, it is kept.
+void KeepGrpc() {
+  static const bool kKept = [] {
+    grpc_init();
+    return true;
+  }();
+  static_cast<void>(kKept);
+}
+
 }  // namespace
 
 // The connections of a client.
 class Pool {
  public:
   Pool(const std::string& target, ClientOptions options) : options_(Checked(std::move(options))) {
+    KeepGrpc();
     for (int i = 0; i < options_.connections; ++i) {
       connections_.push_back(std::make_unique<Connection>(target, options_));
     }

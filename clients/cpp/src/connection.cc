@@ -62,6 +62,7 @@ struct Connection::Stream {
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> rpc;
   grpc::ByteBuffer incoming;
   grpc::Status status;
+  bool opened = false;    // Frames could be written.
   bool answered = false;  // At least one frame has come.
   bool given_up = false;  // By this side.
   bool finished = false;
@@ -143,6 +144,7 @@ void Connection::OnStarted(bool ok) {
     stream.rpc->Finish(&stream.status, Tag(kFinished));
     return;
   }
+  stream.opened = true;
   open_ = !closing_;
   changed_.notify_all();
   stream.rpc->Read(&stream.incoming, Tag(kRead));
@@ -179,9 +181,10 @@ void Connection::OnRead(bool ok) {
       }
       Free(*call);
     }
-    stream.rpc->Read(&stream.incoming, Tag(kRead));
   }
   Deliver(ready);
+  WriteIfIdle();
+  stream.rpc->Read(&stream.incoming, Tag(kRead));
 }
 
 void Connection::OnWritten() {
@@ -303,32 +306,30 @@ void Connection::StreamBroke(ReadyList& ready) {
   last_failure_ = stream_->given_up ? "the sidecar owed answers for too long"
                   : status.ok()     ? "the sidecar ended the stream"
                                     : status.error_message();
+  // Not at every attempt that fails: calls wait for `connect_timeout` from the loss on.
+  if (stream_->opened) down_since_ = Clock::now();
   open_ = false;
   ++stream_number_;
-  down_since_ = Clock::now();
   cancels_.clear();
-  // These are about the sidecar, not about the path to it: another stream would end alike.
+  // These are about the sidecar, not about the path to it: it has run nothing, and another stream
+  // would end alike.
   const auto code = status.error_code();
   const bool hopeless = !stream_->answered && (code == grpc::StatusCode::UNIMPLEMENTED ||
                                                code == grpc::StatusCode::UNAUTHENTICATED ||
                                                code == grpc::StatusCode::PERMISSION_DENIED);
+  if (hopeless) {
+    RefuseAll(MakeFailure(static_cast<StatusCode>(code), "UNSUPPORTED",
+                          "the sidecar refuses the Pipeline stream: " + last_failure_),
+              ready);
+  }
   for (Call& call : calls_) {
     if (call.stage == CallStage::kSent || call.stage == CallStage::kAbandoned) {
       SentCallBroke(call, ready);
     }
   }
   const std::deque<Call*> queued = queue_;
-  for (Call* call : queued) {
-    if (hopeless) {
-      TakeUnsent(*call,
-                 MakeFailure(static_cast<StatusCode>(code), "UNSUPPORTED",
-                             "the sidecar refuses the Pipeline stream: " + last_failure_),
-                 ready);
-    } else {
-      QueuedCallBroke(*call, ready);
-    }
-  }
-  if (!queue_.empty()) NoteExpiry(down_since_ + options_.connect_timeout);
+  for (Call* call : queued) QueuedCallBroke(*call, ready);
+  if (!queue_.empty()) NoteExpiry(NextExpiry());
 }
 
 // Its end will be reported like any other.

@@ -119,6 +119,7 @@ class Connection {
   void NoteExpiry(Instant at);
 
   void StreamBroke(ReadyList& ready);
+  void RefuseAll(const Failure& failure, ReadyList& ready);
   void SentCallBroke(Call& call, ReadyList& ready);
   void QueuedCallBroke(Call& call, ReadyList& ready);
   void FinishStream();

@@ -453,6 +453,17 @@ void Connection::ExpireNow(uint64_t id) {
 
 // --- Broken streams. ---
 
+// Nothing has been run, and nothing will be.
+void Connection::RefuseAll(const Failure& failure, ReadyList& ready) {
+  const std::deque<Call*> queued = queue_;
+  for (Call* call : queued) TakeUnsent(*call, failure, ready);
+  for (Call& call : calls_) {
+    if (call.stage != CallStage::kSent) continue;
+    Take(call, failure, ready);
+    call.stage = CallStage::kAbandoned;
+  }
+}
+
 void Connection::SentCallBroke(Call& call, ReadyList& ready) {
   --in_flight_;
   if (call.stage == CallStage::kAbandoned) {
