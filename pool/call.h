@@ -8,6 +8,7 @@
 
 #include "pool/error.h"
 #include "pool/result.h"
+#include "pool/session.h"
 #include "pool/statement.h"
 #include "pool/time.h"
 
@@ -20,7 +21,9 @@ struct Outcome {
   std::optional<Error> error;
   Result result;
   std::vector<Notice> notices;
-  TransactionStatus transaction_status = TransactionStatus::kIdle;
+  TransactionStatus transaction_status = TransactionStatus::kIdle;  // Afterwards.
+  std::string session;  // The token of the session that is open now; empty = none.
+  std::string end_tag;  // What an inline COMMIT, or the end of a session, answered.
   Timing timing;
   // The connection was lost, or the call was cancelled, before the statement went out.
   bool never_sent = false;
@@ -44,6 +47,7 @@ class Call {
 
   CallId id = 0;  // Unique among the calls in the pool; set by whoever submits.
   Statement statement;
+  SessionUse session;
   Instant deadline = kNever;     // The caller's own.
   bool flow_controlled = false;  // Its sender is held back by other means than a full queue.
   std::string_view caller;       // Who it is, for diagnoses; may be empty.

@@ -88,6 +88,8 @@ struct Classification {
   // It may be on a connection together with others: it leaves no trace in the session and is a
   // transaction of its own.
   bool shareable = false;
+  bool transaction_control = false;  // BEGIN, COMMIT, SAVEPOINT...: refused without a session.
+  bool may_write = true;
   bool is_short = false;  // By the driver's own measure; otherwise its history tells.
   std::shared_ptr<StatementHistory> history{};  // Of this text; may be null.
 };
@@ -127,6 +129,8 @@ class Driver {
   // of the lanes' `max` never exceeds `max`.
   virtual std::vector<LaneShape> Lanes(size_t min, size_t max) const = 0;
   virtual Classification Classify(const Statement& statement) = 0;
+  // Whether calls may keep a connection (Call::session).
+  virtual bool has_sessions() const { return false; }
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
                                                     ConnectionEvents& events) = 0;

@@ -20,9 +20,13 @@ enum class ErrorKind {
   kDraining,         // Nothing was sent: the sidecar is stopping.
   kResultTooLarge,   // The result is over its limit.
   kNeedsSession,  // The statement changes session state or opens a transaction: not in autocommit.
-  kInvalidArgument,  // The call cannot be sent as it is (NUL in text, too many parameters, ...).
-  kPoolNotFound,     // No pool has that name.
-  kUnsupported,      // This database cannot do it.
+  kInvalidArgument,    // The call cannot be sent as it is (NUL in text, too many parameters, ...).
+  kPoolNotFound,       // No pool has that name.
+  kSessionNotFound,    // Nothing was sent: no open session has that token.
+  kSessionBusy,        // Nothing was sent: the session runs another call.
+  kTransactionOpen,    // Nothing was sent: a session with an open transaction cannot be released.
+  kTransactionFailed,  // The COMMIT of a failed transaction rolled it back.
+  kUnsupported,        // This database cannot do it.
 };
 
 // The fields of a database's error report, named as in PostgreSQL's protocol (section 55.8 of its

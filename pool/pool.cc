@@ -60,22 +60,30 @@ void Pool::Start() {
 }
 
 void Pool::Submit(Call& call) {
-  Classification classification = driver_.Classify(call.statement);
   CallState& state = calls_[call.id];
   DBSIDECAR_CHECK(state.call == nullptr);
   state.call = &call;
   state.arrived = loop_.now();
   state.deadline = EarlierDeadline(call.deadline, state.arrived, options_.query_timeout);
+  Classification classification;
+  if (call.session.kind != SessionUse::Kind::kEnd) {
+    classification = driver_.Classify(call.statement);
+    FitToSession(call, classification);
+  }
   if (classification.refusal.has_value()) {
     Outcome outcome;
     outcome.error = std::move(classification.refusal);
     Finish(state, std::move(outcome));
+  } else if (call.session.in_session()) {
+    SubmitToSession(state);
+    Act();
   } else {
     state.history = std::move(classification.history);
     const bool is_short =
         classification.is_short || (state.history != nullptr && state.history->IsShort());
     state.lane = classification.lane;
-    state.shareable = classification.shareable && is_short;
+    state.shareable =
+        classification.shareable && is_short && call.session.kind == SessionUse::Kind::kNone;
     Arrive(state, std::nullopt);
     Act();
   }
@@ -112,6 +120,13 @@ void Pool::CancelAll() {
     const auto it = calls_.find(id);
     if (it != calls_.end()) StopWaitingFor(it->second, GiveUp::kDraining);
     // Now, because it may refuse calls that come later in the list.
+    Act();
+  }
+  std::vector<std::string> tokens;
+  for (const auto& [token, session] : sessions_) tokens.push_back(token);
+  for (const std::string& token : tokens) {
+    const auto it = sessions_.find(token);
+    if (it != sessions_.end()) Revoke(*it->second, "drain");
     Act();
   }
 }
@@ -215,7 +230,9 @@ void Pool::StopWaitingFor(CallState& state, GiveUp why) {
   if (state.answered || state.gave_up != GiveUp::kNone) return;
   state.gave_up = why;
   if (state.connection == 0) {
-    lanes_[state.lane]->Abandon(loop_.now(), state.call->id, actions_);
+    if (state.session == nullptr) {
+      lanes_[state.lane]->Abandon(loop_.now(), state.call->id, actions_);
+    }
     Finish(state, Judge(state, Failure(ErrorKind::kCancelled, "")));
   } else {
     SetTimer(state, loop_.now() + options_.answer_grace);
@@ -235,6 +252,9 @@ void Pool::OnCallTimer(CallState& state) {
     SetTimer(state, kNever);
     const ConnectionId id = state.connection;
     observer_.OnReleased(id, Condition::kBroken);
+    if (Session* session = connections_.at(id).session) {
+      ForgetSession(*session, SessionLost());
+    }
     CoreOf(id).Broke(loop_.now(), id, actions_);
   }
 }
@@ -314,6 +334,7 @@ void Pool::Answer(CallState& state, Outcome outcome) {
 void Pool::Forget(CallId id) {
   const auto it = calls_.find(id);
   SetTimer(it->second, kNever);
+  if (Session* session = it->second.session) std::erase(session->queued, id);
   calls_.erase(it);
 }
 
@@ -364,6 +385,13 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   connection.replied_at = loop_.now();
   if (condition != Condition::kBroken) last_success_ = loop_.now();
   observer_.OnReleased(id, condition);
+  if (state.session != nullptr || OpensSession(state, outcome, condition)) {
+    ReplyInSession(id, state, std::move(outcome), condition);
+    return;
+  }
+  if (outcome.transaction_status != TransactionStatus::kIdle && condition == Condition::kClean) {
+    condition = Condition::kDirty;  // The reset rolls back.
+  }
   if (outcome.never_sent) state.connection = 0;
   outcome = Judge(state, std::move(outcome));
   const std::string reason =
@@ -414,13 +442,19 @@ void Pool::ComeBack(CallState& state) {
 }
 
 void Pool::OnLost(ConnectionId id, Error error) {
-  CoreOf(id).Lost(loop_.now(), id, actions_);
+  if (Session* session = connections_.at(id).session) {
+    ++sessions_revoked_["connection_lost"];
+    EndSession(*session, Condition::kBroken);
+  } else {
+    CoreOf(id).Lost(loop_.now(), id, actions_);
+  }
   NoteStatus(error.message);
   Act();
 }
 
 void Pool::OnClosed(ConnectionId id) {
   const auto it = connections_.find(id);
+  if (it->second.session != nullptr) ForgetSession(*it->second.session, SessionLost());
   FinishAllOn(id);
   if (it->second.opened_at != kNever) observer_.OnConnectionClosed(id, it->second.close_reason);
   // The handle is what reports, so it must not die under its own feet.
@@ -454,6 +488,7 @@ void Pool::OnCatalogChanged() {
 Instant Pool::NextTick() const {
   Instant next = timers_.empty() ? kNever : timers_.begin()->first;
   for (const auto& lane : lanes_) next = std::min(next, lane->NextTick());
+  next = std::min(next, NextSessionTimer());
   return draining_ ? next : std::min(next, next_check_);
 }
 
@@ -461,6 +496,7 @@ void Pool::OnTick(Instant now) {
   while (!timers_.empty() && timers_.begin()->first <= now) {
     OnCallTimer(calls_.at(timers_.begin()->second));
   }
+  OnSessionTimers(now);
   for (auto& lane : lanes_) lane->Tick(now, actions_);
   if (now >= next_check_ && !draining_) {
     next_check_ = now + options_.health_check_interval;
@@ -566,9 +602,16 @@ std::string Pool::Diagnosis() const {
     if (state.connection == 0) continue;
     if (oldest == nullptr || state.granted < oldest->granted) oldest = &state;
   }
-  if (oldest != nullptr) {
-    text += fmt::format("; oldest lease {:.3g} s", Seconds(loop_.now() - oldest->granted));
-    if (!oldest->call->caller.empty()) text += fmt::format(", caller \"{}\"", oldest->call->caller);
+  Instant since = oldest == nullptr ? kNever : oldest->granted;
+  std::string_view caller = oldest == nullptr ? "" : oldest->call->caller;
+  for (const auto& [token, session] : sessions_) {
+    if (session->began >= since) continue;
+    since = session->began;
+    caller = session->caller;
+  }
+  if (since != kNever) {
+    text += fmt::format("; oldest lease {:.3g} s", Seconds(loop_.now() - since));
+    if (!caller.empty()) text += fmt::format(", caller \"{}\"", caller);
   }
   if (last_connect_error_.has_value()) {
     text +=
@@ -619,6 +662,8 @@ PoolStats Pool::Stats() const {
     Add(stats.counters, lane->counters());
   }
   stats.running = calls_.size() - std::min(calls_.size(), stats.waiting);
+  stats.sessions = sessions_.size();
+  stats.sessions_revoked = sessions_revoked_;
   stats.statements = statements_;
   stats.errors = errors_;
   const Instant now = loop_.now();

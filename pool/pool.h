@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -22,6 +23,7 @@
 #include "pool/histogram.h"
 #include "pool/observer.h"
 #include "pool/pool_core.h"
+#include "pool/session.h"
 
 namespace dbsidecar::pool {
 
@@ -35,7 +37,11 @@ struct PoolOptions {
   // How long a connection may take to confirm a cancel before it is closed.
   Duration cancel_grace = std::chrono::seconds(5);
   Duration health_check_interval = std::chrono::minutes(5);  // 0 = none.
-  uint64_t seed = 1;                                         // For back-off and jitter.
+  // A session without a call for so long, and a transaction that is open for so long, are rolled
+  // back; 0 = no limit.
+  Duration session_idle_timeout = std::chrono::minutes(1);
+  Duration transaction_timeout = std::chrono::minutes(5);
+  uint64_t seed = 1;  // For back-off and jitter.
 };
 
 // A snapshot of the pool's figures. Counters count from the start of the process.
@@ -50,8 +56,10 @@ struct PoolStats {
   size_t waiting = 0;
   size_t running = 0;  // Calls whose statement the database is working on.
   PoolCounters counters;
-  uint64_t statements = 0;  // Answered, well or badly.
-  uint64_t errors = 0;      // Answered with an error.
+  size_t sessions = 0;                               // Open.
+  std::map<std::string, uint64_t> sessions_revoked;  // By the reason why we ended them.
+  uint64_t statements = 0;                           // Answered, well or badly.
+  uint64_t errors = 0;                               // Answered with an error.
   std::string last_error;
   std::optional<Duration> last_error_age;
   std::string last_connect_error;
@@ -78,13 +86,16 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Submit(Call& call);
   // The caller of `id` left; nothing happens if it is answered already.
   void Cancel(CallId id);
-  // Refuses new calls; those accepted are finished, then the connections are closed.
+  // Ends every session that was opened by this owner (SessionUse::owner), with a rollback.
+  void EndSessionsOf(uint64_t owner);
+  // Refuses new calls; those accepted are finished, in open sessions too, then the connections are
+  // closed.
   void Drain();
-  // Gives up every call that is still unanswered.
+  // Gives up every call that is still unanswered, and every session.
   void CancelAll();
 
-  // No call is unanswered.
-  bool quiet() const { return calls_.empty(); }
+  // No call is unanswered and no session open.
+  bool quiet() const { return calls_.empty() && sessions_.empty(); }
   // No connection and no call is left.
   bool empty() const;
   bool warm() const { return warm_; }
@@ -118,7 +129,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     ConnectionId connection = 0;  // 0 = waiting for one.
     Instant arrived;
     Instant granted;
-    Instant deadline;  // The sooner of the caller's and the query timeout.
+    Instant deadline;            // The sooner of the caller's and the query timeout.
+    Session* session = nullptr;  // In which it runs, or waits to.
     GiveUp gave_up = GiveUp::kNone;
     bool answered = false;
     int runs = 0;
@@ -132,6 +144,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     Instant replied_at;  // The last reply.
     Instant opened_at = kNever;
     CloseReason close_reason = CloseReason::kConnectTimeout;
+    Session* session = nullptr;  // Whose it is.
   };
 
   PoolCore& CoreOf(ConnectionId id) { return *lanes_[(id - 1) % lanes_.size()]; }
@@ -156,6 +169,23 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void FinishAllOn(ConnectionId id);
   Outcome Judge(const CallState& state, Outcome outcome) const;
 
+  // Sessions; pool_sessions.cc.
+  static Error SessionLost();
+  void FitToSession(const Call& call, Classification& classification) const;
+  void SubmitToSession(CallState& state);
+  void StartInSession(Session& session, CallState& state);
+  void StartNextIn(Session& session);
+  void ReplyInSession(ConnectionId id, CallState& state, Outcome outcome, Condition condition);
+  bool OpensSession(const CallState& state, const Outcome& outcome, Condition condition) const;
+  Session& OpenSession(ConnectionId id, const CallState& state);
+  static bool IsDone(const Session& session, const Call& call, const Outcome& outcome);
+  void NoteTransaction(Session& session) const;
+  void EndSession(Session& session, Condition condition);
+  void ForgetSession(Session& session, const Error& error_of_those_behind);
+  void Revoke(Session& session, std::string_view reason);
+  void OnSessionTimers(Instant now);
+  Instant NextSessionTimer() const;
+
   void NoteStatus(std::string_view reason);
   void MaybeWarm();
   void AskForFacts();
@@ -175,6 +205,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   absl::flat_hash_map<ConnectionId, OpenConnection> connections_;
   absl::flat_hash_map<CallId, CallState> calls_;
   std::set<std::pair<Instant, CallId>> timers_;
+  absl::flat_hash_map<std::string, std::unique_ptr<Session>> sessions_;  // By token.
+  std::map<std::string, uint64_t> sessions_revoked_;
   std::deque<Action> to_do_;
   Actions actions_;
   bool acting_ = false;

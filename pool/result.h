@@ -82,8 +82,6 @@ struct Notice {
   std::string message;
 };
 
-enum class TransactionStatus { kIdle, kInTransaction, kFailed };
-
 struct Timing {
   Duration queue{};    // From arrival to the grant of a connection.
   Duration connect{};  // The part of `queue` in which a connection was being opened for it.

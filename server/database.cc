@@ -50,6 +50,8 @@ pool::PoolOptions PoolOptionsOf(const Config& config) {
       .ping_after = config.pool.keep_alive_after};
   options.query_timeout = config.query.query_timeout;
   options.cancel_grace = config.query.cancel_grace;
+  options.session_idle_timeout = config.query.session_idle_timeout;
+  options.transaction_timeout = config.query.transaction_timeout;
   options.health_check_interval = config.lifecycle.health_check_interval;
   options.seed = std::random_device()();
   return options;
@@ -116,6 +118,10 @@ void Database::Submit(std::vector<pool::Call*> calls) {
 
 void Database::Cancel(pool::CallId id) {
   loop_.Post([this, id] { pool_->Cancel(id); });
+}
+
+void Database::EndSessionsOf(uint64_t owner) {
+  loop_.Post([this, owner] { pool_->EndSessionsOf(owner); });
 }
 
 DatabaseReport Database::Report() {

@@ -2,6 +2,7 @@
 // calls that any thread may make.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -34,11 +35,16 @@ class Database {
   // quietly when `interrupted` says so.
   std::string Start(pool::Duration limit, const std::function<bool()>& interrupted);
 
+  // Any thread. Calls, and owners of sessions, have ids of one kind.
+  uint64_t NextCallId() { return next_call_id_.fetch_add(1, std::memory_order_relaxed); }
+
   // The call is answered exactly once, on the loop thread.
   void Submit(pool::Call& call);
   // The same for several, at the cost of one.
   void Submit(std::vector<pool::Call*> calls);
   void Cancel(pool::CallId id);
+  // See pool::Pool.
+  void EndSessionsOf(uint64_t owner);
 
   // Runs when everything that is ready in this turn of the loop has been seen to. Loop thread.
   void AtTurnEnd(pool::TurnEndHandler& handler) { loop_.AtTurnEnd(handler); }
@@ -57,6 +63,7 @@ class Database {
   template <typename Predicate>
   bool Await(pool::Duration limit, Predicate until, const std::function<bool()>& interrupted);
 
+  std::atomic<uint64_t> next_call_id_{1};
   pool::EventLoop loop_;
   PoolObserver observer_;
   std::unique_ptr<pool::Driver> driver_;

@@ -162,7 +162,7 @@ MappedError MapError(const pool::Error& error) {
       return error.sql.sqlstate == "3D000" ? Map(Code::kNotFound, "SQL_ERROR")
                                            : Map(Code::kFailedPrecondition, "DATABASE_AUTH_FAILED");
     case pool::ErrorKind::kConnectionLost:
-      // Not unknown, hence of a read-only statement: it took no effect.
+      // Not unknown, hence of a read-only statement, or in a transaction that is undone.
       return Map(Code::kUnavailable, "CONNECTION_LOST", true);
     case pool::ErrorKind::kWaitTimeout:
       return Map(Code::kDeadlineExceeded, "WAIT_TIMEOUT");
@@ -182,6 +182,14 @@ MappedError MapError(const pool::Error& error) {
       return Map(Code::kInvalidArgument, "INVALID_REQUEST");
     case pool::ErrorKind::kPoolNotFound:
       return Map(Code::kNotFound, "POOL_NOT_FOUND");
+    case pool::ErrorKind::kSessionNotFound:
+      return Map(Code::kNotFound, "SESSION_NOT_FOUND");
+    case pool::ErrorKind::kSessionBusy:
+      return Map(Code::kFailedPrecondition, "SESSION_BUSY");
+    case pool::ErrorKind::kTransactionOpen:
+      return Map(Code::kFailedPrecondition, "TRANSACTION_OPEN");
+    case pool::ErrorKind::kTransactionFailed:
+      return Map(Code::kFailedPrecondition, "TRANSACTION_FAILED");
     case pool::ErrorKind::kUnsupported:
       return Map(Code::kUnimplemented, "UNSUPPORTED");
   }

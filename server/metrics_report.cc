@@ -58,6 +58,10 @@ void FillPoolMetrics(const pool::PoolStats& stats, const std::map<std::string, u
         stats.counters.closed[i];
   }
   metrics.set_connect_failures_total(stats.counters.connect_failures);
+  metrics.set_sessions(static_cast<uint32_t>(stats.sessions));
+  for (const auto& [reason, count] : stats.sessions_revoked) {
+    (*metrics.mutable_sessions_revoked_total())[reason] = count;
+  }
   metrics.set_statements_total(stats.statements);
   metrics.set_statements_failed_total(stats.errors);
   for (const auto& [code, count] : outcomes) {

@@ -14,6 +14,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "pool/call.h"
+#include "server/deadline.h"
 #include "server/error_mapping.h"
 #include "server/result_encoder.h"
 
@@ -143,7 +144,11 @@ class PipelineStream final : public pool::TurnEndHandler {
     thread_local v1::Reply reply;
     reply.Clear();
     reply.set_id(call.id());
-    Encode(call.query(), outcome, reply);
+    if (call.has_end_session()) {
+      EncodeTheEnd(call.end_session(), outcome, reply);
+    } else {
+      Encode(call.query(), outcome, reply);
+    }
     const std::lock_guard lock(mutex_);
     in_flight_.erase(call.id());
     const bool first = replies_.empty() && !writing_;
@@ -209,6 +214,7 @@ class PipelineStream final : public pool::TurnEndHandler {
       WriteMore();
     }
     for (const pool::CallId call : left) rpc_.database().Cancel(call);
+    rpc_.database().EndSessionsOf(id_);
     Release();
   }
 
@@ -286,9 +292,14 @@ class PipelineStream final : public pool::TurnEndHandler {
     PipelineCall& call = frame.NewCall(*this, request);
     frame.Hold();
     Hold();
-    call.id = rpc_.NextCallId();
+    call.id = rpc_.database().NextCallId();
     call.flow_controlled = true;
-    call.statement = ToStatement(request.query(), rpc_.limits());
+    if (request.has_end_session()) {
+      call.session = ToSessionUse(request.end_session());
+    } else {
+      call.statement = ToStatement(request.query(), rpc_.limits());
+      call.session = ToSessionUse(request.query().session(), id_);
+    }
     call.deadline = stream_deadline;
     if (request.has_timeout()) {
       const auto timeout = std::chrono::seconds(request.timeout().seconds()) +
@@ -304,11 +315,7 @@ class PipelineStream final : public pool::TurnEndHandler {
 
   std::optional<pool::Error> Check(const v1::Call& request) {
     if (request.id() == 0) return Invalid("a call's id must not be 0");
-    if (request.has_end_session()) {
-      return pool::OwnError(pool::ErrorKind::kUnsupported,
-                            "sessions are not served by this version");
-    }
-    if (!request.has_query() || request.cancel_id() != 0) {
+    if (request.has_query() == request.has_end_session() || request.cancel_id() != 0) {
       return Invalid("a call has one of `query`, `end_session` and `cancel_id`");
     }
     constexpr int64_t kTimeoutSecondsMax = 10LL * 365 * 24 * 3600;
@@ -324,7 +331,8 @@ class PipelineStream final : public pool::TurnEndHandler {
                                    request.id()));
       }
     }
-    return CheckRequest(request.query(), rpc_.limits());
+    return request.has_end_session() ? CheckEndSession(request.end_session())
+                                     : CheckRequest(request.query(), rpc_.limits());
   }
 
   // A refused call must not take the entry of an earlier one with the same id.
@@ -350,6 +358,15 @@ class PipelineStream final : public pool::TurnEndHandler {
                    finished_.Tag());
   }
 
+  static void EncodeTheEnd(const v1::EndSessionRequest& request, const pool::Outcome& outcome,
+                           v1::Reply& reply) {
+    if (outcome.error.has_value()) {
+      FillError(*outcome.error, *reply.mutable_error());
+    } else {
+      EncodeEnd(outcome, request.want_timing(), *reply.mutable_session_ended());
+    }
+  }
+
   void Encode(const v1::QueryRequest& query, pool::Outcome& outcome, v1::Reply& reply) const {
     if (!outcome.error.has_value()) {
       EncodeOutcome(outcome, query.format(), query.want_timing(), *reply.mutable_response());
@@ -363,6 +380,7 @@ class PipelineStream final : public pool::TurnEndHandler {
   }
 
   RpcContext& rpc_;
+  const uint64_t id_ = rpc_.database().NextCallId();  // Owns the sessions that are begun on it.
   grpc::ServerCompletionQueue& queue_;
   grpc::ServerContext context_;
   grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> stream_;

@@ -3,6 +3,7 @@
 #include <google/protobuf/arena.h>
 
 #include "pool/call.h"
+#include "server/deadline.h"
 #include "server/error_mapping.h"
 #include "server/result_encoder.h"
 
@@ -61,8 +62,9 @@ class QueryCall final : public pool::Call {
   }
 
   void Submit() {
-    id = rpc_.NextCallId();
+    id = rpc_.database().NextCallId();
     statement = ToStatement(*request_, rpc_.limits());
+    session = ToSessionUse(request_->session(), 0);
     deadline = DeadlineOf(context_);
     const auto tag = request_->tags().find("caller");
     if (tag != request_->tags().end()) caller = tag->second;

@@ -35,9 +35,63 @@ pool::Value ToValue(const v1::Value& from) {
   return value;
 }
 
-bool UsesSession(const v1::SessionControl& session) {
-  return session.target_case() != v1::SessionControl::TARGET_NOT_SET || session.commit() ||
-         session.auto_pin();
+pool::Duration ToDuration(const google::protobuf::Duration& duration) {
+  return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
+}
+
+bool IsTime(const google::protobuf::Duration& duration) {
+  constexpr int64_t kSecondsMax = 10LL * 365 * 24 * 3600;
+  return duration.seconds() >= 0 && duration.nanos() >= 0 && duration.seconds() <= kSecondsMax;
+}
+
+pool::BeginOptions ToBegin(const v1::BeginOptions& from) {
+  using Isolation = pool::BeginOptions::Isolation;
+  pool::BeginOptions begin;
+  switch (from.isolation()) {
+    case v1::ISOLATION_LEVEL_READ_COMMITTED:
+      begin.isolation = Isolation::kReadCommitted;
+      break;
+    case v1::ISOLATION_LEVEL_REPEATABLE_READ:
+      begin.isolation = Isolation::kRepeatableRead;
+      break;
+    case v1::ISOLATION_LEVEL_SERIALIZABLE:
+      begin.isolation = Isolation::kSerializable;
+      break;
+    case v1::ISOLATION_LEVEL_UNSPECIFIED:
+    case v1::IsolationLevel_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case v1::IsolationLevel_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
+  }
+  begin.read_only = from.read_only();
+  begin.deferrable = from.deferrable();
+  return begin;
+}
+
+pool::Error Invalid(std::string why) {
+  return pool::OwnError(pool::ErrorKind::kInvalidArgument, std::move(why));
+}
+
+std::optional<pool::Error> CheckSession(const v1::SessionControl& session) {
+  if (!session.client_id().empty()) {
+    return pool::OwnError(pool::ErrorKind::kUnsupported,
+                          "`client_id` needs Attach, which is not served by this version; leave it "
+                          "empty");
+  }
+  if (session.has_session() && session.session().empty()) {
+    return Invalid("`session` is empty; send the token of an earlier reply, or leave it unset");
+  }
+  if (session.has_pin() && session.commit()) {
+    return Invalid("`pin` keeps a connection and `commit` gives it back; set one of the two");
+  }
+  if (!v1::IsolationLevel_IsValid(session.begin().isolation())) {
+    return Invalid(
+        fmt::format("unknown isolation level {}", static_cast<int>(session.begin().isolation())));
+  }
+  if (!IsTime(session.begin().idle_timeout()) || !IsTime(session.begin().transaction_timeout()) ||
+      !IsTime(session.pin().idle_timeout())) {
+    return Invalid("a session's time limits must be between 0 and 10 years");
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -55,6 +109,62 @@ pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits
   return statement;
 }
 
+pool::SessionUse ToSessionUse(const v1::SessionControl& control, uint64_t owner) {
+  pool::SessionUse use;
+  use.commit = control.commit();
+  use.auto_pin = control.auto_pin();
+  use.owner = owner;
+  switch (control.target_case()) {
+    case v1::SessionControl::kSession:
+      use.kind = pool::SessionUse::Kind::kContinue;
+      use.token = control.session();
+      break;
+    case v1::SessionControl::kBegin:
+      use.kind = pool::SessionUse::Kind::kBegin;
+      use.begin = ToBegin(control.begin());
+      use.idle_timeout = ToDuration(control.begin().idle_timeout());
+      use.transaction_timeout = ToDuration(control.begin().transaction_timeout());
+      break;
+    case v1::SessionControl::kPin:
+      use.kind = pool::SessionUse::Kind::kPin;
+      use.idle_timeout = ToDuration(control.pin().idle_timeout());
+      break;
+    case v1::SessionControl::TARGET_NOT_SET:
+      use.commit = false;  // What runs in autocommit is committed anyway.
+      break;
+  }
+  return use;
+}
+
+pool::SessionUse ToSessionUse(const v1::EndSessionRequest& request) {
+  pool::SessionUse use;
+  use.kind = pool::SessionUse::Kind::kEnd;
+  use.token = request.session();
+  switch (request.end()) {
+    case v1::SESSION_END_COMMIT:
+      use.end = pool::SessionUse::End::kCommit;
+      break;
+    case v1::SESSION_END_RELEASE:
+      use.end = pool::SessionUse::End::kRelease;
+      break;
+    case v1::SESSION_END_ROLLBACK:
+    case v1::SESSION_END_UNSPECIFIED:
+    case v1::SessionEnd_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case v1::SessionEnd_INT_MAX_SENTINEL_DO_NOT_USE_:
+      use.end = pool::SessionUse::End::kRollback;
+      break;
+  }
+  return use;
+}
+
+std::optional<pool::Error> CheckEndSession(const v1::EndSessionRequest& request) {
+  if (request.session().empty()) return Invalid("`session` is empty; send the session's token");
+  if (request.end() == v1::SESSION_END_UNSPECIFIED || !v1::SessionEnd_IsValid(request.end())) {
+    return Invalid("`end` must be SESSION_END_COMMIT, SESSION_END_ROLLBACK or SESSION_END_RELEASE");
+  }
+  return std::nullopt;
+}
+
 std::optional<pool::Error> CheckRequest(const v1::QueryRequest& request,
                                         const RequestLimits& limits) {
   if (request.sql().empty()) {
@@ -65,12 +175,7 @@ std::optional<pool::Error> CheckRequest(const v1::QueryRequest& request,
         pool::ErrorKind::kPoolNotFound,
         fmt::format("there is no pool \"{}\"; leave `pool` empty", request.pool()));
   }
-  if (UsesSession(request.session())) {
-    return pool::OwnError(
-        pool::ErrorKind::kUnsupported,
-        "sessions and transactions are not served by this version; leave `session` "
-        "unset");
-  }
+  if (std::optional<pool::Error> trouble = CheckSession(request.session())) return trouble;
   if (request.has_settings()) {
     return pool::OwnError(
         pool::ErrorKind::kUnsupported,

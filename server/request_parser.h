@@ -1,10 +1,12 @@
-// From a QueryRequest to the pool's statement.
+// From a QueryRequest to the pool's statement and its use of sessions.
 #pragma once
 
 #include <optional>
 
 #include "dbsidecar/v1/query.pb.h"
+#include "dbsidecar/v1/session.pb.h"
 #include "pool/error.h"
+#include "pool/session.h"
 #include "pool/statement.h"
 
 namespace dbsidecar::server {
@@ -18,7 +20,12 @@ struct RequestLimits {
 // Borrows text and bytes from `request`.
 pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits& limits);
 
-// What in `request` cannot be served, or nothing.
+// Borrow the token. `owner`: with whose end a session that is opened ends, too; 0 = nobody's.
+pool::SessionUse ToSessionUse(const v1::SessionControl& control, uint64_t owner);
+pool::SessionUse ToSessionUse(const v1::EndSessionRequest& request);
+
+// What in the request cannot be served, or nothing.
+std::optional<pool::Error> CheckEndSession(const v1::EndSessionRequest& request);
 std::optional<pool::Error> CheckRequest(const v1::QueryRequest& request,
                                         const RequestLimits& limits);
 

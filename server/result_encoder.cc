@@ -256,6 +256,35 @@ uint64_t Nanos(pool::Duration duration) {
       std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count());
 }
 
+v1::TransactionStatus WireStatus(pool::TransactionStatus status) {
+  switch (status) {
+    case pool::TransactionStatus::kIdle:
+      return v1::TRANSACTION_STATUS_IDLE;
+    case pool::TransactionStatus::kInTransaction:
+      return v1::TRANSACTION_STATUS_IN_TRANSACTION;
+    case pool::TransactionStatus::kFailed:
+      return v1::TRANSACTION_STATUS_FAILED;
+  }
+  return v1::TRANSACTION_STATUS_UNSPECIFIED;
+}
+
+template <typename Response>
+void EncodeNotices(const pool::Outcome& outcome, Response& response) {
+  for (const pool::Notice& notice : outcome.notices) {
+    v1::Notice& into = *response.add_notices();
+    into.set_severity(notice.severity);
+    into.set_sqlstate(notice.sqlstate);
+    if (IsValidUtf8(notice.message)) into.set_message(notice.message);
+  }
+}
+
+void EncodeTiming(const pool::Outcome& outcome, pool::Instant began, v1::Timing& timing) {
+  timing.set_queue_nanos(Nanos(outcome.timing.queue));
+  timing.set_connect_nanos(Nanos(outcome.timing.connect));
+  timing.set_execute_nanos(Nanos(outcome.timing.execute));
+  timing.set_encode_nanos(Nanos(pool::Clock::now() - began));
+}
+
 }  // namespace
 
 WireKind WireKindOf(uint32_t type_oid) {
@@ -302,20 +331,17 @@ void EncodeOutcome(const pool::Outcome& outcome, v1::ResultFormat format, bool w
   set.set_command_tag(result.command_tag);
   set.set_last_insert_id(result.last_insert_id);
   set.set_truncated(result.truncated);
-  response.set_transaction_status(v1::TRANSACTION_STATUS_IDLE);
-  for (const pool::Notice& notice : outcome.notices) {
-    v1::Notice& into = *response.add_notices();
-    into.set_severity(notice.severity);
-    into.set_sqlstate(notice.sqlstate);
-    if (IsValidUtf8(notice.message)) into.set_message(notice.message);
-  }
-  if (want_timing) {
-    v1::Timing& timing = *response.mutable_timing();
-    timing.set_queue_nanos(Nanos(outcome.timing.queue));
-    timing.set_connect_nanos(Nanos(outcome.timing.connect));
-    timing.set_execute_nanos(Nanos(outcome.timing.execute));
-    timing.set_encode_nanos(Nanos(pool::Clock::now() - began));
-  }
+  response.set_session(outcome.session);
+  response.set_transaction_status(WireStatus(outcome.transaction_status));
+  EncodeNotices(outcome, response);
+  if (want_timing) EncodeTiming(outcome, began, *response.mutable_timing());
+}
+
+void EncodeEnd(const pool::Outcome& outcome, bool want_timing, v1::EndSessionResponse& response) {
+  const pool::Instant began = pool::Clock::now();
+  response.set_command_tag(outcome.end_tag);
+  EncodeNotices(outcome, response);
+  if (want_timing) EncodeTiming(outcome, began, *response.mutable_timing());
 }
 
 }  // namespace dbsidecar::server

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "dbsidecar/v1/query.pb.h"
+#include "dbsidecar/v1/session.pb.h"
 #include "dbsidecar/v1/value.pb.h"
 #include "pool/call.h"
 
@@ -12,6 +13,9 @@ namespace dbsidecar::server {
 // Fills `response` from a call that went well.
 void EncodeOutcome(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
                    v1::QueryResponse& response);
+
+// The same for the end of a session.
+void EncodeEnd(const pool::Outcome& outcome, bool want_timing, v1::EndSessionResponse& response);
 
 // Which of Column's arrays a PostgreSQL type travels in.
 enum class WireKind { kInteger, kDouble, kBool, kText, kBytes };

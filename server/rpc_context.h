@@ -27,8 +27,6 @@ class RpcContext {
   // A thread for results that take long to encode.
   pool::EventLoop& encoder() { return encoder_; }
 
-  uint64_t NextCallId() { return next_call_id_.fetch_add(1, std::memory_order_relaxed); }
-
   // Calls that have come in and whose reply has not been written to the network yet.
   size_t open_calls() const { return open_calls_.load(); }
   void CallOpened() { open_calls_.fetch_add(1); }
@@ -39,22 +37,11 @@ class RpcContext {
   Database& database_;
   const RequestLimits limits_;
   pool::EventLoop& encoder_;
-  std::atomic<uint64_t> next_call_id_{1};
   std::atomic<size_t> open_calls_{0};
 };
 
 // Results up to this size are encoded on the loop's thread, which spares a hand-over; larger ones
 // would hold up everyone else's replies there, and everyone's requests on a queue's thread.
 inline constexpr uint64_t kEncodeOnLoopMax = 32 * 1024;
-
-// When the caller stops waiting.
-inline pool::Instant DeadlineOf(const grpc::ServerContext& context) {
-  const auto deadline = context.deadline();
-  if (deadline == std::chrono::system_clock::time_point::max()) return pool::kNever;
-  const auto left = deadline - std::chrono::system_clock::now();
-  // gRPC's "never" may be a time that is merely far away.
-  if (left > std::chrono::hours(24 * 365)) return pool::kNever;
-  return pool::Clock::now() + left;
-}
 
 }  // namespace dbsidecar::server

@@ -3,11 +3,15 @@
 #include <algorithm>
 
 #include "pool/error.h"
+#include "server/awaited_call.h"
 #include "server/database.h"
+#include "server/deadline.h"
 #include "server/error_mapping.h"
 #include "server/health_report.h"
 #include "server/metrics_report.h"
 #include "server/process_figures.h"
+#include "server/request_parser.h"
+#include "server/result_encoder.h"
 
 namespace dbsidecar::server {
 namespace {
@@ -80,9 +84,21 @@ grpc::Status SidecarService::Script(grpc::ServerContext*, const v1::ScriptReques
   return NotServed("Script");
 }
 
-grpc::Status SidecarService::EndSession(grpc::ServerContext*, const v1::EndSessionRequest*,
-                                        v1::EndSessionResponse*) {
-  return NotServed("EndSession");
+grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
+                                        const v1::EndSessionRequest* request,
+                                        v1::EndSessionResponse* response) {
+  if (const std::optional<pool::Error> trouble = CheckEndSession(*request)) {
+    return StatusOf(*trouble);
+  }
+  AwaitedCall call;
+  call.id = database_.NextCallId();
+  call.session = ToSessionUse(*request);
+  call.deadline = DeadlineOf(*context);
+  database_.Submit(call);
+  const pool::Outcome outcome = call.Await();
+  if (outcome.error) return StatusOf(*outcome.error);
+  EncodeEnd(outcome, request->want_timing(), *response);
+  return grpc::Status::OK;
 }
 
 grpc::Status SidecarService::Attach(grpc::ServerContext*, const v1::AttachRequest*,

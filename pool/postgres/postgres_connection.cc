@@ -54,7 +54,46 @@ bool SendCancel(PGcancel* cancel, Duration limit) {
 
 constexpr char kReadOnlyName[] = "dbsidecar_read_only";
 
+std::string BeginText(const BeginOptions& options) {
+  std::string sql = "BEGIN";
+  switch (options.isolation) {
+    case BeginOptions::Isolation::kDefault:
+      break;
+    case BeginOptions::Isolation::kReadCommitted:
+      sql += " ISOLATION LEVEL READ COMMITTED";
+      break;
+    case BeginOptions::Isolation::kRepeatableRead:
+      sql += " ISOLATION LEVEL REPEATABLE READ";
+      break;
+    case BeginOptions::Isolation::kSerializable:
+      sql += " ISOLATION LEVEL SERIALIZABLE";
+      break;
+  }
+  if (options.read_only) sql += " READ ONLY";
+  if (options.deferrable) sql += " DEFERRABLE";
+  return sql;
+}
+
 std::string PreparedName(uint64_t number) { return fmt::format("dbsidecar_{}", number); }
+
+StatementTraits TraitsOfTheEnd() {
+  StatementTraits traits;
+  traits.commits_inside = false;
+  traits.leaves_traces = false;
+  traits.changes_catalog = false;
+  return traits;
+}
+
+// Outside a transaction it would just be prepared anew. To the caller it is a conflict like others.
+Error StaleInTransaction() {
+  Error error = OwnError(ErrorKind::kDatabase,
+                         "a definition changed under a statement of this transaction; run the "
+                         "whole transaction again");
+  error.sql.sqlstate = "40001";
+  error.sql.severity = "ERROR";
+  error.sql.message = error.message;
+  return error;
+}
 
 // Runs on a thread of its own: stops what still runs, says goodbye, and waits until the server
 // process has gone.
@@ -78,6 +117,9 @@ PostgresConnection::PostgresConnection(ConnectionId id, ConnectionEvents& events
 
 PostgresConnection::~PostgresConnection() {
   link_->connection = nullptr;
+  for (; changes_in_transaction_ > 0; --changes_in_transaction_) {
+    environment_.classifier.ChangeEnds();
+  }
   StopCancelling();
   environment_.loop.NotAtTurnEnd(*this);
   Unwatch();
@@ -136,6 +178,7 @@ void PostgresConnection::Unwatch() {
 
 void PostgresConnection::Close() {
   closing_ = true;
+  EndChangesInTransaction();
   StopCancelling();
   if (connecting_) return;  // Connected() comes back here.
   Unwatch();
@@ -160,6 +203,8 @@ void PostgresConnection::Close() {
 void PostgresConnection::Ping() { Send(Operation(Operation::Kind::kPing), true); }
 
 void PostgresConnection::Reset() {
+  EndChangesInTransaction();
+  if (conn_ != nullptr && transaction_status() != TransactionStatus::kIdle) RollBack();
   prepared_.Clear();
   unwanted_.clear();
   read_only_prepared_ = false;
@@ -169,7 +214,11 @@ void PostgresConnection::Reset() {
 void PostgresConnection::Execute(Call& call) {
   Operation operation(Operation::Kind::kStatement);
   operation.call = &call;
-  operation.traits = environment_.classifier.Classify(call.statement.sql);
+  if (call.session.kind == SessionUse::Kind::kEnd) {
+    operation.traits = TraitsOfTheEnd();
+  } else {
+    operation.traits = environment_.classifier.Classify(call.statement.sql);
+  }
   operation.classified = environment_.classifier.version();
   if (operation.traits.changes_catalog) environment_.classifier.ChangeBegins();
   Queue(std::move(operation));
@@ -185,6 +234,7 @@ void PostgresConnection::Queue(Operation operation) {
 void PostgresConnection::OnTurnEnd() {
   std::vector<Operation> unsent = std::move(unsent_);
   unsent_.clear();
+  if (!in_session_) DeallocateUnwanted();
   const auto others = std::stable_partition(unsent.begin(), unsent.end(), &MaySyncLater);
   Duration together{};
   for (auto it = unsent.begin(); it != unsent.end(); ++it) {
@@ -193,7 +243,6 @@ void PostgresConnection::OnTurnEnd() {
     if (last) together = Duration::zero();
     Send(std::move(*it), last);
   }
-  DeallocateUnwanted();
 }
 
 Duration PostgresConnection::Expected(const Operation& operation) {
@@ -202,7 +251,7 @@ Duration PostgresConnection::Expected(const Operation& operation) {
 
 bool PostgresConnection::MaySyncLater(const Operation& operation) {
   return operation.traits.plain_read && operation.call->statement.read_only &&
-         !operation.syncs_alone;
+         !operation.syncs_alone && operation.call->session.none();
 }
 
 void PostgresConnection::Send(Operation operation, bool sync) {
@@ -238,7 +287,53 @@ bool PostgresConnection::SendCommands(Operation& operation) {
   return true;
 }
 
+TransactionStatus PostgresConnection::transaction_status() const {
+  switch (PQtransactionStatus(conn_)) {
+    case PQTRANS_IDLE:
+      return TransactionStatus::kIdle;
+    case PQTRANS_INERROR:
+      return TransactionStatus::kFailed;
+    case PQTRANS_ACTIVE:
+    case PQTRANS_INTRANS:
+    case PQTRANS_UNKNOWN:
+      return TransactionStatus::kInTransaction;
+  }
+  return TransactionStatus::kInTransaction;
+}
+
 bool PostgresConnection::SendStatement(Operation& operation) {
+  const SessionUse& session = operation.call->session;
+  operation.in_transaction = session.kind == SessionUse::Kind::kContinue &&
+                             transaction_status() != TransactionStatus::kIdle;
+  in_session_ = session.kind != SessionUse::Kind::kNone;
+  if (session.kind == SessionUse::Kind::kEnd) {
+    return SendPlain(operation, Command::kCommit,
+                     session.end == SessionUse::End::kCommit ? "COMMIT" : "ROLLBACK");
+  }
+  if (session.kind == SessionUse::Kind::kBegin &&
+      !SendPlain(operation, Command::kBegin, BeginText(session.begin))) {
+    return false;
+  }
+  return SendExecute(operation) &&
+         (!session.commit || SendPlain(operation, Command::kCommit, "COMMIT"));
+}
+
+bool PostgresConnection::SendPlain(Operation& operation, Command command, const std::string& sql) {
+  operation.Expect(command);
+  return PQsendQueryParams(conn_, sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) == 1;
+}
+
+// An operation of its own, of which nobody hears.
+void PostgresConnection::RollBack() {
+  Operation operation(Operation::Kind::kForget);
+  const bool sent =
+      !lost_ && SendPlain(operation, Command::kExecute, "ROLLBACK") && PQpipelineSync(conn_) == 1;
+  if (!sent) return;
+  operation.Expect(Command::kSync);
+  in_flight_.push_back(std::move(operation));
+}
+
+bool PostgresConnection::SendExecute(Operation& operation) {
   const Statement& statement = operation.call->statement;
   const Parameters parameters(statement);
   ChoosePrepared(PreparedKey(statement), operation);
@@ -251,7 +346,8 @@ bool PostgresConnection::SendStatement(Operation& operation) {
       return false;
     }
   }
-  if (statement.read_only && !operation.traits.plain_read) {
+  // In a session it would be for all that follows there.
+  if (statement.read_only && !operation.traits.plain_read && !in_session_) {
     if (!SendReadOnly(operation)) return false;
   }
   operation.Expect(Command::kExecute);
@@ -392,6 +488,9 @@ void PostgresConnection::Take(Operation& operation, const PGresult* result) {
       if (operation.current() == Command::kExecute) TakeRows(operation, result);
       break;
     case PGRES_COMMAND_OK:
+      if (operation.current() == Command::kCommit) {
+        operation.outcome.end_tag = PQcmdStatus(const_cast<PGresult*>(result));
+      }
       if (operation.current() != Command::kExecute) break;
       operation.completed = true;
       operation.outcome.result.command_tag = PQcmdStatus(const_cast<PGresult*>(result));
@@ -457,7 +556,9 @@ void PostgresConnection::TakeError(Operation& operation, const PGresult* result)
 // Nobody wants the rest. A result that was cut is a success, so the cancel must not undo anything:
 // only what the database itself kept from writing is cut short. One that is too large fails anyway.
 void PostgresConnection::StopEarly(Operation& operation) {
-  const bool may_stop = operation.too_large ? operation.traits.pure_read : IsHarmless(operation);
+  // In a session it would fail the transaction.
+  const bool may_stop = operation.call->session.none() &&
+                        (operation.too_large ? operation.traits.pure_read : OnlyReads(operation));
   if (operation.stopped || !may_stop) return;
   operation.stopped = true;
   StartCancel();
@@ -509,7 +610,9 @@ void PostgresConnection::Reply(Operation operation) {
   Call& call = *operation.call;
   // Before anything more is sent: from then on libpq calls the connection active.
   // Behind it others may be under way, none of which can open a transaction.
-  const bool transaction_open = in_flight_.empty() && PQtransactionStatus(conn_) != PQTRANS_IDLE;
+  const SessionUse& session = call.session;
+  const TransactionStatus status =
+      in_flight_.empty() ? transaction_status() : TransactionStatus::kIdle;
   if (operation.stale || operation.prepare_failed || (operation.skipped && operation.prepares)) {
     Forget(operation);
   }
@@ -518,7 +621,10 @@ void PostgresConnection::Reply(Operation operation) {
     return;
   }
   if (operation.stale) read_only_prepared_ = false;
-  if (operation.stale && !operation.retried) {
+  if (operation.stale && session.kind == SessionUse::Kind::kContinue) {
+    operation.outcome.error = StaleInTransaction();
+  } else if (operation.stale && !operation.retried) {
+    if (status != TransactionStatus::kIdle) RollBack();
     // The statement did not start, or was undone as a whole; prepared anew it may well run.
     operation.retried = true;
     RunAgain(std::move(operation));
@@ -540,7 +646,9 @@ void PostgresConnection::Reply(Operation operation) {
   }
   Condition condition = LeavesTraces(operation) ? Condition::kDirty : Condition::kClean;
   if (cancel_astray_) condition = Condition::kBroken;
-  if (transaction_open) {
+  outcome.transaction_status = status;
+  if (status != TransactionStatus::kIdle && session.none()) {
+    outcome.transaction_status = TransactionStatus::kIdle;
     condition = Condition::kBroken;  // Closing it rolls back.
     outcome.error = Error{.kind = ErrorKind::kNeedsSession,
                           .message =
@@ -555,7 +663,12 @@ void PostgresConnection::Reply(Operation operation) {
     events_.OnCatalogChanged();
   }
   const bool unchanged = outcome.error && !outcome.error->outcome_unknown;
-  EndChange(operation, !unchanged);
+  if (operation.traits.changes_catalog && status != TransactionStatus::kIdle && !session.none()) {
+    ++changes_in_transaction_;  // Nobody sees them before the COMMIT.
+  } else {
+    EndChange(operation, !unchanged);
+  }
+  if (status == TransactionStatus::kIdle) EndChangesInTransaction();
   events_.OnReply(id_, call, std::move(outcome), condition);
 }
 
@@ -586,6 +699,15 @@ void PostgresConnection::EndChange(const Operation& operation, bool changed) {
   events_.OnCatalogChanged();
 }
 
+void PostgresConnection::EndChangesInTransaction() {
+  if (changes_in_transaction_ == 0) return;
+  for (; changes_in_transaction_ > 0; --changes_in_transaction_) {
+    environment_.classifier.ChangeEnds();
+  }
+  environment_.classifier.ForgetCatalog();
+  events_.OnCatalogChanged();
+}
+
 void PostgresConnection::Lose(std::string reason) {
   if (lost_) return;
   lost_ = true;
@@ -597,9 +719,25 @@ void PostgresConnection::Lose(std::string reason) {
   });
 }
 
+bool PostgresConnection::Commits(const Operation& operation) {
+  const SessionUse& session = operation.call->session;
+  return session.commit || operation.traits.transaction_control ||
+         (session.kind == SessionUse::Kind::kEnd && session.end == SessionUse::End::kCommit);
+}
+
 // The database has kept it from writing.
+bool PostgresConnection::OnlyReads(const Operation& operation) {
+  return operation.call->statement.read_only && operation.call->session.none() &&
+         !operation.traits.commits_inside;
+}
+
+// Nothing of it remains: it only reads, or is part of a transaction that has not been committed.
 bool PostgresConnection::IsHarmless(const Operation& operation) {
-  return operation.call->statement.read_only && !operation.traits.commits_inside;
+  const SessionUse::Kind kind = operation.call->session.kind;
+  const bool in_transaction = kind == SessionUse::Kind::kBegin || kind == SessionUse::Kind::kEnd ||
+                              (kind == SessionUse::Kind::kContinue && operation.in_transaction);
+  return OnlyReads(operation) ||
+         (in_transaction && !Commits(operation) && !operation.traits.commits_inside);
 }
 
 Error PostgresConnection::LostError(const Operation& operation, const std::string& reason) {
@@ -640,11 +778,14 @@ void PostgresConnection::FailAll(const std::string& reason) {
         Outcome outcome = std::move(operation.outcome);
         // A FATAL error before CommandComplete came instead of the commit; anything else leaves
         // open how far the server got.
-        const bool undone =
-            operation.fatal && !operation.completed && !operation.traits.commits_inside;
+        const bool undone = operation.fatal && !operation.completed &&
+                            !operation.traits.commits_inside &&
+                            operation.call->session.kind != SessionUse::Kind::kEnd;
         if (!undone) outcome.error = LostError(operation, reason);
         outcome.never_sent = !operation.sent;
-        outcome.may_run_again = IsHarmless(operation) || operation.call->statement.idempotent;
+        outcome.may_run_again =
+            !operation.call->session.in_session() && !operation.traits.commits_inside &&
+            (operation.call->statement.read_only || operation.call->statement.idempotent);
         EndChange(operation, true);
         events_.OnReply(id_, *operation.call, std::move(outcome), Condition::kBroken);
         reported = true;

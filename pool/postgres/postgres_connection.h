@@ -59,7 +59,7 @@ class PostgresConnection final : public Connection,
   void OnTick(Instant now) override;
 
  private:
-  enum class Command { kPrepare, kReadOnly, kExecute, kSync };
+  enum class Command { kBegin, kPrepare, kReadOnly, kExecute, kCommit, kSync };
 
   struct Operation {
     enum class Kind { kStatement, kPing, kReset, kForget };
@@ -70,7 +70,7 @@ class PostgresConnection final : public Connection,
     bool over() const { return next == size; }
 
     Kind kind;
-    std::array<Command, 5> commands{};
+    std::array<Command, 7> commands{};
     size_t size = 0;
     size_t next = 0;          // The command whose results come now.
     bool answered = false;    // The current command has sent a result.
@@ -80,6 +80,7 @@ class PostgresConnection final : public Connection,
     bool stale = false;       // The error says only that the prepared statement is out of date.
     bool prepare_failed = false;
     bool retried = false;
+    bool in_transaction = false;  // One was open when it was sent.
     bool sent = false;
     bool syncs_alone = false;      // Has a Sync of its own, whatever it is.
     bool skipped = false;          // An operation before it failed, so it was not run.
@@ -112,7 +113,11 @@ class PostgresConnection final : public Connection,
   void Send(Operation operation, bool sync);
   bool SendCommands(Operation& operation);
   bool SendStatement(Operation& operation);
+  bool SendExecute(Operation& operation);
   bool SendReadOnly(Operation& operation);
+  bool SendPlain(Operation& operation, Command command, const std::string& sql);
+  void RollBack();
+  TransactionStatus transaction_status() const;
   void ChoosePrepared(const std::string& key, Operation& operation);
   void Forget(const Operation& operation);
   void DeallocateUnwanted();
@@ -130,8 +135,11 @@ class PostgresConnection final : public Connection,
   void RunAgain(Operation operation);
   bool LeavesTraces(const Operation& operation);
   void EndChange(const Operation& operation, bool changed);
+  void EndChangesInTransaction();
   void Lose(std::string reason);
   void FailAll(const std::string& reason);
+  static bool Commits(const Operation& operation);
+  static bool OnlyReads(const Operation& operation);
   static bool IsHarmless(const Operation& operation);
   static Error LostError(const Operation& operation, const std::string& reason);
   void Unwatch();
@@ -169,6 +177,9 @@ class PostgresConnection final : public Connection,
 
   LruCache<Prepared> prepared_;
   bool read_only_prepared_ = false;
+  // The last statement was one of a session, whose transaction an error of ours would undo.
+  bool in_session_ = false;
+  int changes_in_transaction_ = 0;  // Of the catalogue, by statements of the open transaction.
   uint64_t next_number_ = 1;
   std::vector<uint64_t> unwanted_;  // Prepared statements to be deallocated.
 };

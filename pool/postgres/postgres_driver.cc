@@ -66,6 +66,8 @@ class PostgresDriver final : public Driver {
     return {{.min = min, .max = max}};
   }
 
+  bool has_sessions() const override { return true; }
+
   Classification Classify(const Statement& statement) override {
     Classification classification;
     classification.refusal = Validate(statement);
@@ -76,6 +78,8 @@ class PostgresDriver final : public Driver {
         traits.commits_inside) {
       classification.refusal = NotReadOnly();
     }
+    classification.transaction_control = traits.transaction_control;
+    classification.may_write = !traits.pure_read;
     classification.shareable = !traits.leaves_traces && !traits.commits_inside;
     classification.history = traits.history;
     const auto given = static_cast<int>(statement.parameters.size());

@@ -302,7 +302,9 @@ class TreeWalk {
                     kUseSession));
   }
 
+  // What autocommit refuses leaves traces in a session, but for transaction control.
   void Refuse(std::string message) {
+    traits_.leaves_traces = traits_.leaves_traces || !traits_.transaction_control;
     if (!traits_.refusal) {
       traits_.refusal = OwnError(ErrorKind::kNeedsSession, std::move(message));
     }
@@ -322,9 +324,9 @@ StatementTraits Unknown() { return {}; }
 
 // Statements that only work on what is there; any other may define something new, and make code of
 // its own run.
-constexpr std::string_view kDataStatements[] = {"SelectStmt",   "InsertStmt",       "UpdateStmt",
-                                                "DeleteStmt",   "MergeStmt",        "NotifyStmt",
-                                                "TruncateStmt", "VariableShowStmt", "ExplainStmt"};
+constexpr std::string_view kDataStatements[] = {
+    "SelectStmt", "InsertStmt",   "UpdateStmt",       "DeleteStmt",  "MergeStmt",
+    "NotifyStmt", "TruncateStmt", "VariableShowStmt", "ExplainStmt", "TransactionStmt"};
 // These define nothing either, though a procedure may.
 constexpr std::string_view kMaintenanceStatements[] = {
     "CallStmt",           "DoStmt",    "VacuumStmt",    "ReindexStmt",
@@ -366,6 +368,7 @@ StatementTraits ClassifyTree(const Json& tree, const Catalog& catalog) {
     traits.leaves_traces = !IsOneOf(statement, kDataStatements);
     traits.changes_catalog = traits.leaves_traces && !IsOneOf(statement, kMaintenanceStatements);
     traits.pure_read = IsOneOf(statement, kReadStatements);
+    traits.transaction_control = statement.contains("TransactionStmt");
     TreeWalk(catalog, traits).Run(statements[0]);
   }
   return traits;

@@ -16,9 +16,10 @@
 namespace dbsidecar::pool {
 
 struct StatementTraits {
-  std::optional<Error> refusal;  // Why it cannot run in autocommit.
-  int parameters = -1;           // The highest $n; -1 = not known.
-  bool pure_read = false;        // A SELECT (or VALUES, SHOW) that itself writes nothing.
+  std::optional<Error> refusal;      // Why it cannot run in autocommit.
+  int parameters = -1;               // The highest $n; -1 = not known.
+  bool pure_read = false;            // A SELECT (or VALUES, SHOW) that itself writes nothing.
+  bool transaction_control = false;  // BEGIN, COMMIT, SAVEPOINT...
   // A pure read that takes no lock and calls nothing volatile: in a transaction together with
   // others like it, and run again at will, nobody can tell the difference. It needs no transaction
   // that is made read-only.

@@ -45,10 +45,12 @@ struct PoolConfig {
 struct QueryConfig {
   using Milliseconds = std::chrono::milliseconds;
 
-  Milliseconds query_timeout{};      // 0 = off. Ends a call, whatever its own deadline.
-  Milliseconds statement_timeout{};  // 0 = off. PostgreSQL's own, set on each connection.
-  Milliseconds cancel_grace{};       // Between a cancel and closing the connection.
-  int prepared_max = 0;              // Prepared statements per connection; 0 = do not prepare.
+  Milliseconds session_idle_timeout{};  // 0 = off.
+  Milliseconds transaction_timeout{};   // 0 = off.
+  Milliseconds query_timeout{};         // 0 = off. Ends a call, whatever its own deadline.
+  Milliseconds statement_timeout{};     // 0 = off. PostgreSQL's own, set on each connection.
+  Milliseconds cancel_grace{};          // Between a cancel and closing the connection.
+  int prepared_max = 0;                 // Prepared statements per connection; 0 = do not prepare.
   int params_max = 0;
   std::int64_t result_rows_max = 0;  // 0 = no limit.
   std::int64_t result_bytes_max = 0;

@@ -61,7 +61,7 @@ TEST(DeadlineTest, ASidecarThatNeverAnswersDoesNotHoldACallBeyondItsDeadline) {
   ExpectFailure<DeadlineExceeded>(
       [&] { client.Query({.timeout = 150ms, .read_only = true}, "select"); });
   EXPECT_GE(MillisecondsSince(start), 300);
-  EXPECT_LT(MillisecondsSince(start), 800);
+  EXPECT_LT(MillisecondsSince(start), 800 * kSlower);
 }
 
 TEST(DeadlineTest, FuturesAndCallbacksHaveDeadlinesToo) {
@@ -73,10 +73,10 @@ TEST(DeadlineTest, FuturesAndCallbacksHaveDeadlinesToo) {
                    [&](const Outcome& outcome) { failure.set_value(outcome.failure()); });
   std::future<Result> by_default = client.QueryAsync("insert");
   EXPECT_TRUE(failure.get_future().get().outcome_unknown);
-  EXPECT_LT(MillisecondsSince(start), 190);
+  EXPECT_LT(MillisecondsSince(start), 190 * kSlower);
   EXPECT_THROW(by_default.get(), OutcomeUnknown);
   EXPECT_GE(MillisecondsSince(start), 200);
-  EXPECT_LT(MillisecondsSince(start), 600);
+  EXPECT_LT(MillisecondsSince(start), 600 * kSlower);
 }
 
 TEST(DeadlineTest, ALateReplyIsNobodysAnswer) {
@@ -87,9 +87,11 @@ TEST(DeadlineTest, ALateReplyIsNobodysAnswer) {
     seen.Add(cancel);
     EXPECT_EQ(cancel.cancel_id(), late.id());
     const v1::Call next = stream.ReadCall();
-    stream.AnswerNumber(late.id(), 1);
-    stream.AnswerNumber(next.id(), 2);
-    // Its record may be used again now.
+    v1::PipelineResponse both;
+    AddNumber(both, next.id(), 2);
+    AddNumber(both, late.id(), 1);
+    stream.Write(both);
+    // The record of the late one is free last and used again first.
     const v1::Call last = stream.ReadCall();
     EXPECT_NE(last.id(), late.id());
     stream.AnswerNumber(late.id(), 1);
@@ -117,7 +119,7 @@ TEST(DeadlineTest, ABlockedCallbackDoesNotHoldABlockingCallBeyondItsDeadline) {
   const auto start = Clock::now();
   EXPECT_THROW(client.Query({.timeout = 200ms, .read_only = true}, "select $1", 2),
                DeadlineExceeded);
-  EXPECT_LT(MillisecondsSince(start), 600);
+  EXPECT_LT(MillisecondsSince(start), 600 * kSlower);
   leave.set_value();
 }
 
@@ -142,7 +144,7 @@ TEST(ConnectTest, WithoutASidecarCallsFailAsUnavailableAndSayWhy) {
   EXPECT_FALSE(failure.outcome_unknown);
   EXPECT_NE(failure.message.find("/nowhere"), std::string::npos) << failure.message;
   EXPECT_GE(MillisecondsSince(start), 300);
-  EXPECT_LT(MillisecondsSince(start), 800);
+  EXPECT_LT(MillisecondsSince(start), 800 * kSlower);
   // Its own deadline is sooner.
   ExpectFailure<DeadlineExceeded>([&] { client.Query({.timeout = 50ms}, "select 1"); });
 }
@@ -167,7 +169,7 @@ TEST(ConnectTest, AServerWithoutPipelineFailsCallsAtOnce) {
     FAIL() << "did not throw";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), StatusCode::kUnimplemented);
-    EXPECT_LT(MillisecondsSince(start), 2000);
+    EXPECT_LT(MillisecondsSince(start), 2000 * kSlower);
   }
 }
 
@@ -222,7 +224,7 @@ TEST(BrokenStreamTest, CallsNotYetSentGoToTheNewStream) {
   ASSERT_TRUE(client.WaitUntilConnected(10s));
   // Larger than the window of a stream that is not read, so the others stay behind it.
   std::future<Result> under_way =
-      client.QueryAsync("select $1, $2", 0, std::string(3'000'000, 'x'));
+      client.QueryAsync("select $1, $2", 0, std::string(kTooLargeToPass, 'x'));
   std::vector<std::future<Result>> unsent;
   for (int i = 1; i <= 5; ++i) unsent.push_back(client.QueryAsync("select $1", i));
   read_on = true;
@@ -378,12 +380,12 @@ TEST(CloseTest, AClientThatNeverConnectedEndsAtOnce) {
     call = client.QueryAsync("select 1");
   }
   EXPECT_THROW(call.get(), Cancelled);
-  EXPECT_LT(MillisecondsSince(start), 1000);
+  EXPECT_LT(MillisecondsSince(start), 1000 * kSlower);
 }
 
 TEST(CloseTest, ManyClientsComeAndGo) {
   FakeSidecar sidecar(Echo);
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < 50 / kSlower; ++i) {
     Client client(sidecar.address());
     std::vector<std::future<Result>> calls;
     for (int c = 0; c < 5; ++c) calls.push_back(client.QueryAsync("select $1", c));

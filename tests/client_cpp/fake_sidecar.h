@@ -18,6 +18,17 @@ namespace dbsidecar::client_test {
 using namespace std::chrono_literals;  // NOLINT(build/namespaces)
 using Clock = std::chrono::steady_clock;
 
+// Sanitizers make everything slower; ThreadSanitizer most, because it looks at each of the many
+// reports from gRPC, which is not instrumented, before it drops it.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr int kSlower = 10;
+#else
+inline constexpr int kSlower = 1;
+#endif
+
+// The bytes of a parameter that does not fit into the window of a stream that is not read.
+inline constexpr size_t kTooLargeToPass = 300'000;
+
 // One stream, as the handler sees it.
 class FakeStream {
  public:

@@ -30,4 +30,8 @@ sidecar_pid=$!
 # The client waits by itself until the sidecar listens.
 output="$("$scratch/build/first_query" "unix:$scratch/socket")"
 echo "$output"
+
+transfer="$("$scratch/build/transfer" "unix:$scratch/socket")"
+echo "$transfer"
+[[ "$transfer" == *"30 of 100: done"*"90 of 70: refused"*"account 1: 70"*"account 2: 30"* ]]
 [[ "$output" == *"pear costs 0.5, from Fiesole"*"quince costs 1.25, from who knows where"*"(23505)"* ]]

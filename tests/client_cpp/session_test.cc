@@ -15,7 +15,7 @@ namespace {
 // Serves sessions as the contract has it, one statement at a time, and keeps what it was sent.
 //
 // The SQL decides: "fail" fails, "slow" waits until the test lets it go on, "hang" is never
-// answered, "die" breaks the stream; anything else succeeds.
+// answered, "die" breaks the stream, of "expired" the session is not found; anything else succeeds.
 class SessionScript {
  public:
   grpc::Status operator()(FakeStream& stream) {
@@ -58,6 +58,9 @@ class SessionScript {
     const v1::SessionControl& session = call.query().session();
     if (call.query().sql() == "fail") {
       return stream.AnswerError(call.id(), MakeError(10, "SQL_ERROR", "40001"));
+    }
+    if (call.query().sql() == "expired") {
+      return stream.AnswerError(call.id(), MakeError(5, "SESSION_NOT_FOUND"));
     }
     const bool opens = session.has_begin() || session.has_pin();
     const std::string token =
@@ -280,6 +283,16 @@ TEST_F(SessionTest, ACommitUnderWayOnABrokenStreamIsOfUnknownOutcome) {
   EXPECT_THROW(tx.CommitWith("die"), OutcomeUnknown);
 }
 
+TEST_F(SessionTest, ATransactionThatTheSidecarHasEndedIsLost) {
+  Transaction tx = client.Begin();
+  tx.Query("one");
+  EXPECT_THROW(tx.Query("expired"), SessionLost);
+  EXPECT_THROW(tx.Query("more"), SessionLost);
+  EXPECT_THROW(tx.Commit(), SessionLost);
+  tx.Rollback();
+  Calls(2);
+}
+
 TEST_F(SessionTest, APinnedSessionIsReleased) {
   Session session = client.Pin({.idle_timeout = 3s});
   session.Query("set");
@@ -327,10 +340,11 @@ TEST_F(SessionTest, WhatWasMovedFromIsRefusedAndNeverRunsOutsideTheTransaction) 
 }
 
 TEST_F(SessionTest, ManyTransactionsAtOnceKeepApart) {
+  constexpr int kTransactions = 20 / kSlower;
   std::vector<std::thread> threads;
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&] {
-      for (int i = 0; i < 20; ++i) {
+      for (int i = 0; i < kTransactions; ++i) {
         Transaction tx = client.Begin();
         tx.Query("one");
         std::future<Result> later = tx.QueryAsync("two");
@@ -345,7 +359,7 @@ TEST_F(SessionTest, ManyTransactionsAtOnceKeepApart) {
     const std::string& token = call.query().session().session();
     if (!token.empty()) by_token[token].push_back(call.query().sql());
   }
-  EXPECT_EQ(by_token.size(), 160u);
+  EXPECT_EQ(by_token.size(), size_t{8} * kTransactions);
   for (const auto& [token, statements] : by_token) {
     EXPECT_EQ(statements, (std::vector<std::string>{"two", "three"})) << token;
   }

@@ -54,6 +54,14 @@ std::string_view KindName(ErrorKind kind) {
       return "kInvalidArgument";
     case ErrorKind::kPoolNotFound:
       return "kPoolNotFound";
+    case ErrorKind::kSessionNotFound:
+      return "kSessionNotFound";
+    case ErrorKind::kSessionBusy:
+      return "kSessionBusy";
+    case ErrorKind::kTransactionOpen:
+      return "kTransactionOpen";
+    case ErrorKind::kTransactionFailed:
+      return "kTransactionFailed";
     case ErrorKind::kUnsupported:
       return "kUnsupported";
   }
@@ -109,7 +117,15 @@ TEST(ErrorsTest, TextsAboutRequests) {
   };
   refuse([](v1::QueryRequest& request) { request.clear_sql(); });
   refuse([](v1::QueryRequest& request) { request.set_pool("orders"); });
-  refuse([](v1::QueryRequest& request) { request.mutable_session()->mutable_begin(); });
+  refuse([](v1::QueryRequest& request) { request.mutable_session()->set_client_id("one"); });
+  refuse([](v1::QueryRequest& request) { request.mutable_session()->set_session(""); });
+  refuse([](v1::QueryRequest& request) {
+    request.mutable_session()->mutable_pin();
+    request.mutable_session()->set_commit(true);
+  });
+  refuse([](v1::QueryRequest& request) {
+    request.mutable_session()->mutable_begin()->mutable_idle_timeout()->set_seconds(-1);
+  });
   refuse([](v1::QueryRequest& request) { request.mutable_settings(); });
   refuse([](v1::QueryRequest& request) {
     request.add_params();

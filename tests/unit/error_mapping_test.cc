@@ -137,6 +137,10 @@ TEST(ErrorMappingTest, EveryKindOfFailureHasItsCodeReasonAndRetryAdvice) {
       {Kind::kResultTooLarge, false, Code::kResourceExhausted, "RESULT_TOO_LARGE", false},
       {Kind::kNeedsSession, false, Code::kFailedPrecondition, "SESSION_REQUIRED", false},
       {Kind::kInvalidArgument, false, Code::kInvalidArgument, "INVALID_REQUEST", false},
+      {Kind::kSessionNotFound, false, Code::kNotFound, "SESSION_NOT_FOUND", false},
+      {Kind::kSessionBusy, false, Code::kFailedPrecondition, "SESSION_BUSY", false},
+      {Kind::kTransactionOpen, false, Code::kFailedPrecondition, "TRANSACTION_OPEN", false},
+      {Kind::kTransactionFailed, false, Code::kFailedPrecondition, "TRANSACTION_FAILED", false},
       {Kind::kUnsupported, false, Code::kUnimplemented, "UNSUPPORTED", false},
   };
   for (const Expectation& expected : expectations) {

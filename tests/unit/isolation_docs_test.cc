@@ -59,7 +59,10 @@ TEST(IsolationDocsTest, WhatBecomesOfACallIsAsTheDocumentSays) {
   for (const auto& [name, outcome] : documented) {
     const StatementTraits& traits = classifier.Classify(fmt::format("select {}(1, 2, 3)", name));
     EXPECT_EQ(traits.refusal.has_value(), outcome.starts_with(" refused")) << name;
-    EXPECT_EQ(traits.leaves_traces, outcome.starts_with(" runs; reset afterwards")) << name;
+    // What is refused may run in a session, which is reset afterwards.
+    EXPECT_EQ(traits.leaves_traces,
+              outcome.starts_with(" refused") || outcome.starts_with(" runs; reset afterwards"))
+        << name;
   }
 }
 

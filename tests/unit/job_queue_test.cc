@@ -19,6 +19,7 @@ class JobQueueTest : public testing::Test {
  protected:
   void Add(const std::vector<Call*>& calls) {
     std::vector<JobQueue::Job> jobs;
+    jobs.reserve(calls.size());
     for (Call* call : calls) jobs.push_back({.kind = JobQueue::Job::Kind::kExecute, .call = call});
     queue_.Add(jobs);
     EXPECT_THAT(jobs, IsEmpty());

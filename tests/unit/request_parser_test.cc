@@ -135,7 +135,12 @@ TEST(RequestParserTest, WithoutConfiguredLimitsThereAreNone) {
 TEST(RequestParserTest, WhatCanBeServedIsNotRefused) {
   for (const char* text :
        {"sql: 'select 1'", "sql: ' '", "sql: 'x' pool: 'default'", "sql: 'x' session { }",
-        "sql: 'x' session { client_id: 'c' }", "sql: 'x' format: RESULT_FORMAT_TEXT_COLUMNS",
+        "sql: 'x' session { begin { } }", "sql: 'x' session { begin { } commit: true }",
+        "sql: 'x' session { pin { } }", "sql: 'x' session { session: 'token' commit: true }",
+        "sql: 'x' session { commit: true }", "sql: 'x' session { auto_pin: true }",
+        "sql: 'x' session { begin { idle_timeout { seconds: 5 nanos: 1 } isolation: "
+        "ISOLATION_LEVEL_SERIALIZABLE } }",
+        "sql: 'x' format: RESULT_FORMAT_TEXT_COLUMNS",
         "sql: 'x' max_rows: 4294967295 read_only: true idempotent: true want_timing: true"}) {
     EXPECT_FALSE(CheckRequest(Request(text), {}).has_value()) << text;
   }
@@ -156,11 +161,67 @@ TEST(RequestParserTest, AnUnknownPoolIsNotFound) {
 
 TEST(RequestParserTest, WhatThisVersionDoesNotServeIsRefusedNotIgnored) {
   for (const char* text :
-       {"sql: 'x' session { begin { } }", "sql: 'x' session { pin { } }",
-        "sql: 'x' session { session: '' }", "sql: 'x' session { session: 'token' }",
-        "sql: 'x' session { commit: true }", "sql: 'x' session { auto_pin: true }",
+       {"sql: 'x' session { client_id: 'c' }", "sql: 'x' session { begin { } client_id: 'c' }",
         "sql: 'x' settings { }", "sql: 'x' settings { role: 'r' }"}) {
     EXPECT_EQ(RefusalOf(Request(text)).kind, ErrorKind::kUnsupported) << text;
+  }
+}
+
+TEST(RequestParserTest, ASessionThatMakesNoSenseIsInvalid) {
+  for (const char* text :
+       {"sql: 'x' session { session: '' }", "sql: 'x' session { pin { } commit: true }",
+        "sql: 'x' session { begin { idle_timeout { seconds: -1 } } }",
+        "sql: 'x' session { begin { transaction_timeout { nanos: -1 } } }",
+        "sql: 'x' session { pin { idle_timeout { seconds: 999999999999 } } }"}) {
+    EXPECT_EQ(RefusalOf(Request(text)).kind, ErrorKind::kInvalidArgument) << text;
+  }
+  v1::QueryRequest request = Request("sql: 'x' session { begin { } }");
+  request.mutable_session()->mutable_begin()->set_isolation(static_cast<v1::IsolationLevel>(9));
+  EXPECT_EQ(RefusalOf(request).kind, ErrorKind::kInvalidArgument);
+}
+
+TEST(RequestParserTest, SessionsAreUsedAsTheRequestSays) {
+  using pool::SessionUse;
+  const auto use = [](const char* text) { return ToSessionUse(Request(text).session(), 7); };
+  EXPECT_TRUE(use("sql: 'x'").none());
+  // In autocommit there is nothing more to commit.
+  EXPECT_FALSE(use("sql: 'x' session { commit: true }").commit);
+  EXPECT_FALSE(use("sql: 'x' session { auto_pin: true }").none());
+  EXPECT_EQ(use("sql: 'x' session { pin { } }").kind, SessionUse::Kind::kPin);
+  const SessionUse begin = use(
+      "sql: 'x' session { commit: true begin { isolation: ISOLATION_LEVEL_REPEATABLE_READ "
+      "read_only: true deferrable: true idle_timeout { seconds: 2 } transaction_timeout { nanos: 5 "
+      "} } }");
+  EXPECT_EQ(begin.kind, SessionUse::Kind::kBegin);
+  EXPECT_TRUE(begin.commit);
+  EXPECT_EQ(begin.begin.isolation, pool::BeginOptions::Isolation::kRepeatableRead);
+  EXPECT_TRUE(begin.begin.read_only);
+  EXPECT_TRUE(begin.begin.deferrable);
+  EXPECT_EQ(begin.idle_timeout, std::chrono::seconds(2));
+  EXPECT_EQ(begin.transaction_timeout, std::chrono::nanoseconds(5));
+  EXPECT_EQ(begin.owner, 7u);
+  v1::QueryRequest request = Request("sql: 'x' session { session: 'token' }");
+  EXPECT_EQ(ToSessionUse(request.session(), 7).kind, SessionUse::Kind::kContinue);
+  EXPECT_EQ(ToSessionUse(request.session(), 7).token, "token");
+}
+
+TEST(RequestParserTest, TheEndOfASessionSaysHow) {
+  v1::EndSessionRequest request;
+  EXPECT_TRUE(CheckEndSession(request).has_value());
+  request.set_session("token");
+  EXPECT_TRUE(CheckEndSession(request).has_value());
+  request.set_end(static_cast<v1::SessionEnd>(17));
+  EXPECT_TRUE(CheckEndSession(request).has_value());
+  const std::pair<v1::SessionEnd, pool::SessionUse::End> ends[] = {
+      {v1::SESSION_END_COMMIT, pool::SessionUse::End::kCommit},
+      {v1::SESSION_END_ROLLBACK, pool::SessionUse::End::kRollback},
+      {v1::SESSION_END_RELEASE, pool::SessionUse::End::kRelease}};
+  for (const auto& [wire, end] : ends) {
+    request.set_end(wire);
+    EXPECT_FALSE(CheckEndSession(request).has_value());
+    EXPECT_EQ(ToSessionUse(request).end, end);
+    EXPECT_EQ(ToSessionUse(request).kind, pool::SessionUse::Kind::kEnd);
+    EXPECT_EQ(ToSessionUse(request).token, "token");
   }
 }
 
@@ -191,10 +252,11 @@ TEST(RequestParserTest, AFormatThatDoesNotExistIsInvalid) {
 }
 
 TEST(RequestParserTest, ARefusalNeverShowsStatementParametersOrToken) {
-  for (const char* text :
-       {"sql: 'hidden' session { session: 'hidden' }", "sql: 'hidden' settings { role: 'hidden' }",
-        "sql: 'hidden' params { string_value: 'hidden' } format: 9",
-        "sql: 'hidden' params { string_value: 'hidden' } pool: 'other'"}) {
+  for (const char* text : {"sql: 'hidden' session { pin { } commit: true }",
+                           "sql: 'hidden' session { session: 'hidden' client_id: 'hidden' }",
+                           "sql: 'hidden' settings { role: 'hidden' }",
+                           "sql: 'hidden' params { string_value: 'hidden' } format: 9",
+                           "sql: 'hidden' params { string_value: 'hidden' } pool: 'other'"}) {
     const pool::Error refusal = RefusalOf(Request(text));
     EXPECT_EQ(refusal.message.find("hidden"), std::string::npos) << refusal.message;
     EXPECT_FALSE(refusal.outcome_unknown);

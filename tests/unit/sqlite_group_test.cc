@@ -96,6 +96,7 @@ class SqliteGroupTest : public SqliteFileTest {
       EXPECT_TRUE(events.emplace(call, std::move(event)).second) << "told twice";
     }
     std::vector<ProbeEvent> in_order;
+    in_order.reserve(calls.size());
     for (Call* call : calls) in_order.push_back(events[call]);
     return in_order;
   }

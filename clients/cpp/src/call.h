@@ -41,8 +41,10 @@ struct SessionState {
   const std::string request;       // Fields of the QueryRequest that opens it: pool, settings.
 
   SessionStage stage = SessionStage::kUnopened;
-  bool ending = false;                     // Its end has been asked for; no more statements.
-  SessionFate fate = SessionFate::kEnded;  // Once it is gone.
+  bool ending = false;  // Its end has been asked for; no more statements.
+  // Once it is gone.
+  SessionFate fate = SessionFate::kEnded;
+  std::string why{};
   std::string token{};
   uint64_t stream = 0;  // The number of the stream it was opened on.
   std::deque<Call*> held{};

@@ -34,7 +34,7 @@ bool MayBeSentAgain(const Call& call) {
 
 Failure Lost(const std::string& why) {
   return MakeFailure(StatusCode::kNotFound, "SESSION_NOT_FOUND",
-                     "the session ended with its stream and was rolled back: " + why);
+                     "the transaction or session is gone and was rolled back: " + why);
 }
 
 Failure Gone(SessionFate fate, const std::string& why) {
@@ -272,7 +272,7 @@ void Connection::Free(Call& call) {
   if (call.body.capacity() > kKeptBytesMax) call.body = {};
   free_.push_back((call.id & kPlaceMask) - 1);
   --unanswered_;
-  if (waiting_for_change_ > 0) changed_.notify_one();
+  if (waiting_for_change_ > 0) changed_.notify_all();
 }
 
 void Connection::Take(Call& call, Outcome outcome, ReadyList& ready) {
@@ -334,7 +334,7 @@ void Connection::AnswerWithoutSession(Call& call, ReadyList& ready) {
   if (call.ends_session() && (unopened || call.end != v1::SESSION_END_COMMIT)) {
     Take(call, Result(), ready);  // There is nothing to end.
   } else {
-    Take(call, Gone(session.fate, last_failure_), ready);
+    Take(call, Gone(session.fate, session.why), ready);
   }
   Free(call);
 }
@@ -356,7 +356,10 @@ void Connection::SessionReply(Call& call, const v1::Reply& reply, ReadyList& rea
   } else if (reply.has_error()) {
     const bool gone = call.opens || reply.error().reason() == "SESSION_NOT_FOUND";
     const bool released = call.end == v1::SESSION_END_RELEASE;
-    const SessionFate fate = call.opens ? SessionFate::kRefused : SessionFate::kEnded;
+    const SessionFate fate = call.opens ? SessionFate::kRefused
+                             : gone     ? SessionFate::kLost
+                                        : SessionFate::kEnded;
+    if (gone) session.why = "the sidecar ended it";
     if (gone || (call.ends_session() && !released)) return EndSession(session, fate, ready);
     if (released) session.ending = false;
   } else {
@@ -366,8 +369,10 @@ void Connection::SessionReply(Call& call, const v1::Reply& reply, ReadyList& rea
 
 // No call of it will be sent any more.
 void Connection::EndSession(SessionState& session, SessionFate fate, ReadyList& ready) {
+  if (session.stage == SessionStage::kGone) return;
   session.stage = SessionStage::kGone;
   session.fate = fate;
+  if (session.why.empty()) session.why = last_failure_;
   for (Call* held : std::exchange(session.held, {})) AnswerWithoutSession(*held, ready);
 }
 

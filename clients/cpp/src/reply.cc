@@ -10,6 +10,14 @@
 namespace dbsidecar::internal {
 namespace {
 
+// With ThreadSanitizer, Protobuf's headers give maps another layout than a library built without it
+// has (map_field.h), and a map on an arena is destroyed by the library.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kOnArena = false;
+#else
+constexpr bool kOnArena = true;
+#endif
+
 // A block that holds a frame of small replies, so that most frames cost one allocation.
 google::protobuf::ArenaOptions ArenaFor(size_t bytes) {
   google::protobuf::ArenaOptions options;
@@ -30,7 +38,12 @@ Result ToResult(const v1::EndSessionResponse& ended) {
 
 ReplyFrame::ReplyFrame(size_t bytes)
     : arena_(ArenaFor(bytes)),
-      message_(*google::protobuf::Arena::CreateMessage<v1::PipelineResponse>(&arena_)) {}
+      message_(*google::protobuf::Arena::CreateMessage<v1::PipelineResponse>(kOnArena ? &arena_
+                                                                                      : nullptr)) {}
+
+ReplyFrame::~ReplyFrame() {
+  if (!kOnArena) delete &message_;
+}
 
 bool ReplyFrame::Parse(grpc::ByteBuffer& bytes) {
   grpc::ProtoBufferReader reader(&bytes);

@@ -15,6 +15,9 @@ namespace dbsidecar::internal {
 class ReplyFrame {
  public:
   explicit ReplyFrame(size_t bytes);
+  ~ReplyFrame();
+  ReplyFrame(const ReplyFrame&) = delete;
+  ReplyFrame& operator=(const ReplyFrame&) = delete;
 
   // False: it is not a PipelineResponse.
   bool Parse(grpc::ByteBuffer& bytes);

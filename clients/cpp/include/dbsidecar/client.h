@@ -35,8 +35,10 @@
 //
 // Threads. All functions of a Client may be called from any thread at the same time. A Transaction
 // or a Session is for one thread at a time. Callbacks run on the client's own thread, one after
-// another, and must not block: a blocking form called there throws (reason WRONG_USE), because no
-// reply could be read meanwhile.
+// another (each connection has one), and must not block: a blocking form called there throws
+// (reason WRONG_USE), because no reply could be read meanwhile. A call that fails before it is sent
+// is answered on the thread that finds out: the one that makes it, requests its stop, or ends its
+// transaction.
 #pragma once
 
 #include <chrono>
@@ -73,9 +75,10 @@ struct ClientOptions {
   size_t calls_max = 10'000;
   size_t in_flight_max = 1'000;
   // The bytes of a frame of several calls, and of one call (over it: ResourceExhausted, reason
-  // REQUEST_TOO_LARGE). A call may not be larger than the sidecar's `request_bytes_max`.
+  // REQUEST_TOO_LARGE). Neither may be above the sidecar's `request_bytes_max` (16 MiB by default):
+  // it would end the stream, with all calls on it.
   size_t frame_bytes_max = 256 * 1024;
-  size_t call_bytes_max = 4 * 1024 * 1024 - 1024;
+  size_t call_bytes_max = 16 * 1024 * 1024 - 1024;
   // Pauses between attempts to connect: doubled from `backoff_min` up to `backoff_max`, and each
   // then shortened by up to half at random.
   std::chrono::milliseconds backoff_min{50};
@@ -115,7 +118,8 @@ struct CallOptions {
   std::optional<CallSettings> settings{};
   // Cancels the call when a stop is requested. A call not yet sent fails at once with Cancelled.
   // One that runs is cancelled in the database; it is answered when the sidecar says what became of
-  // it: with its result, Cancelled, or OutcomeUnknown.
+  // it: with its result, Cancelled, or OutcomeUnknown. A blocking call that waits for room among
+  // `calls_max` does not notice a stop until it has some.
   std::stop_token stop{};
 };
 

@@ -1,0 +1,277 @@
+// The part of Pool that keeps connections for sessions.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "pool/check.h"
+#include "pool/pool.h"
+
+namespace dbsidecar::pool {
+namespace {
+
+constexpr std::string_view kNoSession =
+    "no open session has this token: it never existed, has ended, or was rolled back because its "
+    "time was up";
+
+Outcome Refusal(ErrorKind kind, std::string_view message) {
+  Outcome outcome;
+  outcome.error = OwnError(kind, std::string(message));
+  return outcome;
+}
+
+// The configured limit, which the caller's wish can only lower; 0 = none.
+Duration Lower(Duration configured, Duration wish) {
+  if (wish == Duration::zero()) return configured;
+  return configured == Duration::zero() ? wish : std::min(configured, wish);
+}
+
+Instant After(Instant now, Duration limit) {
+  return limit == Duration::zero() ? kNever : now + limit;
+}
+
+}  // namespace
+
+Error Pool::SessionLost() {
+  return OwnError(ErrorKind::kConnectionLost,
+                  "the session's connection was lost before this call's statement was sent, and "
+                  "its transaction is rolled back");
+}
+
+// In a session nearly everything may run.
+void Pool::FitToSession(const Call& call, Classification& classification) const {
+  const SessionUse& use = call.session;
+  if (use.none()) return;
+  if (!driver_.has_sessions()) {
+    classification.refusal =
+        OwnError(ErrorKind::kUnsupported,
+                 fmt::format("sessions are not served on {} by this version", driver_.name()));
+    return;
+  }
+  const bool kept = use.kind != SessionUse::Kind::kNone || classification.transaction_control;
+  if (kept && classification.refusal && classification.refusal->kind == ErrorKind::kNeedsSession) {
+    classification.refusal.reset();
+  }
+  if (use.kind != SessionUse::Kind::kNone && call.statement.read_only && classification.may_write &&
+      !classification.refusal) {
+    classification.refusal = OwnError(ErrorKind::kDatabase,
+                                      "a read_only call in a session cannot run a statement that "
+                                      "may write");
+    classification.refusal->sql.sqlstate = "25006";
+    classification.refusal->sql.severity = "ERROR";
+    classification.refusal->sql.message = classification.refusal->message;
+  }
+}
+
+void Pool::SubmitToSession(CallState& state) {
+  const auto it = sessions_.find(std::string(state.call->session.token));
+  if (it == sessions_.end() || it->second->over) {
+    Finish(state, Refusal(ErrorKind::kSessionNotFound, kNoSession));
+    return;
+  }
+  Session& session = *it->second;
+  if (session.running != 0 && !state.call->flow_controlled) {
+    Finish(state, Refusal(ErrorKind::kSessionBusy,
+                          "the session runs another call; it takes one at a time, except on a "
+                          "Pipeline stream, where calls of one session run in the order sent"));
+    return;
+  }
+  state.session = &session;
+  state.lane = session.lane;
+  if (session.running == 0) {
+    StartInSession(session, state);
+  } else {
+    session.queued.push_back(state.call->id);
+    SetTimer(state, state.deadline);
+  }
+}
+
+void Pool::StartInSession(Session& session, CallState& state) {
+  const SessionUse& use = state.call->session;
+  if (use.kind == SessionUse::Kind::kEnd && session.status == TransactionStatus::kIdle) {
+    // There is nothing to commit or to roll back.
+    state.session = nullptr;
+    EndSession(session, Condition::kDirty);
+    Finish(state, Outcome{});
+    return;
+  }
+  if (use.kind == SessionUse::Kind::kEnd && use.end == SessionUse::End::kRelease) {
+    state.session = nullptr;
+    Outcome outcome =
+        Refusal(ErrorKind::kTransactionOpen, "a transaction is open; commit it or roll it back");
+    outcome.transaction_status = session.status;
+    outcome.session = session.token;
+    Finish(state, std::move(outcome));
+    StartNextIn(session);
+    return;
+  }
+  session.running = state.call->id;
+  session.idle_until = kNever;
+  state.connection = session.connection;
+  state.granted = loop_.now();
+  SetTimer(state, state.deadline);
+  connections_.at(session.connection).handle->Execute(*state.call);
+}
+
+void Pool::StartNextIn(Session& session) {
+  if (session.running != 0) return;
+  if (session.queued.empty()) {
+    session.idle_until = After(loop_.now(), session.idle_timeout);
+    return;
+  }
+  const CallId next = session.queued.front();
+  session.queued.pop_front();
+  StartInSession(session, calls_.at(next));
+}
+
+bool Pool::OpensSession(const CallState& state, const Outcome& outcome, Condition condition) const {
+  const SessionUse& use = state.call->session;
+  if (condition == Condition::kBroken || outcome.never_sent) return false;
+  // Nobody would learn its token.
+  if (state.answered || state.gave_up != GiveUp::kNone) return false;
+  switch (use.kind) {
+    case SessionUse::Kind::kPin:
+      return !outcome.error.has_value();
+    case SessionUse::Kind::kBegin:
+      return !outcome.error.has_value() && outcome.transaction_status != TransactionStatus::kIdle;
+    case SessionUse::Kind::kNone:
+      return use.auto_pin && outcome.transaction_status != TransactionStatus::kIdle;
+    case SessionUse::Kind::kContinue:
+    case SessionUse::Kind::kEnd:
+      return false;
+  }
+  return false;
+}
+
+Session& Pool::OpenSession(ConnectionId id, const CallState& state) {
+  const SessionUse& use = state.call->session;
+  auto session = std::make_unique<Session>();
+  session->token = NewSessionToken();
+  session->connection = id;
+  session->lane = state.lane;
+  session->caller = state.call->caller;
+  session->owner = use.owner;
+  session->pinned = use.kind == SessionUse::Kind::kPin;
+  session->began = state.granted;
+  session->idle_timeout = Lower(options_.session_idle_timeout, use.idle_timeout);
+  session->transaction_timeout = Lower(options_.transaction_timeout, use.transaction_timeout);
+  connections_.at(id).session = session.get();
+  Session& opened = *session;
+  sessions_[opened.token] = std::move(session);
+  return opened;
+}
+
+void Pool::ReplyInSession(ConnectionId id, CallState& state, Outcome outcome, Condition condition) {
+  Session& session = state.session != nullptr ? *state.session : OpenSession(id, state);
+  const CallId call = state.call->id;
+  state.session = nullptr;
+  outcome = Judge(state, std::move(outcome));
+  const SessionUse& use = state.call->session;
+  const bool commits = use.kind == SessionUse::Kind::kEnd && use.end == SessionUse::End::kCommit;
+  if (commits && !outcome.error && outcome.end_tag == "ROLLBACK") {
+    outcome.error = OwnError(ErrorKind::kTransactionFailed,
+                             "a statement of the transaction had failed, so it was rolled back");
+  }
+  session.running = 0;
+  session.status = outcome.transaction_status;
+  session.dirty = session.dirty || condition == Condition::kDirty;
+  if (condition == Condition::kBroken) {
+    EndSession(session, Condition::kBroken);
+    NoteStatus(outcome.error ? outcome.error->message : "");
+  } else if (session.over || IsDone(session, *state.call, outcome)) {
+    EndSession(session,
+               session.pinned || session.dirty || session.status != TransactionStatus::kIdle
+                   ? Condition::kDirty
+                   : Condition::kClean);
+  } else {
+    outcome.session = session.token;
+    NoteTransaction(session);
+    StartNextIn(session);
+  }
+  Act();
+  Finish(calls_.at(call), std::move(outcome));
+}
+
+bool Pool::IsDone(const Session& session, const Call& call, const Outcome& outcome) {
+  if (call.session.kind == SessionUse::Kind::kEnd) return true;
+  const bool idle = session.status == TransactionStatus::kIdle;
+  if (call.session.commit) return !outcome.error || idle;
+  return idle && !session.pinned;
+}
+
+void Pool::NoteTransaction(Session& session) const {
+  if (session.status == TransactionStatus::kIdle) {
+    session.transaction_until = kNever;
+  } else if (session.transaction_until == kNever) {
+    session.transaction_until = After(loop_.now(), session.transaction_timeout);
+  }
+}
+
+void Pool::EndSession(Session& session, Condition condition) {
+  const ConnectionId id = session.connection;
+  ForgetSession(session, condition == Condition::kBroken
+                             ? SessionLost()
+                             : OwnError(ErrorKind::kSessionNotFound, std::string(kNoSession)));
+  observer_.OnReleased(id, condition);
+  CoreOf(id).Released(loop_.now(), id, condition, actions_);
+}
+
+// The session is no more; what becomes of its connection is the caller's to say.
+void Pool::ForgetSession(Session& session, const Error& error_of_those_behind) {
+  connections_.at(session.connection).session = nullptr;
+  const std::deque<CallId> queued = std::exchange(session.queued, {});
+  if (session.running != 0) calls_.at(session.running).session = nullptr;
+  sessions_.erase(std::string(session.token));
+  for (const CallId id : queued) {
+    CallState& state = calls_.at(id);
+    state.session = nullptr;
+    Outcome outcome;
+    outcome.error = error_of_those_behind;
+    Finish(state, std::move(outcome));
+  }
+}
+
+// We end it, not its caller.
+void Pool::Revoke(Session& session, std::string_view reason) {
+  if (session.over) return;
+  ++sessions_revoked_[std::string(reason)];
+  if (session.running == 0) {
+    EndSession(session, Condition::kDirty);
+    return;
+  }
+  session.over = true;
+  StopWaitingFor(calls_.at(session.running), GiveUp::kDeadline);
+}
+
+void Pool::EndSessionsOf(uint64_t owner) {
+  std::vector<Session*> owned;
+  for (const auto& [token, session] : sessions_) {
+    if (session->owner == owner) owned.push_back(session.get());
+  }
+  for (Session* session : owned) Revoke(*session, "client_gone");
+  Act();
+}
+
+void Pool::OnSessionTimers(Instant now) {
+  std::vector<std::pair<Session*, std::string_view>> due;
+  for (const auto& [token, session] : sessions_) {
+    if (session->over) continue;
+    if (session->transaction_until <= now) {
+      due.emplace_back(session.get(), "transaction_timeout");
+    } else if (session->idle_until <= now) {
+      due.emplace_back(session.get(), "idle_timeout");
+    }
+  }
+  for (const auto& [session, reason] : due) Revoke(*session, reason);
+}
+
+Instant Pool::NextSessionTimer() const {
+  Instant next = kNever;
+  for (const auto& [token, session] : sessions_) {
+    if (!session->over) {
+      next = std::min({next, session->idle_until, session->transaction_until});
+    }
+  }
+  return next;
+}
+
+}  // namespace dbsidecar::pool

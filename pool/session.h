@@ -1,0 +1,72 @@
+// Sessions: a connection that stays with one caller from call to call, for a transaction or pinned.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+
+#include "pool/time.h"
+
+namespace dbsidecar::pool {
+
+enum class TransactionStatus { kIdle, kInTransaction, kFailed };
+
+struct BeginOptions {
+  enum class Isolation : uint8_t { kDefault, kReadCommitted, kRepeatableRead, kSerializable };
+
+  Isolation isolation = Isolation::kDefault;
+  bool read_only = false;
+  bool deferrable = false;
+};
+
+// What a call wants of sessions.
+struct SessionUse {
+  enum class Kind : uint8_t {
+    kNone,
+    kBegin,     // Open a transaction first, and keep the connection.
+    kPin,       // Keep the connection.
+    kContinue,  // In the session of `token`.
+    kEnd,       // End that session; there is no statement.
+  };
+  enum class End : uint8_t { kCommit, kRollback, kRelease };
+
+  Kind kind = Kind::kNone;
+  End end = End::kCommit;  // kEnd.
+  bool commit = false;     // After the statement has succeeded; the session ends.
+  // Keep the connection if the statement leaves a transaction open.
+  bool auto_pin = false;
+  BeginOptions begin;       // kBegin.
+  std::string_view token;   // kContinue and kEnd.
+  Duration idle_timeout{};  // Of the session that it opens; 0 = as configured, which it can lower.
+  Duration transaction_timeout{};
+  uint64_t owner = 0;  // With whose end the session ends; 0 = nobody's.
+
+  bool none() const { return kind == Kind::kNone && !auto_pin; }
+  bool in_session() const { return kind == Kind::kContinue || kind == Kind::kEnd; }
+};
+
+// An open session. Calls of one session run one at a time, in the order in which they came.
+struct Session {
+  std::string token;
+  uint64_t connection = 0;
+  size_t lane = 0;
+  std::string caller;  // Who opened it.
+  uint64_t owner = 0;
+  bool pinned = false;  // Stays without a transaction.
+  bool dirty = false;   // A statement may have left something behind.
+  bool over = false;    // Ends as soon as the running call has been answered.
+  TransactionStatus status = TransactionStatus::kIdle;
+  uint64_t running = 0;         // The call whose statement runs; 0 = none.
+  std::deque<uint64_t> queued;  // Calls behind it.
+  Instant began;
+  Duration idle_timeout{};
+  Duration transaction_timeout{};
+  Instant idle_until = kNever;         // kNever while a call runs.
+  Instant transaction_until = kNever;  // kNever without a transaction.
+};
+
+// Unguessable: 128 bits from the system's generator, in hexadecimal.
+std::string NewSessionToken();
+
+}  // namespace dbsidecar::pool
