@@ -127,7 +127,8 @@ def main(arguments):
     rows, described = measure_everything(extent, options.only, neighbours)
     remarks = remarks_on(extent, neighbours, time.monotonic() - start)
     report = table.document(rows, described, remarks)
-    write(os.path.join(OUT, "smoke") if extent.name == "smoke" else OUT, rows, report, described[0])
+    caption = described[0] + (", not quiet" if neighbours.interfered() else "")
+    write(os.path.join(OUT, "smoke") if extent.name == "smoke" else OUT, rows, report, caption)
     print(report)
     found = faults(rows, () if options.only else paths_of(extent))
     for fault in found:

@@ -42,7 +42,7 @@ def svg(rows, caption):
 
 
 def _opening(height):
-    title = "Point selects per second, 64 in flight, Unix sockets"
+    title = "Point selects per second: 64 callers who do not know of each other, Unix sockets"
     return f"""<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" \
 viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" role="img" aria-label="{title}">
 <style>text {{ fill: #1f2933 }} .quiet {{ fill: #6b7683 }}</style>

@@ -18,7 +18,7 @@ class Pgbench:
     """pgbench at one address."""
 
     def __init__(self, program, environment, folder, scale, mode="prepared", reconnect=False,
-                 pipelined=False, builtin="select-only", rate=0.0):
+                 pipelined=False, builtin="select-only", rate=0.0, connecting_seconds=0.0):
         self._program = program
         self._environment = environment
         self._folder = folder
@@ -28,11 +28,13 @@ class Pgbench:
         self._pipelined = pipelined
         self._builtin = builtin
         self._rate = rate
+        self._connecting_seconds = connecting_seconds
 
     def run(self, in_flight, seconds):
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             words = pgbench.command(
-                self._program, self._clients(in_flight), seconds, f"{folder}/log", self._scale,
+                self._program, self._clients(in_flight), self._duration(in_flight, seconds),
+                f"{folder}/log", self._scale,
                 mode=self._mode, script=self._script(folder), builtin=self._builtin,
                 reconnect=self._reconnect, rate=self._rate, sampling=self._sampling(seconds))
             output = run(words, environment=self._environment, timeout=seconds + _GRACE_SECONDS)
@@ -43,6 +45,12 @@ class Pgbench:
         per_transaction = pgbench.PIPELINE_DEPTH if self._pipelined else 1
         return Run(transactions * per_transaction, per_second * per_transaction,
                    percentile(micros, 0.5), percentile(micros, 0.99), percentile(micros, 0.999))
+
+    def _duration(self, in_flight, seconds):
+        """pgbench's clock runs while it connects, although its rate leaves that out."""
+        if seconds < 1 or self._reconnect:
+            return seconds
+        return seconds + self._connecting_seconds * self._clients(in_flight)
 
     def _clients(self, in_flight):
         return max(1, in_flight // pgbench.PIPELINE_DEPTH) if self._pipelined else in_flight

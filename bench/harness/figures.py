@@ -53,8 +53,7 @@ def row_of(case, samples):
     """A row of bench/out/latest.json: medians over the repetitions."""
     row = {"path": case.path, "transport": case.transport, "in_flight": case.in_flight}
     unavailable = [sample.run.unavailable for sample in samples if sample.run.unavailable]
-    if unavailable:
-        samples = []
+    samples = [sample for sample in samples if not sample.run.unavailable]
     rates = [sample.run.queries_per_second for sample in samples]
     row["queries_per_second"] = _rounded(median(rates), 1)
     for name in ("p50_us", "p99_us", "p999_us"):
@@ -67,7 +66,7 @@ def row_of(case, samples):
     row["server_connections_busy"] = median(sample.server_connections_busy for sample in samples)
     row["repetitions"] = len(samples)
     row["spread_percent"] = _rounded(spread_percent(rates), 1)
-    if unavailable:
+    if not samples:
         row["unavailable"] = unavailable[0]
     return row
 

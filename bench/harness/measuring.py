@@ -4,7 +4,9 @@ import dataclasses
 import sys
 from typing import Any, Optional
 
-from harness.figures import Sample, row_of
+from harness.figures import Run, Sample, row_of
+from harness.processes import Failure
+from harness.rows import FAILED
 
 _CASES_BETWEEN_LOOKS = 10
 
@@ -38,11 +40,22 @@ def measure(cases, repetitions, seconds, observer, neighbours):
         for number, case in enumerate(cases):
             if number % _CASES_BETWEEN_LOOKS == 0 or neighbours.patient:
                 neighbours.look()
-            sample = _sample(case, seconds, observer)
+            sample = _sample_or_reason(case, seconds, observer)
             samples[case].append(sample)
             _say(f"{repetition + 1}/{repetitions} {number + 1:3}/{len(cases)}  {case}: "
                  f"{sample.run.unavailable or f'{sample.run.queries_per_second:,.0f}/s'}")
     return [row_of(case, samples[case]) for case in cases]
+
+
+def _sample_or_reason(case, seconds, observer):
+    """A client that fails is tried once more; then the others go on without it."""
+    for _ in range(2):
+        try:
+            return _sample(case, seconds, observer)
+        except Failure as failure:
+            _say(f"{case}: {failure}")
+            reason = str(failure)
+    return Sample(Run(0, 0.0, unavailable=f"{FAILED}: {reason}"))
 
 
 def _sample(case, seconds, observer):

@@ -42,6 +42,8 @@ def parse_output(text):
     """(transactions, transactions per second); Failure if any failed."""
     transactions = _number(r"number of transactions actually processed: (\d+)", text)
     failed = _number(r"number of failed transactions: (\d+)", text)
+    if not transactions:
+        raise Failure("pgbench: no transaction ended in time")
     per_second = _number(r"tps = ([\d.]+) \((?:without initial connection|including reconnection)",
                          text)
     if failed:

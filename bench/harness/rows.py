@@ -14,6 +14,8 @@ PATHS = PATHS_OF_POINT_SELECTS + (
 TRANSPORTS = ("unix", "tcp", None)  # None: in one process.
 REQUIRED = ("path", "transport", "in_flight", "queries_per_second", "p50_us", "p99_us",
             "middle_cpu_us_per_query", "server_connections")
+# How the reason begins why a row is unavailable that should have been there.
+FAILED = "failed"
 # The figure that a row is about. A row without any has to say that it is unavailable, and why.
 FIGURES = ("queries_per_second", "resident_mib", "ready_ms")
 _OPTIONAL = ("p999_us", "server_connections_busy", "repetitions", "spread_percent", "unavailable",
@@ -72,6 +74,8 @@ def _faults_of(row):
     known = [name for name in FIGURES if row.get(name) is not None]
     if not known and not row.get("unavailable"):
         found.append("it has no figure, and does not say why")
+    if str(row.get("unavailable")).startswith(FAILED):
+        found.append(row["unavailable"])
     if row.get("queries_per_second") == 0:
         found.append("queries_per_second is 0")
     return found

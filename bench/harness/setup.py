@@ -81,7 +81,9 @@ class Setup(contextlib.AbstractContextManager):
 
     def pgbench(self, transport="unix", **options):
         """pgbench at PostgreSQL itself."""
-        return self._pgbench(self.postgres.environment(ROLE_DIRECT, transport), options)
+        # A server process has to start for each connection.
+        return self._pgbench(self.postgres.environment(ROLE_DIRECT, transport),
+                             {"connecting_seconds": 0.01, **options})
 
     def pgbench_by_pgbouncer(self, transport="unix", **options):
         return self._pgbench(self.pgbouncer.environment(transport), options)

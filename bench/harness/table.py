@@ -1,6 +1,6 @@
 """The rows as tables for people, in Markdown, which reads well enough in a terminal."""
 
-from harness.rows import PATHS_OF_POINT_SELECTS, figure
+from harness.rows import FAILED, PATHS_OF_POINT_SELECTS, figure
 from harness.targets import TARGETS, verdict
 
 _NOT_KNOWN = "-"
@@ -60,12 +60,18 @@ def _connections(row):
 def _besides(row):
     words = []
     if row.get("unavailable"):
-        words.append(f"not available in this version: {row['unavailable']}")
+        words.append(_reason(row["unavailable"]))
     for name, unit in (("rows_per_second", "rows/s"), ("peak_memory_mib", "MiB at the most"),
                        ("resident_mib", "MiB resident"), ("ready_ms", "ms")):
         if row.get(name) is not None:
             words.append(f"{_number(row[name], 0 if name == 'rows_per_second' else 1)} {unit}")
     return "; ".join(words).replace("|", "\\|").replace("\n", " ")
+
+
+def _reason(unavailable):
+    if unavailable.startswith(FAILED):
+        return unavailable.split("\n")[0]
+    return f"not available in this version: {unavailable}"
 
 
 def targets_table(rows):

@@ -71,6 +71,7 @@ double RunBlockingLoad(const std::string& address, const std::string& script, in
     return 1;
   }
   std::vector<std::unique_ptr<BlockingCaller>> callers;
+  callers.reserve(options.slots);
   for (size_t i = 0; i < options.slots; ++i) {
     callers.push_back(std::make_unique<BlockingCaller>(client, MakeScript(script, 1, scale)));
   }
@@ -78,6 +79,7 @@ double RunBlockingLoad(const std::string& address, const std::string& script, in
   const auto end = start + std::chrono::duration_cast<Clock::duration>(
                                std::chrono::duration<double>(options.seconds));
   std::vector<std::thread> threads;
+  threads.reserve(callers.size());
   for (auto& caller : callers) threads.emplace_back([&caller, end] { caller->Run(end); });
   for (std::thread& thread : threads) thread.join();
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();

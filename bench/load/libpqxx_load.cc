@@ -71,6 +71,7 @@ class SelectingCaller {
 int Run(int argc, char** argv) {
   const Options options = Parse(argc, argv);
   std::vector<std::unique_ptr<SelectingCaller>> callers;
+  callers.reserve(static_cast<size_t>(options.in_flight));
   for (int i = 0; i < options.in_flight; ++i) {
     callers.push_back(std::make_unique<SelectingCaller>(options));
   }
@@ -78,6 +79,7 @@ int Run(int argc, char** argv) {
   const auto end = start + std::chrono::duration_cast<Clock::duration>(
                                std::chrono::duration<double>(options.seconds));
   std::vector<std::thread> threads;
+  threads.reserve(callers.size());
   for (auto& caller : callers) threads.emplace_back([&caller, end] { caller->Run(end); });
   for (std::thread& thread : threads) thread.join();
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();

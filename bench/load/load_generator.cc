@@ -95,4 +95,11 @@ int Run(int argc, char** argv) {
 }  // namespace
 }  // namespace dbsidecar::bench
 
-int main(int argc, char** argv) { return dbsidecar::bench::Run(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return dbsidecar::bench::Run(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << "\n";
+    return 1;
+  }
+}

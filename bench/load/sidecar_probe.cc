@@ -83,6 +83,7 @@ bool CallOnce(Stream& stream) {
 
 int HoldStreams(const std::string& address, int count, int channel_count) {
   std::vector<std::shared_ptr<grpc::Channel>> channels;
+  channels.reserve(static_cast<size_t>(channel_count));
   for (int i = 0; i < channel_count; ++i) channels.push_back(NewChannel(address));
   std::vector<std::unique_ptr<Stream>> streams;
   for (int i = 0; i < count; ++i) {
@@ -147,4 +148,11 @@ int Run(const std::vector<std::string>& words) {
 }  // namespace
 }  // namespace dbsidecar::bench
 
-int main(int argc, char** argv) { return dbsidecar::bench::Run({argv + 1, argv + argc}); }
+int main(int argc, char** argv) {
+  try {
+    return dbsidecar::bench::Run({argv + 1, argv + argc});
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << "\n";
+    return 1;
+  }
+}

@@ -39,6 +39,11 @@ class RowOfSamples(unittest.TestCase):
         self.assertEqual((row["server_connections"], row["server_connections_busy"]), (8, 6))
         self.assertEqual(row["repetitions"], 3)
 
+    def test_leaves_out_a_repetition_that_failed(self):
+        row = figures.row_of(CASE, [sample(0, unavailable="failed: no transaction"), sample(100)])
+        self.assertEqual((row["queries_per_second"], row["repetitions"]), (100, 1))
+        self.assertNotIn("unavailable", row)
+
     def test_that_are_unavailable_has_no_figures_but_the_reason(self):
         row = figures.row_of(CASE, [sample(0, unavailable="UNIMPLEMENTED: not yet")])
         self.assertIsNone(row["queries_per_second"])

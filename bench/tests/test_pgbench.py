@@ -40,6 +40,11 @@ class Output(unittest.TestCase):
         with self.assertRaisesRegex(Failure, "3 transactions failed"):
             pgbench.parse_output(OUTPUT.format(failed=3))
 
+    def test_without_a_transaction_is_no_result(self):
+        text = "number of transactions actually processed: 0\nnumber of failed transactions: 0 (NaN%)"
+        with self.assertRaisesRegex(Failure, "no transaction ended in time"):
+            pgbench.parse_output(text)
+
     def test_that_cannot_be_read_is_no_result(self):
         with self.assertRaisesRegex(Failure, "has no"):
             pgbench.parse_output("pgbench: error: connection to server failed")

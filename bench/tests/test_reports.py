@@ -96,6 +96,7 @@ class Schema(unittest.TestCase):
                 (row("x", -1.0), "queries_per_second is -1.0"),
                 (row("x", 0), "queries_per_second is 0"),
                 (row("x", None), "does not say why"),
+                (row("x", None, unavailable="failed: no transaction"), "failed: no transaction"),
                 (row("x", 1.0, transport="udp"), "transport is 'udp'"),
                 (row("x", 1.0, p5_us=1), "p5_us is not a known name")):
             with self.subTest(words):
