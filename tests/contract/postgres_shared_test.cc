@@ -30,6 +30,7 @@ class PostgresShared : public PostgresTest {
     options.core.shared_max = 1;
     // The machine may be slow; what is to be tested is who may share.
     options.core.stalled_after = std::chrono::seconds(20);
+    options.core.evict_after = pool::Duration::zero();
     auto pool = NewPool(options);
     EXPECT_TRUE(pool->AwaitWarm());
     return pool;

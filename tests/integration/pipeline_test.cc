@@ -284,5 +284,110 @@ TEST(PipelineTest, AStopAnswersWhatWasAcceptedAndRefusesTheRest) {
   EXPECT_EQ(pipeline.Next().id(), 0u);
 }
 
+// The token of a transaction that is open on the stream with an insert of `id` in it.
+std::string BeginOn(Pipeline& pipeline, uint64_t call, int id) {
+  v1::QueryRequest request = MakeQuery("insert into t values ($1::int)", id);
+  request.mutable_session()->mutable_begin();
+  pipeline.Add(call, std::move(request));
+  pipeline.Send();
+  const v1::Reply reply = pipeline.Next();
+  EXPECT_TRUE(reply.has_response()) << reply.ShortDebugString();
+  EXPECT_EQ(reply.response().transaction_status(), v1::TRANSACTION_STATUS_IN_TRANSACTION);
+  return reply.response().session();
+}
+
+TEST(PipelineSessionTest, CallsOfOneSessionRunInTheOrderSentAndItsEndComesLast) {
+  PostgresSidecar fixture;
+  fixture.Psql("create table t (id int)");
+  Pipeline pipeline(fixture.sidecar);
+  const std::string token = BeginOn(pipeline, 1, 1);
+  for (uint64_t id = 2; id <= 20; ++id) {
+    v1::QueryRequest request = MakeQuery("insert into t select max(id) + 1 from t");
+    request.mutable_session()->set_session(token);
+    pipeline.Add(id, std::move(request));
+  }
+  v1::Call& end = *pipeline.frame().add_calls();
+  end.set_id(21);
+  end.mutable_end_session()->set_session(token);
+  end.mutable_end_session()->set_end(v1::SESSION_END_COMMIT);
+  pipeline.Send();
+  uint64_t expected = 2;
+  for (; expected <= 20; ++expected) {
+    const v1::Reply reply = pipeline.Next();
+    EXPECT_EQ(reply.id(), expected);
+    EXPECT_EQ(reply.response().session(), token) << reply.ShortDebugString();
+  }
+  const v1::Reply ended = pipeline.Next();
+  EXPECT_EQ(ended.session_ended().command_tag(), "COMMIT") << ended.ShortDebugString();
+  EXPECT_EQ(fixture.Psql("select count(*) || ' ' || max(id) from t"), "20 20");
+}
+
+TEST(PipelineSessionTest, SessionsEndWithTheStreamOnWhichTheyBegan) {
+  PostgresSidecar fixture({"--session-idle-timeout=1min", "--max-connections=2"});
+  fixture.Psql("create table t (id int)");
+  for (const bool breaks : {false, true}) {
+    SCOPED_TRACE(breaks);
+    std::string token;
+    {
+      Pipeline pipeline(fixture.sidecar);
+      token = BeginOn(pipeline, 1, 1);
+      v1::QueryRequest request = MakeQuery("select pg_sleep(60)");
+      request.mutable_session()->set_session(token);
+      pipeline.Add(2, std::move(request));
+      pipeline.Send();
+      ASSERT_TRUE(Eventually(
+          5s, [&] { return fixture.server.RunningStatements(fixture.database, "pg_sleep") == 1; }));
+      if (breaks) pipeline.Break();
+    }
+    const auto gone = Clock::now();
+    EXPECT_TRUE(Eventually(5s, [&] {
+      return fixture.Psql(
+                 "select count(*) from pg_stat_activity where datname = current_database() and "
+                 "state <> 'idle' and pid <> pg_backend_pid()") == "0";
+    }));
+    EXPECT_LT(Clock::now() - gone, 1s + kScheduling);
+    v1::QueryRequest request = MakeQuery("select 1");
+    request.mutable_session()->set_session(token);
+    EXPECT_EQ(fixture.client.Run(request).reason, "SESSION_NOT_FOUND");
+  }
+  EXPECT_EQ(fixture.Psql("select count(*) from t"), "0");
+}
+
+TEST(SessionTest, ATransactionOverUnaryCallsEndsByItsCommitOrByEndSession) {
+  PostgresSidecar fixture;
+  fixture.Psql("create table t (id int)");
+  v1::QueryRequest begin = MakeQuery("insert into t values (1)");
+  begin.mutable_session()->mutable_begin()->set_isolation(v1::ISOLATION_LEVEL_SERIALIZABLE);
+  const std::string token = fixture.client.Run(begin).response.session();
+  ASSERT_EQ(token.size(), 32u);
+  v1::QueryRequest last = MakeQuery("show transaction_isolation");
+  last.mutable_session()->set_session(token);
+  last.mutable_session()->set_commit(true);
+  const QueryOutcome committed = fixture.client.Run(last);
+  EXPECT_EQ(committed.Scalar(), "serializable");
+  EXPECT_EQ(committed.response.session(), "");
+  EXPECT_EQ(committed.response.transaction_status(), v1::TRANSACTION_STATUS_IDLE);
+  const auto end = [&](const std::string& of, v1::SessionEnd how,
+                       v1::EndSessionResponse* response) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + 10s);
+    v1::EndSessionRequest request;
+    request.set_session(of);
+    request.set_end(how);
+    return fixture.client.stub().EndSession(&context, request, response);
+  };
+  v1::EndSessionResponse response;
+  EXPECT_EQ(end(token, v1::SESSION_END_COMMIT, &response).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(end(token, v1::SESSION_END_UNSPECIFIED, &response).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  const std::string second = fixture.client.Run(begin).response.session();
+  EXPECT_EQ(end(second, v1::SESSION_END_RELEASE, &response).error_code(),
+            grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_TRUE(end(second, v1::SESSION_END_ROLLBACK, &response).ok());
+  EXPECT_EQ(response.command_tag(), "ROLLBACK");
+  EXPECT_EQ(fixture.Psql("select count(*) from t"), "1");
+}
+
 }  // namespace
 }  // namespace dbsidecar::integration
