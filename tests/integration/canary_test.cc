@@ -181,7 +181,7 @@ TEST_P(CanaryTest, EveryCallGetsItsOwnAnswerOnceAndTheTruthAboutItsEffect) {
 
   CanaryLedger ledger;
   Trouble trouble(server, gate, database, seed);
-  const bool soaking = extent.length == Clock::duration::max();
+  const bool soaking = extent.length > std::chrono::minutes(2);
   // Whatever this test itself holds open is open.
   EXPECT_EQ(client.Query("select 1").Scalar(), "1");
   const Usage before = UsageOf(sidecar);
