@@ -37,8 +37,8 @@ using std::chrono::seconds;
 seconds TestSeconds(const std::string& name, int otherwise);
 double Milliseconds(Clock::duration duration);
 
-// Whether the sidecar under test is built with a sanitizer (`./dev asan`, `./dev tsan`), which makes
-// it slower and keeps freed memory. This program never is: it is not what is tested.
+// Whether the sidecar under test is built with a sanitizer (`./dev asan`, `./dev tsan`), which
+// makes it slower and keeps freed memory. This program never is: it is not what is tested.
 inline const bool kSanitized = std::getenv("DBSIDECAR_TEST_SANITIZED") != nullptr;
 // What a loaded machine may add to a promised time.
 inline const milliseconds kScheduling = kSanitized ? 1000ms : 150ms;
