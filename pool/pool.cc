@@ -406,7 +406,8 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
     // It has done nothing, or nothing that doing it again would harm; another connection serves it
     // as well.
     state.shareable = false;
-    ComeBack(state);
+    // While it ran it did not wait.
+    ComeBack(state, outcome.never_sent ? state.arrived : loop_.now());
     return;
   }
   Act();
@@ -419,24 +420,24 @@ void Pool::OnWrongLane(ConnectionId id, Call& call, size_t lane) {
   CoreOf(id).Released(loop_.now(), id, Condition::kClean, actions_);
   state.lane = lane;
   state.shareable = false;
-  ComeBack(state);
+  ComeBack(state, state.arrived);
 }
 
 void Pool::OnHandedBack(ConnectionId id, Call& call) {
   CallState& state = calls_.at(call.id);
   observer_.OnReleased(id, Condition::kClean);
   CoreOf(id).HandedBack(loop_.now(), id, actions_);
-  ComeBack(state);
+  ComeBack(state, state.arrived);
 }
 
-// A call that was granted a connection and not run there.
-void Pool::ComeBack(CallState& state) {
+// A call that was granted a connection and has to be run on another; it waits since `since`.
+void Pool::ComeBack(CallState& state, Instant since) {
   SetTimer(state, kNever);
   if (state.gave_up != GiveUp::kNone) {
     state.connection = 0;
     Finish(state, Judge(state, Failure(ErrorKind::kCancelled, "")));
   } else {
-    Arrive(state, state.arrived);
+    Arrive(state, since);
   }
   Act();
 }

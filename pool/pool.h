@@ -159,7 +159,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void RefuseWaiter(CallId waiter, RefuseReason reason);
 
   void Arrive(CallState& state, std::optional<Instant> came_first);
-  void ComeBack(CallState& state);
+  void ComeBack(CallState& state, Instant since);
   void StopWaitingFor(CallState& state, GiveUp why);
   void OnCallTimer(CallState& state);
   void SetTimer(CallState& state, Instant at);

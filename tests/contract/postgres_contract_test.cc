@@ -166,6 +166,18 @@ TEST_F(PostgresBehindAGate, AReadWhoseConnectionIsCutIsRunAgain) {
   }
 }
 
+TEST_F(PostgresBehindAGate, AReadThatRanForLongerThanItMayWaitIsRunAgainAllTheSame) {
+  PoolOptions options = TestOptions(1);
+  options.core.wait_timeout = milliseconds(400);
+  const auto pool = NewPool(options);
+  TestCall call("select 7 from pg_sleep(0.7)");
+  call.statement.read_only = true;
+  pool->Start(call);
+  std::this_thread::sleep_for(milliseconds(500));
+  gate_.Cut();
+  EXPECT_EQ(call.AwaitText(), "7");
+}
+
 TEST_F(PostgresBehindAGate, AWriteWhoseConnectionIsCutMayTakeEffectAndSaysSo) {
   const auto pool = NewPool(1);
   int round = 0;
