@@ -27,7 +27,13 @@ class QueryCall final : public pool::Call {
     if (outcome_.result.rows.data_bytes() <= kEncodeOnLoopMax) {
       Write();
     } else {
-      rpc_.encoder().Post([this] { Write(); });
+      // Held until Finish has returned: the pool may be done with it, and the caller have it,
+      // before.
+      holders_.fetch_add(1);
+      rpc_.encoder().Post([this] {
+        Write();
+        Release();
+      });
     }
   }
 
@@ -129,7 +135,7 @@ class QueryCall final : public pool::Call {
   ArenaMessage<v1::QueryRequest> request_;
   pool::Outcome outcome_;
   std::atomic<bool> submitted_{false};
-  // OnEnded and OnFinished; and the pool, once the call is submitted.
+  // OnEnded and OnFinished; the pool, once the call is submitted; the encoder.
   std::atomic<int> holders_{2};
 
   StepOf<QueryCall> received_{*this, &QueryCall::OnReceived};

@@ -19,6 +19,9 @@ namespace {
 using ResultPtr = std::unique_ptr<PGresult, decltype(&PQclear)>;
 
 constexpr size_t kNoticesMax = 100;
+// How often a statement is prepared anew in a storm of definitions. One that is wrong and not out
+// of date fails at the second attempt, which does not run by name.
+constexpr int kRetriesMax = 5;
 // Rows that nobody wants are read and dropped; beyond so many a cancel costs less.
 constexpr uint64_t kDroppedRowsMax = 1000;
 constexpr size_t kPreparedBytesMax = 8 * 1024 * 1024;
@@ -566,7 +569,9 @@ void PostgresConnection::TakeError(Operation& operation, const PGresult* result)
   operation.fatal = IsFatal(result);
   operation.prepare_failed = operation.current() == Command::kPrepare;
   const bool read_only = operation.current() == Command::kReadOnly;
-  const bool by_name = read_only || (operation.prepared_number != 0 && !operation.prepares);
+  // Also when it was prepared just now: a definition can change between that and its execution.
+  const bool by_name =
+      read_only || (operation.prepared_number != 0 && operation.current() == Command::kExecute);
   operation.stale = by_name && IsStalePlan(result);
   operation.read_only_stale = read_only && operation.stale;
 }
@@ -641,10 +646,10 @@ void PostgresConnection::Reply(Operation operation) {
   if (operation.read_only_stale) ForgetReadOnly(operation);
   if (operation.stale && session.kind == SessionUse::Kind::kContinue) {
     operation.outcome.error = StaleInTransaction();
-  } else if (operation.stale && !operation.retried) {
+  } else if (operation.stale && operation.retries < kRetriesMax) {
     if (status != TransactionStatus::kIdle) RollBack();
     // The statement did not start, or was undone as a whole; prepared anew it may well run.
-    operation.retried = true;
+    ++operation.retries;
     RunAgain(std::move(operation));
     return;
   }
@@ -707,7 +712,7 @@ void PostgresConnection::RunAgain(Operation operation) {
   again.call = operation.call;
   again.traits = std::move(operation.traits);
   again.classified = operation.classified;
-  again.retried = operation.retried;
+  again.retries = operation.retries;
   // Or one that fails each time might keep a neighbour from ever running.
   again.syncs_alone = true;
   Queue(std::move(again));

@@ -80,7 +80,7 @@ class PostgresConnection final : public Connection,
     bool stale = false;       // The error says only that the prepared statement is out of date.
     bool read_only_stale = false;  // And it is the one by which it was made read-only.
     bool prepare_failed = false;
-    bool retried = false;
+    int retries = 0;
     bool in_transaction = false;  // One was open when it was sent.
     bool sent = false;
     bool syncs_alone = false;      // Has a Sync of its own, whatever it is.

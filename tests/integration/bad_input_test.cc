@@ -236,7 +236,10 @@ TEST_F(BadRequestTest, TenThousandParametersAreServedAndTooManyAreRefused) {
 }
 
 TEST_F(BadRequestTest, AStatementNestedTooDeepIsAnErrorAndNotACrash) {
-  for (const int depth : {1000, 10000, 100000}) {
+  // ThreadSanitizer takes a minute for what else takes a moment.
+  const std::vector<int> depths =
+      kSanitized ? std::vector<int>{1000} : std::vector<int>{1000, 10000, 100000};
+  for (const int depth : depths) {
     const std::string sql = "select " + std::string(static_cast<size_t>(depth), '(') + "1" +
                             std::string(static_cast<size_t>(depth), ')');
     const QueryOutcome outcome = client().Query(sql);

@@ -434,7 +434,8 @@ TEST(StopTest, AReplyThatIsReadSlowlyIsNotCut) {
   std::this_thread::sleep_for(1s);
   EXPECT_TRUE(fixture.sidecar.Running());
   reader.Signal(SIGCONT);
-  EXPECT_EQ(reader.WaitExit(10s), 0) << test_support::ReadFile(output).substr(0, 500);
+  EXPECT_EQ(reader.WaitExit(kSanitized ? 60s : 10s), 0)
+      << test_support::ReadFile(output).substr(0, 500);
   EXPECT_GT(test_support::ReadFile(output).size(), kBytes);
   EXPECT_EQ(fixture.sidecar.WaitExit(5s), 0);
 }
