@@ -26,7 +26,11 @@ SidecarOptions OptionsFor(Database database) {
   SidecarOptions options;
   if (database == Database::kPostgres) {
     PostgresServer& server = PostgresServer::Shared();
-    options.database_url = server.Url(server.CreateDatabase("sessions"));
+    const std::string name = server.CreateDatabase("sessions");
+    // Transfers that meet deadlock; by default each would be waited for for a second.
+    server.Psql("alter database " + name + " set deadlock_timeout = '20ms'");
+    options.database_url = server.Url(name);
+    options.flags = {"--max-connections=8", "--wait-timeout=20s"};
   } else {
     options.database_url = "sqlite:" + test_support::MakeTemporaryFolder("sessions") + "/test.db";
   }
