@@ -249,6 +249,7 @@ class Writers {
     } else if (!outcome.sql.sqlstate().empty()) {
       refused.insert(id);
     } else {
+      EXPECT_EQ(outcome.status.error_code(), grpc::StatusCode::UNAVAILABLE) << outcome;
       stop_ = true;  // The sidecar has gone.
     }
   }
@@ -260,8 +261,10 @@ class Writers {
 
 TEST(SqliteFileTest, WhatWasAcknowledgedIsThereAndWhatWasRefusedIsNotAfterAKill) {
   const std::string folder = test_support::MakeTemporaryFolder("kill");
-  const SidecarOptions options{
-      .database_url = "sqlite:" + folder + "/x.db", .flags = {}, .environment = {}};
+  // More calls are in flight than the profile's queue takes.
+  const SidecarOptions options{.database_url = "sqlite:" + folder + "/x.db",
+                               .flags = {"--waiters-max=1000"},
+                               .environment = {}};
   std::set<int64_t> acknowledged;
   std::set<int64_t> refused;
   {
