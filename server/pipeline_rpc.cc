@@ -299,8 +299,7 @@ class PipelineStream final : public pool::TurnEndHandler {
     }
     call.deadline = stream_deadline;
     if (request.has_timeout()) {
-      const auto timeout = std::chrono::seconds(request.timeout().seconds()) +
-                           std::chrono::nanoseconds(request.timeout().nanos());
+      const pool::Duration timeout = ToDuration(request.timeout());
       call.deadline = std::min(call.deadline, pool::Clock::now() + timeout);
     }
     const auto tag = request.query().tags().find("caller");
@@ -315,10 +314,7 @@ class PipelineStream final : public pool::TurnEndHandler {
     if (request.has_query() == request.has_end_session() || request.cancel_id() != 0) {
       return Invalid("a call has one of `query`, `end_session` and `cancel_id`");
     }
-    constexpr int64_t kTimeoutSecondsMax = 10LL * 365 * 24 * 3600;
-    if (request.has_timeout() &&
-        (request.timeout().seconds() < 0 || request.timeout().nanos() < 0 ||
-         request.timeout().seconds() > kTimeoutSecondsMax)) {
+    if (request.has_timeout() && !IsTimeLimit(request.timeout())) {
       return Invalid("`timeout` must be between 0 and 10 years");
     }
     {

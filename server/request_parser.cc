@@ -35,15 +35,6 @@ pool::Value ToValue(const v1::Value& from) {
   return value;
 }
 
-pool::Duration ToDuration(const google::protobuf::Duration& duration) {
-  return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
-}
-
-bool IsTime(const google::protobuf::Duration& duration) {
-  constexpr int64_t kSecondsMax = 10LL * 365 * 24 * 3600;
-  return duration.seconds() >= 0 && duration.nanos() >= 0 && duration.seconds() <= kSecondsMax;
-}
-
 pool::BeginOptions ToBegin(const v1::BeginOptions& from) {
   using Isolation = pool::BeginOptions::Isolation;
   pool::BeginOptions begin;
@@ -87,14 +78,24 @@ std::optional<pool::Error> CheckSession(const v1::SessionControl& session) {
     return Invalid(
         fmt::format("unknown isolation level {}", static_cast<int>(session.begin().isolation())));
   }
-  if (!IsTime(session.begin().idle_timeout()) || !IsTime(session.begin().transaction_timeout()) ||
-      !IsTime(session.pin().idle_timeout())) {
+  if (!IsTimeLimit(session.begin().idle_timeout()) ||
+      !IsTimeLimit(session.begin().transaction_timeout()) ||
+      !IsTimeLimit(session.pin().idle_timeout())) {
     return Invalid("a session's time limits must be between 0 and 10 years");
   }
   return std::nullopt;
 }
 
 }  // namespace
+
+pool::Duration ToDuration(const google::protobuf::Duration& duration) {
+  return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
+}
+
+bool IsTimeLimit(const google::protobuf::Duration& duration) {
+  constexpr int64_t kSecondsMax = 10LL * 365 * 24 * 3600;
+  return duration.seconds() >= 0 && duration.nanos() >= 0 && duration.seconds() <= kSecondsMax;
+}
 
 pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits& limits) {
   pool::Statement statement;

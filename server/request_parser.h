@@ -17,6 +17,11 @@ struct RequestLimits {
   size_t parameters_max = 65535;
 };
 
+// Whether a time limit of a caller's makes sense: between 0 and 10 years.
+bool IsTimeLimit(const google::protobuf::Duration& duration);
+// REQUIRES: IsTimeLimit.
+pool::Duration ToDuration(const google::protobuf::Duration& duration);
+
 // Borrows text and bytes from `request`.
 pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits& limits);
 

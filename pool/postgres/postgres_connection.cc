@@ -205,7 +205,7 @@ void PostgresConnection::Ping() { Send(Operation(Operation::Kind::kPing), true);
 
 void PostgresConnection::Reset() {
   EndChangesInTransaction();
-  if (conn_ != nullptr && transaction_status() != TransactionStatus::kIdle) RollBack();
+  if (conn_ != nullptr && transaction_status() != TransactionStatus::kIdle) RunUnheard("ROLLBACK");
   prepared_.Clear();
   unwanted_.clear();
   read_only_number_ = 0;
@@ -326,14 +326,17 @@ bool PostgresConnection::SendPlain(Operation& operation, Command command, const 
   return PQsendQueryParams(conn_, sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) == 1;
 }
 
-// An operation of its own, of which nobody hears.
-void PostgresConnection::RollBack() {
+// An operation of its own, of which nobody hears: should it fail, no statement is touched. False =
+// it could not be sent.
+bool PostgresConnection::RunUnheard(const std::string& sql) {
   Operation operation(Operation::Kind::kForget);
-  const bool sent =
-      !lost_ && SendPlain(operation, Command::kExecute, "ROLLBACK") && PQpipelineSync(conn_) == 1;
-  if (!sent) return;
+  const bool sent = !lost_ && conn_ != nullptr && SendPlain(operation, Command::kExecute, sql) &&
+                    PQpipelineSync(conn_) == 1;
+  if (!sent) return false;
   operation.Expect(Command::kSync);
   in_flight_.push_back(std::move(operation));
+  Flush();
+  return true;
 }
 
 bool PostgresConnection::SendExecute(Operation& operation) {
@@ -411,23 +414,10 @@ void PostgresConnection::ForgetReadOnly(const Operation& operation) {
   unwanted_.push_back(std::exchange(read_only_number_, 0));
 }
 
-// Each in an operation of its own: should it fail, because the server does not know the name, no
-// statement is touched.
 void PostgresConnection::DeallocateUnwanted() {
-  std::vector<uint64_t> unwanted = std::move(unwanted_);
-  unwanted_.clear();
-  for (const uint64_t number : unwanted) {
-    if (lost_ || conn_ == nullptr) return;
-    const std::string sql = "DEALLOCATE " + PreparedName(number);
-    Operation operation(Operation::Kind::kForget);
-    operation.Expect(Command::kExecute);
-    operation.Expect(Command::kSync);
-    if (PQsendQueryParams(conn_, sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) != 1 ||
-        PQpipelineSync(conn_) != 1) {
-      return;
-    }
-    in_flight_.push_back(std::move(operation));
-    Flush();
+  // One may fail, because the server does not know the name.
+  for (const uint64_t number : std::exchange(unwanted_, {})) {
+    if (!RunUnheard("DEALLOCATE " + PreparedName(number))) return;
   }
 }
 
@@ -647,7 +637,7 @@ void PostgresConnection::Reply(Operation operation) {
   if (operation.stale && session.kind == SessionUse::Kind::kContinue) {
     operation.outcome.error = StaleInTransaction();
   } else if (operation.stale && operation.retries < kRetriesMax) {
-    if (status != TransactionStatus::kIdle) RollBack();
+    if (status != TransactionStatus::kIdle) RunUnheard("ROLLBACK");
     // The statement did not start, or was undone as a whole; prepared anew it may well run.
     ++operation.retries;
     RunAgain(std::move(operation));

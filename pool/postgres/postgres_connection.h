@@ -118,7 +118,7 @@ class PostgresConnection final : public Connection,
   bool SendExecute(Operation& operation);
   bool SendReadOnly(Operation& operation);
   bool SendPlain(Operation& operation, Command command, const std::string& sql);
-  void RollBack();
+  bool RunUnheard(const std::string& sql);
   TransactionStatus transaction_status() const;
   void ChoosePrepared(const std::string& key, Operation& operation);
   void Forget(const Operation& operation);
