@@ -131,6 +131,11 @@ class Driver {
   virtual Classification Classify(const Statement& statement) = 0;
   // Whether calls may keep a connection (Call::session).
   virtual bool has_sessions() const { return false; }
+  // The lane of a call that keeps its connection.
+  virtual size_t SessionLane(const SessionUse& /*use*/,
+                             const Classification& classification) const {
+    return classification.lane;
+  }
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
                                                     ConnectionEvents& events) = 0;

@@ -81,9 +81,11 @@ void Pool::Submit(Call& call) {
     state.history = std::move(classification.history);
     const bool is_short =
         classification.is_short || (state.history != nullptr && state.history->IsShort());
-    state.lane = classification.lane;
-    state.shareable =
-        classification.shareable && is_short && call.session.kind == SessionUse::Kind::kNone;
+    state.lane = call.session.none() ? classification.lane
+                                     : driver_.SessionLane(call.session, classification);
+    state.keeps = call.session.kind != SessionUse::Kind::kNone ||
+                  (call.session.auto_pin && classification.transaction_control);
+    state.shareable = classification.shareable && is_short && !state.keeps;
     Arrive(state, std::nullopt);
     Act();
   }
@@ -95,7 +97,7 @@ void Pool::Arrive(CallState& state, std::optional<Instant> came_first) {
                              {.waiter = state.call->id,
                               .deadline = state.deadline,
                               .bounded = !state.call->flow_controlled,
-                              .shares = state.shareable || all_share_[state.lane],
+                              .shares = state.shareable || (all_share_[state.lane] && !state.keeps),
                               .came_first = came_first},
                              actions_);
 }
