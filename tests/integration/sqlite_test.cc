@@ -113,6 +113,37 @@ TEST_P(SqliteTest, AStatementThatOpensATransactionIsRefused) {
   }
 }
 
+TEST_P(SqliteTest, ATransactionOverUnaryCallsEndsByItsCommitOrByEndSession) {
+  ASSERT_TRUE(client_.Query("create table t (id int primary key)").ok());
+  v1::QueryRequest begin = MakeQuery("insert into t values (1)");
+  begin.mutable_session()->mutable_begin()->set_isolation(v1::ISOLATION_LEVEL_READ_COMMITTED);
+  const QueryOutcome begun = client_.Run(begin);
+  ASSERT_EQ(begun.response.session().size(), 32u) << begun;
+  EXPECT_EQ(begun.response.transaction_status(), v1::TRANSACTION_STATUS_IN_TRANSACTION);
+  v1::QueryRequest next = MakeQuery("insert into t values (1)");
+  next.mutable_session()->set_session(begun.response.session());
+  EXPECT_EQ(CodeAndSqlstate(client_.Run(next)), "ALREADY_EXISTS 23505");
+  EXPECT_EQ(CodeAndSqlstate(client_.Run(next)), "FAILED_PRECONDITION 25P02");
+  const auto end = [&](const std::string& token, v1::SessionEnd how) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + 10s);
+    v1::EndSessionRequest request;
+    request.set_session(token);
+    request.set_end(how);
+    v1::EndSessionResponse response;
+    const grpc::Status status = client_.stub().EndSession(&context, request, &response);
+    return status.ok() ? response.command_tag() : std::to_string(status.error_code());
+  };
+  // FAILED_PRECONDITION: it was rolled back.
+  EXPECT_EQ(end(begun.response.session(), v1::SESSION_END_COMMIT), "9");
+  const std::string second = client_.Run(begin).response.session();
+  next.set_sql("insert into t values (2)");
+  next.mutable_session()->set_session(second);
+  EXPECT_TRUE(client_.Run(next).ok());
+  EXPECT_EQ(end(second, v1::SESSION_END_COMMIT), "COMMIT");
+  EXPECT_EQ(client_.Query("select count(*) from t").Scalar(), "2");
+}
+
 TEST_P(SqliteTest, ADeadlineInterruptsTheStatement) {
   const std::string endless =
       "with recursive n(x) as (select 1 union all select x + 1 from n) select max(x) from n";
