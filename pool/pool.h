@@ -126,7 +126,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     Call* call = nullptr;
     size_t lane = 0;
     bool shareable = false;
-    bool keeps = false;  // Its connection, or it may: never shared.
+    bool keeps = false;           // Its connection, or it may: never shared.
     ConnectionId connection = 0;  // 0 = waiting for one.
     Instant arrived;
     Instant granted;
