@@ -280,7 +280,7 @@ class PipelineStream final : public pool::TurnEndHandler {
       calls.push_back(&NewCall(*frame, request, stream_deadline));
     }
     // Cancels come after the calls of their own frame.
-    if (!calls.empty()) rpc_.database().Submit(std::move(calls));
+    if (!calls.empty()) rpc_.Submit(std::move(calls));
     for (const pool::CallId call : cancels) rpc_.database().Cancel(call);
     frame->Release();
   }

@@ -74,7 +74,7 @@ class QueryCall final : public pool::Call {
     if (tag != request_->tags().end()) caller = tag->second;
     holders_.fetch_add(1);
     submitted_.store(true);
-    rpc_.database().Submit(*this);
+    rpc_.Submit({this});
   }
 
   // The caller has its answer, or has left.
