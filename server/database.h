@@ -43,6 +43,8 @@ class Database {
   // The same for several, at the cost of one.
   void Submit(std::vector<pool::Call*> calls);
   void Cancel(pool::CallId id);
+  // The call's sink was full and takes more.
+  void Resume(pool::CallId id);
   // See pool::Pool.
   void EndSessionsOf(uint64_t owner);
 

@@ -3,7 +3,8 @@
 #include "pool/call.h"
 #include "server/arena_message.h"
 #include "server/deadline.h"
-#include "server/error_mapping.h"
+#include "server/grpc_status.h"
+#include "server/raw_message.h"
 #include "server/result_encoder.h"
 
 namespace dbsidecar::server {
@@ -47,7 +48,7 @@ class QueryCall final : public pool::Call {
     }
     new QueryCall(rpc_, queue_);
     rpc_.CallOpened();
-    if (!Parse()) {
+    if (!ParseBytes(request_bytes_, *request_)) {
       Refuse(
           "the request is not a QueryRequest: it is not Protobuf, or one of its text fields is "
           "not valid UTF-8 (send such data as bytes_value)");
@@ -58,11 +59,6 @@ class QueryCall final : public pool::Call {
       return;
     }
     Submit();
-  }
-
-  bool Parse() {
-    grpc::ProtoBufferReader reader(&request_bytes_);
-    return reader.status().ok() && request_->ParseFromZeroCopyStream(&reader);
   }
 
   void Submit() {
@@ -100,11 +96,7 @@ class QueryCall final : public pool::Call {
       FinishWith(pool::ResultTooLarge(statement.limits, outcome_.result.rows_affected >= 0));
       return;
     }
-    grpc::ByteBuffer bytes;
-    bool own = false;
-    const grpc::Status status =
-        grpc::SerializationTraits<v1::QueryResponse>::Serialize(*response, &bytes, &own);
-    responder_.Finish(bytes, status, finished_.Tag());
+    responder_.Finish(ToBytes(*response), grpc::Status::OK, finished_.Tag());
   }
 
   void Refuse(std::string why) {
@@ -113,14 +105,8 @@ class QueryCall final : public pool::Call {
   void Refuse(const pool::Error& error) { FinishWith(error); }
 
   void FinishWith(const pool::Error& error) {
-    const google::rpc::Status status = ToRpcStatus(error);
-    if (error.outcome_unknown) {
-      // Tells gRPC's own retries to keep away (gRFC A6).
-      context_.AddTrailingMetadata("grpc-retry-pushback-ms", "-1");
-    }
-    responder_.FinishWithError(grpc::Status(static_cast<grpc::StatusCode>(status.code()),
-                                            status.message(), status.SerializeAsString()),
-                               finished_.Tag());
+    KeepRetriesAway(context_, error);
+    responder_.FinishWithError(ToGrpcStatus(error), finished_.Tag());
   }
 
   void Release() {

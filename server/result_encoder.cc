@@ -230,12 +230,13 @@ void EncodeTextColumn(const RowBuffer& rows, size_t column, v1::Column& into) {
   }
 }
 
-void EncodeRows(const pool::Result& result, bool typed_by_oid, v1::ResultSet& set) {
+void EncodeRows(const pool::Result& result, const std::vector<pool::ColumnInfo>& columns,
+                bool typed_by_oid, v1::ResultSet& set) {
   for (size_t row = 0; row < result.rows.row_count(); ++row) {
     v1::Row& into = *set.add_rows();
-    for (size_t column = 0; column < result.columns.size(); ++column) {
+    for (size_t column = 0; column < columns.size(); ++column) {
       const RowBuffer::Cell& cell = result.rows.at(row, column);
-      const uint32_t type_oid = result.columns[column].type_oid;
+      const uint32_t type_oid = columns[column].type_oid;
       EncodeValue(result.rows, cell, KindOfCell(result.rows, cell, type_oid, typed_by_oid),
                   type_oid, *into.add_values());
     }
@@ -249,6 +250,31 @@ void EncodeColumnInfo(const pool::ColumnInfo& from, v1::ColumnInfo& into) {
   into.set_table_oid(from.table_oid);
   into.set_column_number(from.column_number);
   if (IsValidUtf8(from.declared_type)) into.set_declared_type(from.declared_type);
+}
+
+// `columns` are those of the cells, which a later part of a result does not have itself.
+void EncodeResult(const pool::Result& result, const std::vector<pool::ColumnInfo>& columns,
+                  v1::ResultFormat format, v1::ResultSet& set) {
+  for (const pool::ColumnInfo& column : result.columns) {
+    EncodeColumnInfo(column, *set.add_columns());
+  }
+  set.set_row_count(static_cast<uint32_t>(result.rows.row_count()));
+  const bool typed_by_oid = !result.typed_cells;
+  if (format == v1::RESULT_FORMAT_ROWS) {
+    EncodeRows(result, columns, typed_by_oid, set);
+  } else {
+    for (size_t column = 0; column < columns.size(); ++column) {
+      if (format == v1::RESULT_FORMAT_TEXT_COLUMNS) {
+        EncodeTextColumn(result.rows, column, *set.add_data());
+      } else {
+        EncodeColumn(result.rows, column, columns[column].type_oid, typed_by_oid, *set.add_data());
+      }
+    }
+  }
+  set.set_rows_affected(result.rows_affected);
+  set.set_command_tag(result.command_tag);
+  set.set_last_insert_id(result.last_insert_id);
+  set.set_truncated(result.truncated);
 }
 
 uint64_t Nanos(pool::Duration duration) {
@@ -269,8 +295,8 @@ v1::TransactionStatus WireStatus(pool::TransactionStatus status) {
 }
 
 template <typename Response>
-void EncodeNotices(const pool::Outcome& outcome, Response& response) {
-  for (const pool::Notice& notice : outcome.notices) {
+void EncodeNotices(const std::vector<pool::Notice>& notices, Response& response) {
+  for (const pool::Notice& notice : notices) {
     v1::Notice& into = *response.add_notices();
     into.set_severity(notice.severity);
     into.set_sqlstate(notice.sqlstate);
@@ -283,6 +309,16 @@ void EncodeTiming(const pool::Outcome& outcome, pool::Instant began, v1::Timing&
   timing.set_connect_nanos(Nanos(outcome.timing.connect));
   timing.set_execute_nanos(Nanos(outcome.timing.execute));
   timing.set_encode_nanos(Nanos(pool::Clock::now() - began));
+}
+
+void EncodeAnswer(const pool::Outcome& outcome, const std::vector<pool::ColumnInfo>& columns,
+                  v1::ResultFormat format, bool want_timing, v1::QueryResponse& response) {
+  const pool::Instant began = pool::Clock::now();
+  EncodeResult(outcome.result, columns, format, *response.mutable_result());
+  response.set_session(outcome.session);
+  response.set_transaction_status(WireStatus(outcome.transaction_status));
+  EncodeNotices(outcome.notices, response);
+  if (want_timing) EncodeTiming(outcome, began, *response.mutable_timing());
 }
 
 }  // namespace
@@ -307,40 +343,28 @@ WireKind WireKindOf(uint32_t type_oid) {
 
 void EncodeOutcome(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
                    v1::QueryResponse& response) {
-  const pool::Instant began = pool::Clock::now();
-  const pool::Result& result = outcome.result;
-  v1::ResultSet& set = *response.mutable_result();
-  for (const pool::ColumnInfo& column : result.columns) {
-    EncodeColumnInfo(column, *set.add_columns());
-  }
-  set.set_row_count(static_cast<uint32_t>(result.rows.row_count()));
-  const bool typed_by_oid = !result.typed_cells;
-  if (format == v1::RESULT_FORMAT_ROWS) {
-    EncodeRows(result, typed_by_oid, set);
-  } else {
-    for (size_t column = 0; column < result.columns.size(); ++column) {
-      if (format == v1::RESULT_FORMAT_TEXT_COLUMNS) {
-        EncodeTextColumn(result.rows, column, *set.add_data());
-      } else {
-        EncodeColumn(result.rows, column, result.columns[column].type_oid, typed_by_oid,
-                     *set.add_data());
-      }
-    }
-  }
-  set.set_rows_affected(result.rows_affected);
-  set.set_command_tag(result.command_tag);
-  set.set_last_insert_id(result.last_insert_id);
-  set.set_truncated(result.truncated);
-  response.set_session(outcome.session);
-  response.set_transaction_status(WireStatus(outcome.transaction_status));
-  EncodeNotices(outcome, response);
-  if (want_timing) EncodeTiming(outcome, began, *response.mutable_timing());
+  EncodeAnswer(outcome, outcome.result.columns, format, want_timing, response);
+}
+
+void StreamEncoder::EncodePart(const pool::Part& part, v1::QueryResponse& response) {
+  Learn(part.result.columns);
+  EncodeResult(part.result, columns_, format_, *response.mutable_result());
+  EncodeNotices(part.notices, response);
+}
+
+void StreamEncoder::EncodeLast(const pool::Outcome& outcome, v1::QueryResponse& response) {
+  Learn(outcome.result.columns);
+  EncodeAnswer(outcome, columns_, format_, want_timing_, response);
+}
+
+void StreamEncoder::Learn(const std::vector<pool::ColumnInfo>& columns) {
+  if (!columns.empty()) columns_ = columns;
 }
 
 void EncodeEnd(const pool::Outcome& outcome, bool want_timing, v1::EndSessionResponse& response) {
   const pool::Instant began = pool::Clock::now();
   response.set_command_tag(outcome.end_tag);
-  EncodeNotices(outcome, response);
+  EncodeNotices(outcome.notices, response);
   if (want_timing) EncodeTiming(outcome, began, *response.mutable_timing());
 }
 
