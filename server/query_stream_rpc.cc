@@ -4,6 +4,7 @@
 
 #include "pool/call.h"
 #include "server/arena_message.h"
+#include "server/byte_buffer.h"
 #include "server/deadline.h"
 #include "server/grpc_status.h"
 #include "server/raw_message.h"
@@ -105,7 +106,7 @@ class StreamCall final : public pool::Call, public pool::PartSink, public Stream
     part_limits.rows_max = request_->max_rows();
     Hold();
     submitted_.store(true);
-    rpc_.database().Submit(*this);
+    rpc_.Submit({this});
   }
 
   // The caller has its answer, or has left.
@@ -133,15 +134,15 @@ class StreamCall final : public pool::Call, public pool::PartSink, public Stream
   }
 
   void PutPart(const pool::Part& part) {
-    ArenaMessage<v1::QueryResponse> response;
+    auto response = std::make_unique<WireWriter>(part.result.rows.data_bytes() + 512);
     encoder_->EncodePart(part, *response);
-    writer_.Put(ToBytes(*response));
+    writer_.Put(ToByteBuffer(std::move(response)));
   }
 
   void PutLast(const pool::Outcome& outcome) {
-    ArenaMessage<v1::QueryResponse> response;
+    auto response = std::make_unique<WireWriter>(outcome.result.rows.data_bytes() + 512);
     encoder_->EncodeLast(outcome, *response);
-    writer_.Put(ToBytes(*response));
+    writer_.Put(ToByteBuffer(std::move(response)));
   }
 
   void FinishWith(const pool::Error& error) {

@@ -1,4 +1,4 @@
-// Messages as the bytes that raw methods take and give.
+// Messages from the bytes that raw methods take.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -11,15 +11,6 @@ template <typename Message>
 bool ParseBytes(grpc::ByteBuffer& bytes, Message& into) {
   grpc::ProtoBufferReader reader(&bytes);
   return reader.status().ok() && into.ParseFromZeroCopyStream(&reader);
-}
-
-template <typename Message>
-grpc::ByteBuffer ToBytes(const Message& message) {
-  grpc::ByteBuffer bytes;
-  bool own = false;
-  // Fails only above 2 GiB, which the limits keep away from here.
-  (void)grpc::SerializationTraits<Message>::Serialize(message, &bytes, &own);
-  return bytes;
 }
 
 }  // namespace dbsidecar::server

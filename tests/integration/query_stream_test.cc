@@ -183,7 +183,8 @@ TEST(QueryStreamTest, AReaderThatTakesNothingLosesTheStreamAndHearsOfIt) {
   ASSERT_TRUE(stream.Next());
   const auto start = Clock::now();
   EXPECT_EQ(fixture.client.Query("select 7").Scalar(), "7") << "the connection is free again";
-  EXPECT_LT(Clock::now() - start, 1s + kScheduling);
+  // First the windows of HTTP/2 fill up, which is taking too.
+  EXPECT_LT(Clock::now() - start, 3s);
   stream.Drain();
   EXPECT_EQ(stream.Finish().status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_EQ(stream.Finish().reason, "DEADLINE");

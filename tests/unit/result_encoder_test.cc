@@ -90,10 +90,10 @@ pool::Outcome FromSqlite(std::vector<SqliteCell> cells, uint32_t type_oid = 0) {
 // As a client gets it: what a receiver could not parse, fails here.
 v1::QueryResponse Encode(const pool::Outcome& outcome, v1::ResultFormat format,
                          bool want_timing = false) {
-  v1::QueryResponse sent;
+  WireWriter sent;
   EncodeOutcome(outcome, format, want_timing, sent);
   v1::QueryResponse received;
-  EXPECT_TRUE(received.ParseFromString(sent.SerializeAsString())) << sent.ShortDebugString();
+  EXPECT_TRUE(received.ParseFromString(std::string(sent.bytes())));
   return received;
 }
 
@@ -442,8 +442,10 @@ TEST(ResultEncoderTest, TimingComesWhenAskedFor) {
 TEST(ResultEncoderTest, LaterPartsOfAStreamGoByTheColumnsOfTheFirst) {
   StreamEncoder encoder(RESULT_FORMAT_COLUMNS, true);
   pool::Part first{.result = FromPostgres(kInt8, {"1", kNull}).result, .notices = {{}}};
+  WireWriter sent;
+  encoder.EncodePart(first, sent);
   v1::QueryResponse response;
-  encoder.EncodePart(first, response);
+  ASSERT_TRUE(response.ParseFromString(std::string(sent.bytes())));
   EXPECT_EQ(response.result().columns_size(), 1);
   EXPECT_EQ(response.result().data(0).ints_size(), 2);
   EXPECT_EQ(response.result().rows_affected(), -1);
@@ -453,8 +455,9 @@ TEST(ResultEncoderTest, LaterPartsOfAStreamGoByTheColumnsOfTheFirst) {
   pool::Outcome last = FromPostgres(kInt8, {"3"});
   last.result.columns.clear();
   last.result.command_tag = "SELECT 3";
-  response.Clear();
-  encoder.EncodeLast(last, response);
+  sent.Clear();
+  encoder.EncodeLast(last, sent);
+  ASSERT_TRUE(response.ParseFromString(std::string(sent.bytes())));
   EXPECT_EQ(response.result().columns_size(), 0);
   ASSERT_EQ(response.result().data_size(), 1);
   EXPECT_EQ(response.result().data(0).ints(0), 3);
