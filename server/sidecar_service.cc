@@ -64,11 +64,6 @@ grpc::Status SidecarService::Metrics(grpc::ServerContext*, const v1::MetricsRequ
   return grpc::Status::OK;
 }
 
-grpc::Status SidecarService::QueryStream(grpc::ServerContext*, const v1::QueryRequest*,
-                                         grpc::ServerWriter<v1::QueryResponse>*) {
-  return NotServed("QueryStream");
-}
-
 grpc::Status SidecarService::Batch(grpc::ServerContext*, const v1::BatchRequest*,
                                    v1::BatchResponse*) {
   return NotServed("Batch");

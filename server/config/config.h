@@ -47,6 +47,7 @@ struct QueryConfig {
 
   Milliseconds session_idle_timeout{};  // 0 = off.
   Milliseconds transaction_timeout{};   // 0 = off.
+  Milliseconds stream_stall_timeout{};  // 0 = off.
   Milliseconds query_timeout{};         // 0 = off. Ends a call, whatever its own deadline.
   Milliseconds statement_timeout{};     // 0 = off. PostgreSQL's own, set on each connection.
   Milliseconds cancel_grace{};          // Between a cancel and closing the connection.
