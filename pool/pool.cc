@@ -70,6 +70,11 @@ void Pool::Submit(Call& call) {
     classification = driver_.Classify(call.statement);
     FitToSession(call, classification);
   }
+  if (call.sink != nullptr && !driver_.has_streams()) {
+    classification.refusal =
+        OwnError(ErrorKind::kUnsupported,
+                 fmt::format("streams are not served on {} by this version", driver_.name()));
+  }
   if (classification.refusal.has_value()) {
     Outcome outcome;
     outcome.error = std::move(classification.refusal);
@@ -82,8 +87,8 @@ void Pool::Submit(Call& call) {
     const bool is_short =
         classification.is_short || (state.history != nullptr && state.history->IsShort());
     state.lane = classification.lane;
-    state.shareable =
-        classification.shareable && is_short && call.session.kind == SessionUse::Kind::kNone;
+    state.shareable = classification.shareable && is_short &&
+                      call.session.kind == SessionUse::Kind::kNone && call.sink == nullptr;
     Arrive(state, std::nullopt);
     Act();
   }
@@ -91,18 +96,30 @@ void Pool::Submit(Call& call) {
 
 void Pool::Arrive(CallState& state, std::optional<Instant> came_first) {
   state.connection = 0;
-  lanes_[state.lane]->Arrive(loop_.now(),
-                             {.waiter = state.call->id,
-                              .deadline = state.deadline,
-                              .bounded = !state.call->flow_controlled,
-                              .shares = state.shareable || all_share_[state.lane],
-                              .came_first = came_first},
-                             actions_);
+  lanes_[state.lane]->Arrive(
+      loop_.now(),
+      {.waiter = state.call->id,
+       .deadline = state.deadline,
+       .bounded = !state.call->flow_controlled,
+       .shares = state.shareable || (all_share_[state.lane] && state.call->sink == nullptr),
+       .came_first = came_first},
+      actions_);
 }
 
 void Pool::Cancel(CallId id) {
   const auto it = calls_.find(id);
   if (it != calls_.end()) StopWaitingFor(it->second, GiveUp::kCancelled);
+  Act();
+}
+
+void Pool::Resume(CallId id) {
+  const auto it = calls_.find(id);
+  if (it == calls_.end() || !it->second.sink_full) return;
+  CallState& state = it->second;
+  state.sink_full = false;
+  if (state.gave_up != GiveUp::kNone) return;
+  SetTimer(state, state.deadline);
+  connections_.at(state.connection).handle->Resume(*state.call);
   Act();
 }
 
@@ -242,7 +259,8 @@ void Pool::StopWaitingFor(CallState& state, GiveUp why) {
 
 void Pool::OnCallTimer(CallState& state) {
   if (state.gave_up == GiveUp::kNone) {
-    StopWaitingFor(state, GiveUp::kDeadline);
+    const bool stalled = state.sink_full && loop_.now() < state.deadline;
+    StopWaitingFor(state, stalled ? GiveUp::kStalled : GiveUp::kDeadline);
   } else if (!state.answered) {
     SetTimer(state, loop_.now() + options_.cancel_grace);
     const bool unknown = !state.call->statement.read_only;
@@ -280,6 +298,12 @@ Outcome Pool::Judge(const CallState& state, Outcome outcome) const {
       error.kind = ErrorKind::kDeadline;
       error.message = fmt::format("the deadline passed after {:.3g} s {}; {}",
                                   Seconds(loop_.now() - state.arrived), where, effect);
+      break;
+    case GiveUp::kStalled:
+      error.kind = ErrorKind::kDeadline;
+      error.message =
+          fmt::format("the stream was given up because its reader took nothing for {:g} s; {}",
+                      Seconds(options_.stream_stall_timeout), effect);
       break;
     case GiveUp::kCancelled:
       error.kind = ErrorKind::kCancelled;
@@ -379,7 +403,8 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   CallState& state = calls_.at(call.id);
   OpenConnection& connection = connections_.at(id);
   // On a shared connection it began when the one before it had ended.
-  if (state.history != nullptr && (!outcome.error || outcome.undone)) {
+  // How long a stream takes says more about its reader.
+  if (state.history != nullptr && call.sink == nullptr && (!outcome.error || outcome.undone)) {
     state.history->Record(loop_.now() - std::max(state.granted, connection.replied_at));
   }
   connection.replied_at = loop_.now();
@@ -402,7 +427,7 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   NoteStatus(reason);
   const bool again =
       outcome.never_sent || outcome.undone || (outcome.may_run_again && state.runs < kRunsMax);
-  if (again && state.gave_up == GiveUp::kNone) {
+  if (again && !state.parts_went_out && state.gave_up == GiveUp::kNone) {
     // It has done nothing, or nothing that doing it again would harm; another connection serves it
     // as well.
     state.shareable = false;
@@ -412,6 +437,22 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   }
   Act();
   Finish(calls_.at(call.id), std::move(outcome));
+}
+
+bool Pool::OnPart(ConnectionId /*id*/, Call& call, Part part) {
+  CallState& state = calls_.at(call.id);
+  // Nobody wants it; its cancel is on its way.
+  if (state.gave_up != GiveUp::kNone) return true;
+  if (!state.parts_went_out) {
+    state.parts_went_out = true;
+    state.deadline = call.deadline;
+    SetTimer(state, state.deadline);
+  }
+  if (call.sink->Take(std::move(part))) return true;
+  state.sink_full = true;
+  const Duration limit = options_.stream_stall_timeout;
+  if (limit != Duration::zero()) SetTimer(state, std::min(state.deadline, loop_.now() + limit));
+  return false;
 }
 
 void Pool::OnWrongLane(ConnectionId id, Call& call, size_t lane) {

@@ -30,7 +30,8 @@ namespace dbsidecar::pool {
 struct PoolOptions {
   std::string name = "default";
   PoolConfig core;
-  Duration query_timeout = std::chrono::seconds(30);  // From arrival to answer; 0 = none.
+  // From arrival to answer, or to the first part of a stream; 0 = none.
+  Duration query_timeout = std::chrono::seconds(30);
   // How long a call whose time is up waits for the database to confirm the cancel, so that its
   // error can say whether the statement took effect.
   Duration answer_grace = std::chrono::milliseconds(50);
@@ -41,6 +42,8 @@ struct PoolOptions {
   // back; 0 = no limit.
   Duration session_idle_timeout = std::chrono::minutes(1);
   Duration transaction_timeout = std::chrono::minutes(5);
+  // A reader that leaves its stream's sink full for so long loses the stream; 0 = no limit.
+  Duration stream_stall_timeout = std::chrono::minutes(1);
   uint64_t seed = 1;  // For back-off and jitter.
 };
 
@@ -86,6 +89,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Submit(Call& call);
   // The caller of `id` left; nothing happens if it is answered already.
   void Cancel(CallId id);
+  // The sink of `id`, which was full, takes more; nothing happens if the call is over.
+  void Resume(CallId id);
   // Ends every session that was opened by this owner (SessionUse::owner), with a rollback.
   void EndSessionsOf(uint64_t owner);
   // Refuses new calls; those accepted are finished, in open sessions too, then the connections are
@@ -108,6 +113,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void OnPinged(ConnectionId id, bool ok) override;
   void OnReset(ConnectionId id, bool ok) override;
   void OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condition) override;
+  [[nodiscard]] bool OnPart(ConnectionId id, Call& call, Part part) override;
   void OnWrongLane(ConnectionId id, Call& call, size_t lane) override;
   void OnHandedBack(ConnectionId id, Call& call) override;
   void OnLost(ConnectionId id, Error error) override;
@@ -120,7 +126,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
 
  private:
   // Why a call that the database works on is no longer waited for.
-  enum class GiveUp { kNone, kDeadline, kCancelled, kDraining };
+  enum class GiveUp { kNone, kDeadline, kStalled, kCancelled, kDraining };
 
   struct CallState {
     Call* call = nullptr;
@@ -129,10 +135,12 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     ConnectionId connection = 0;  // 0 = waiting for one.
     Instant arrived;
     Instant granted;
-    Instant deadline;            // The sooner of the caller's and the query timeout.
+    Instant deadline;  // The sooner of the caller's and, before a first part, the query timeout.
     Session* session = nullptr;  // In which it runs, or waits to.
     GiveUp gave_up = GiveUp::kNone;
     bool answered = false;
+    bool parts_went_out = false;
+    bool sink_full = false;
     int runs = 0;
     Instant timer = kNever;  // Its entry in timers_.
     Duration connect{};

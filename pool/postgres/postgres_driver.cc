@@ -67,6 +67,7 @@ class PostgresDriver final : public Driver {
   }
 
   bool has_sessions() const override { return true; }
+  bool has_streams() const override { return true; }
 
   Classification Classify(const Statement& statement) override {
     Classification classification;
