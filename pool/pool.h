@@ -21,6 +21,7 @@
 #include "pool/driver.h"
 #include "pool/event_loop.h"
 #include "pool/histogram.h"
+#include "pool/notification_hub.h"
 #include "pool/observer.h"
 #include "pool/pool_core.h"
 #include "pool/session.h"
@@ -57,6 +58,7 @@ struct PoolStats {
   size_t running = 0;  // Calls whose statement the database is working on.
   PoolCounters counters;
   size_t sessions = 0;                               // Open.
+  size_t subscribers = 0;
   std::map<std::string, uint64_t> sessions_revoked;  // By the reason why we ended them.
   uint64_t statements = 0;                           // Answered, well or badly.
   uint64_t errors = 0;                               // Answered with an error.
@@ -86,10 +88,14 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Submit(Call& call);
   // The caller of `id` left; nothing happens if it is answered already.
   void Cancel(CallId id);
+  // Notifications; see Subscriber.
+  void Subscribe(Subscriber& subscriber);
+  void Unsubscribe(SubscriberId id);
+  void SubscriberCaughtUp();
   // Ends every session that was opened by this owner (SessionUse::owner), with a rollback.
   void EndSessionsOf(uint64_t owner);
-  // Refuses new calls; those accepted are finished, in open sessions too, then the connections are
-  // closed.
+  // Ends all subscriptions and refuses new calls; those accepted are finished, in open sessions too,
+  // then the connections are closed.
   void Drain();
   // Gives up every call that is still unanswered, and every session.
   void CancelAll();
@@ -120,6 +126,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
 
  private:
   // Why a call that the database works on is no longer waited for.
+  // What a place in the budget outside the cores is for.
+  enum class PlaceFor { kFacts, kListener };
   enum class GiveUp { kNone, kDeadline, kCancelled, kDraining };
 
   struct CallState {
@@ -189,6 +197,9 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void NoteStatus(std::string_view reason);
   void MaybeWarm();
   void AskForFacts();
+  void AskForPlace(PlaceFor purpose);
+  void GivePlaceBack();
+  void TakePlace();
   void RefreshFacts();
   Error RefusalError(RefuseReason reason) const;
   std::string Diagnosis() const;
@@ -210,6 +221,9 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   std::deque<Action> to_do_;
   Actions actions_;
   bool acting_ = false;
+
+  std::deque<PlaceFor> places_asked_for_;  // And not given yet.
+  std::unique_ptr<NotificationHub> hub_;
 
   bool draining_ = false;
   bool warm_ = false;

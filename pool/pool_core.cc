@@ -347,10 +347,11 @@ void PoolCore::Grant(Waiters& waiters, ConnectionId id, Actions& actions) {
   RemoveWaiter(waiters.begin());
 }
 
-// Whoever needs a connection alone may have one that was shared, but the last of these only where
-// there is just one connection in all.
+// Whoever needs a connection alone, or a place, may have one that was shared, but the last of these
+// only where there is just one connection in all.
 void PoolCore::MaybeTakeBack() {
-  if (alone_.empty() || shared_.empty() || total() < config_.max) return;
+  const bool needed = !alone_.empty() || places_wanted_ > 0;
+  if (!needed || shared_.empty() || total() < config_.max) return;
   const size_t on_the_way = count(ConnectionState::kConnecting) + count(ConnectionState::kPinging) +
                             count(ConnectionState::kResetting) + count(ConnectionState::kClosing);
   const bool leaving = std::any_of(shared_.begin(), shared_.end(),

@@ -494,7 +494,7 @@ void PoolModel::CheckEviction(const Event& event, const Readings& readings) {
 
 // From outside it cannot be seen which connection is taken back, only when one may be.
 void PoolModel::NoteTakeBack() {
-  if (Waiting(false) == 0 || HasRoom()) return;
+  if ((Waiting(false) == 0 && places_wanted_ == 0) || HasRoom()) return;
   for (auto& [id, connection] : connections_) connection.maybe_leaving = true;
 }
 

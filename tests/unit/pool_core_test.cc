@@ -516,6 +516,24 @@ TEST_F(PoolCoreTest, AWaiterIsServedBetweenTwoReservedPlaces) {
   EXPECT_THAT(Did(), ElementsAre("grant 2 to 3"));
 }
 
+TEST_F(PoolCoreTest, APlaceIsMadeOfASharedConnectionWhenAllAreInUse) {
+  PoolConfig config = Quiet();
+  config.shared_max = 2;
+  config.shared_spread = 1;
+  Use(config);
+  ArriveToShare(1);
+  ArriveToShare(2);
+  Connected(1);
+  Connected(2);
+  Did();
+  core_->Reserve(now_, actions_);
+  EXPECT_THAT(Did(), IsEmpty());
+  ArriveToShare(3);
+  EXPECT_THAT(Did(), ElementsAre("share 2 to 3")) << "the other takes no more callers";
+  core_->Released(now_, 1, Condition::kClean, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 1"));
+}
+
 TEST_F(PoolCoreTest, ADrainForgetsThatAPlaceWasWanted) {
   PoolConfig config = Quiet();
   config.max = 1;
