@@ -15,6 +15,7 @@
 
 #include "pool/call.h"
 #include "pool/error.h"
+#include "pool/notifications.h"
 #include "pool/statement_history.h"
 
 namespace dbsidecar::pool {
@@ -144,6 +145,14 @@ class Driver {
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
                                                     ConnectionEvents& events) = 0;
+  // Whether it can hear notifications.
+  virtual bool has_notifications() const { return false; }
+  // Not open yet; takes a place in the budget from Open to OnSourceClosed. `events` outlives it.
+  // REQUIRES: has_notifications.
+  virtual std::unique_ptr<NotificationSource> NewNotificationSource(
+      NotificationSourceEvents& /*events*/) {
+    return nullptr;
+  }
   // What is known now; loop thread.
   virtual DatabaseFacts facts() const = 0;
   // Whether RefreshFacts opens a connection of its own, for which the caller reserves a place in

@@ -44,6 +44,10 @@ Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& obser
     all_share_.push_back(shapes[i].sharing.has_value() && shapes[i].sharing->all);
     lanes_.push_back(std::make_unique<PoolCore>(config, options_.seed + i, i + 1, shapes.size()));
   }
+  hub_ = std::make_unique<NotificationHub>(
+      loop_, driver_, lanes_[0]->config(), options_.seed, observer_,
+      NotificationHub::Places{.ask = [this] { AskForPlace(PlaceFor::kListener); },
+                              .give_back = [this] { GivePlaceBack(); }});
   loop_.AddTimer(this);
 }
 
@@ -123,9 +127,26 @@ void Pool::Resume(CallId id) {
   Act();
 }
 
+void Pool::Subscribe(Subscriber& subscriber) {
+  hub_->Subscribe(subscriber);
+  Act();
+}
+
+void Pool::Unsubscribe(SubscriberId id) {
+  hub_->Unsubscribe(id);
+  Act();
+}
+
+void Pool::SubscriberCaughtUp() {
+  hub_->SubscriberCaughtUp();
+  Act();
+}
+
 void Pool::Drain() {
   draining_ = true;
   place_for_facts_wanted_ = false;
+  places_asked_for_.clear();
+  hub_->Drain();
   for (auto& lane : lanes_) lane->Drain(loop_.now(), actions_);
   Act();
 }
@@ -148,7 +169,9 @@ void Pool::CancelAll() {
   }
 }
 
-bool Pool::empty() const { return calls_.empty() && connections_.empty() && !refreshing_facts_; }
+bool Pool::empty() const {
+  return calls_.empty() && connections_.empty() && !refreshing_facts_ && hub_->empty();
+}
 
 // --- Carrying out decisions. ---
 
@@ -191,7 +214,7 @@ void Pool::Carry(const Action& action) {
       RefuseWaiter(action.waiter, action.refuse_reason);
       break;
     case Action::Kind::kReserved:
-      RefreshFacts();
+      TakePlace();
       break;
   }
 }
@@ -576,10 +599,40 @@ void Pool::AskForFacts() {
   if (!facts_wanted_ || place_for_facts_wanted_ || refreshing_facts_ || draining_) return;
   if (driver_.facts_take_a_place()) {
     place_for_facts_wanted_ = true;
-    lanes_[0]->Reserve(loop_.now(), actions_);
+    AskForPlace(PlaceFor::kFacts);
   } else {
     RefreshFacts();
   }
+}
+
+void Pool::AskForPlace(PlaceFor purpose) {
+  if (draining_) return;
+  places_asked_for_.push_back(purpose);
+  lanes_[0]->Reserve(loop_.now(), actions_);
+}
+
+// Each is given in its turn.
+void Pool::TakePlace() {
+  if (places_asked_for_.empty()) {  // A drain came between.
+    lanes_[0]->Unreserve(loop_.now(), actions_);
+    return;
+  }
+  const PlaceFor purpose = places_asked_for_.front();
+  places_asked_for_.pop_front();
+  switch (purpose) {
+    case PlaceFor::kFacts:
+      RefreshFacts();
+      break;
+    case PlaceFor::kListener:
+      hub_->OnPlace();
+      break;
+  }
+}
+
+// The hub may be at its own timer, so whoever calls does not always act.
+void Pool::GivePlaceBack() {
+  lanes_[0]->Unreserve(loop_.now(), actions_);
+  loop_.Post([this] { Act(); });
 }
 
 void Pool::RefreshFacts() {
@@ -705,6 +758,7 @@ PoolStats Pool::Stats() const {
   }
   stats.running = calls_.size() - std::min(calls_.size(), stats.waiting);
   stats.sessions = sessions_.size();
+  stats.subscribers = hub_->subscribers();
   stats.sessions_revoked = sessions_revoked_;
   stats.statements = statements_;
   stats.errors = errors_;

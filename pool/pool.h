@@ -21,6 +21,7 @@
 #include "pool/driver.h"
 #include "pool/event_loop.h"
 #include "pool/histogram.h"
+#include "pool/notification_hub.h"
 #include "pool/observer.h"
 #include "pool/pool_core.h"
 #include "pool/session.h"
@@ -60,6 +61,7 @@ struct PoolStats {
   size_t running = 0;  // Calls whose statement the database is working on.
   PoolCounters counters;
   size_t sessions = 0;                               // Open.
+  size_t subscribers = 0;
   std::map<std::string, uint64_t> sessions_revoked;  // By the reason why we ended them.
   uint64_t statements = 0;                           // Answered, well or badly.
   uint64_t errors = 0;                               // Answered with an error.
@@ -91,10 +93,14 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Cancel(CallId id);
   // The sink of `id`, which was full, takes more; nothing happens if the call is over.
   void Resume(CallId id);
+  // Notifications; see Subscriber.
+  void Subscribe(Subscriber& subscriber);
+  void Unsubscribe(SubscriberId id);
+  void SubscriberCaughtUp();
   // Ends every session that was opened by this owner (SessionUse::owner), with a rollback.
   void EndSessionsOf(uint64_t owner);
-  // Refuses new calls; those accepted are finished, in open sessions too, then the connections are
-  // closed.
+  // Ends all subscriptions and refuses new calls; those accepted are finished, in open sessions too,
+  // then the connections are closed.
   void Drain();
   // Gives up every call that is still unanswered, and every session.
   void CancelAll();
@@ -125,6 +131,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void OnTick(Instant now) override;
 
  private:
+  // What a place in the budget outside the cores is for.
+  enum class PlaceFor { kFacts, kListener };
   // Why a call that the database works on is no longer waited for.
   enum class GiveUp { kNone, kDeadline, kStalled, kCancelled, kDraining };
 
@@ -197,6 +205,9 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void NoteStatus(std::string_view reason);
   void MaybeWarm();
   void AskForFacts();
+  void AskForPlace(PlaceFor purpose);
+  void GivePlaceBack();
+  void TakePlace();
   void RefreshFacts();
   Error RefusalError(RefuseReason reason) const;
   std::string Diagnosis() const;
@@ -218,6 +229,9 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   std::deque<Action> to_do_;
   Actions actions_;
   bool acting_ = false;
+
+  std::deque<PlaceFor> places_asked_for_;  // And not given yet.
+  std::unique_ptr<NotificationHub> hub_;
 
   bool draining_ = false;
   bool warm_ = false;

@@ -126,6 +126,18 @@ void Database::Cancel(pool::CallId id) {
   loop_.Post([this, id] { pool_->Cancel(id); });
 }
 
+void Database::Subscribe(pool::Subscriber& subscriber) {
+  loop_.Post([this, &subscriber] { pool_->Subscribe(subscriber); });
+}
+
+void Database::Unsubscribe(pool::SubscriberId id) {
+  loop_.Post([this, id] { pool_->Unsubscribe(id); });
+}
+
+void Database::SubscriberCaughtUp() {
+  loop_.Post([this] { pool_->SubscriberCaughtUp(); });
+}
+
 void Database::EndSessionsOf(uint64_t owner) {
   loop_.Post([this, owner] { pool_->EndSessionsOf(owner); });
 }

@@ -6,7 +6,7 @@
 #include "server/awaited_call.h"
 #include "server/database.h"
 #include "server/deadline.h"
-#include "server/error_mapping.h"
+#include "server/grpc_status.h"
 #include "server/health_report.h"
 #include "server/metrics_report.h"
 #include "server/process_figures.h"
@@ -15,12 +15,6 @@
 
 namespace dbsidecar::server {
 namespace {
-
-grpc::Status StatusOf(const pool::Error& error) {
-  const google::rpc::Status status = ToRpcStatus(error);
-  return {static_cast<grpc::StatusCode>(status.code()), status.message(),
-          status.SerializeAsString()};
-}
 
 grpc::Status NotServed(const std::string& what) {
   return StatusOf(pool::OwnError(pool::ErrorKind::kUnsupported,
@@ -116,11 +110,6 @@ grpc::Status SidecarService::CopyIn(grpc::ServerContext*, grpc::ServerReader<v1:
 grpc::Status SidecarService::CopyOut(grpc::ServerContext*, const v1::CopyOutRequest*,
                                      grpc::ServerWriter<v1::CopyOutResponse>*) {
   return NotServed("CopyOut");
-}
-
-grpc::Status SidecarService::Listen(grpc::ServerContext*, const v1::ListenRequest*,
-                                    grpc::ServerWriter<v1::ListenResponse>*) {
-  return NotServed("Listen");
 }
 
 grpc::Status SidecarService::Describe(grpc::ServerContext*, const v1::DescribeRequest*,
