@@ -142,6 +142,11 @@ class Driver {
   virtual bool has_sessions() const { return false; }
   // Whether calls may have a sink (Call::sink).
   virtual bool has_streams() const { return false; }
+  // The lane of a call that keeps its connection.
+  virtual size_t SessionLane(const SessionUse& /*use*/,
+                             const Classification& classification) const {
+    return classification.lane;
+  }
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
                                                     ConnectionEvents& events) = 0;

@@ -90,9 +90,11 @@ void Pool::Submit(Call& call) {
     state.history = std::move(classification.history);
     const bool is_short =
         classification.is_short || (state.history != nullptr && state.history->IsShort());
-    state.lane = classification.lane;
-    state.shareable = classification.shareable && is_short &&
-                      call.session.kind == SessionUse::Kind::kNone && call.sink == nullptr;
+    state.lane = call.session.none() ? classification.lane
+                                     : driver_.SessionLane(call.session, classification);
+    state.alone = call.sink != nullptr || call.session.kind != SessionUse::Kind::kNone ||
+                  (call.session.auto_pin && classification.transaction_control);
+    state.shareable = classification.shareable && is_short && !state.alone;
     Arrive(state, std::nullopt);
     Act();
   }
@@ -100,14 +102,13 @@ void Pool::Submit(Call& call) {
 
 void Pool::Arrive(CallState& state, std::optional<Instant> came_first) {
   state.connection = 0;
-  lanes_[state.lane]->Arrive(
-      loop_.now(),
-      {.waiter = state.call->id,
-       .deadline = state.deadline,
-       .bounded = !state.call->flow_controlled,
-       .shares = state.shareable || (all_share_[state.lane] && state.call->sink == nullptr),
-       .came_first = came_first},
-      actions_);
+  lanes_[state.lane]->Arrive(loop_.now(),
+                             {.waiter = state.call->id,
+                              .deadline = state.deadline,
+                              .bounded = !state.call->flow_controlled,
+                              .shares = state.shareable || (all_share_[state.lane] && !state.alone),
+                              .came_first = came_first},
+                             actions_);
 }
 
 void Pool::Cancel(CallId id) {

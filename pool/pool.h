@@ -140,6 +140,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     Call* call = nullptr;
     size_t lane = 0;
     bool shareable = false;
+    bool alone = false;  // Shares its connection with no other call.
     ConnectionId connection = 0;  // 0 = waiting for one.
     Instant arrived;
     Instant granted;

@@ -26,16 +26,18 @@ SqliteShared::SqliteShared(SqliteConfig the_config, EventLoop& the_loop)
       known_(kKnownTextsMax, kKnownTextBytesMax) {}
 
 Classification SqliteShared::Classify(std::string_view sql) {
+  Classification classification;
+  // A connection finds out, before it runs.
+  classification.may_write = false;
+  classification.transaction_control = IsTransactionControl(sql);
+  if (sql.size() > kKnownTextMax) return classification;
   const Known* known = known_.Find(sql);
-  if (known == nullptr) {
-    // A reader finds out.
-    if (sql.size() > kKnownTextMax) return {};
-    known = &known_.Insert(sql, {});
-  }
-  return {.refusal = known->refusal,
-          .lane = known->lane,
-          .shareable = true,
-          .is_short = known->reads.IsShort(kSharedReadMax)};
+  if (known == nullptr) known = &known_.Insert(sql, {});
+  classification.refusal = known->refusal;
+  classification.lane = known->lane;
+  classification.shareable = !classification.transaction_control;
+  classification.is_short = known->reads.IsShort(kSharedReadMax);
+  return classification;
 }
 
 void SqliteShared::Learn(std::string_view sql, std::optional<Error> refusal, size_t lane) {
@@ -92,7 +94,8 @@ void SqliteConnection::Ping() { Enqueue({.kind = JobQueue::Job::Kind::kPing}); }
 void SqliteConnection::Reset() { Enqueue({.kind = JobQueue::Job::Kind::kReset}); }
 
 void SqliteConnection::Execute(Call& call) {
-  Enqueue({.kind = JobQueue::Job::Kind::kExecute, .call = &call});
+  const bool alone = !call.session.none();
+  Enqueue({.kind = JobQueue::Job::Kind::kExecute, .call = &call, .alone = alone});
 }
 
 void SqliteConnection::Enqueue(JobQueue::Job job) {

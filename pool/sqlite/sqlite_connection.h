@@ -19,6 +19,7 @@
 
 namespace dbsidecar::pool {
 
+inline constexpr size_t kReaderLane = 0;
 inline constexpr size_t kWriterLane = 1;
 
 class SqliteConnection;

@@ -70,7 +70,10 @@ void SqliteRunner::RunStatement(const Job& job) {
 }
 
 void SqliteRunner::RunAlone(Call& call) {
-  SqliteSession::Execution execution = session_.Run(call.statement, call.deadline);
+  const bool in_session = call.session.kind != SessionUse::Kind::kNone ||
+                          (call.session.auto_pin && IsTransactionControl(call.statement.sql));
+  SqliteSession::Execution execution =
+      in_session ? session_.RunInSession(call) : session_.Run(call.statement, call.deadline);
   const bool wrote = execution.writes;
   Finish(call, std::move(execution));
   // The next one may take its time to commit, unseen.

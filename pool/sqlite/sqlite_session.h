@@ -68,11 +68,16 @@ class SqliteSession {
 
   std::optional<OpenFailure> Open();
   bool Ping();
-  // Rolls back what is open and makes a reader one again.
+  // Clears what a session has left: rolls back, or opens the database anew.
   bool Reset();
   // Runs one statement in autocommit; waits for locks until shortly before `deadline`.
   // REQUIRES: no group is open.
   Execution Run(const Statement& statement, Instant deadline);
+
+  // Runs a call that keeps the connection, or may: one of a session, or one that opens or ends a
+  // transaction by its text. Afterwards `outcome.transaction_status` is PostgreSQL's: a transaction
+  // in which a statement failed is failed, whatever SQLite would still do.
+  Execution RunInSession(const Call& call);
 
   // --- Groups: several callers' statements in one transaction. ---
 
@@ -105,6 +110,9 @@ class SqliteSession {
     bool writes = false;
     bool returns_rows = false;
     bool was_slow = false;  // The last time.
+    // Both are for sessions only.
+    std::optional<TransactionCommand> transaction{};
+    bool leaves_traces = false;
     // As of `recompiled`: how often SQLite has compiled it anew.
     std::vector<ColumnInfo> columns;
     int recompiled = -1;
@@ -126,6 +134,7 @@ class SqliteSession {
   bool HoldsUpGroup(Instant now) const;
 
   std::optional<OpenFailure> SetUp();
+  void CloseDatabase();
   std::optional<OpenFailure> SetJournalMode();
   OpenFailure OpenFailureNow();
   // Runs a statement of the driver's own; `first_cell` may be null. False = it failed.
@@ -134,6 +143,7 @@ class SqliteSession {
   // The same at set-up, where SQLite reports some locks without asking whether to wait.
   bool RunOwnPatiently(const std::string& sql, std::string* first_cell = nullptr);
 
+  void SetBusyUntil(Instant deadline);
   Execution RunHere(const Statement& statement, Instant deadline);
   std::optional<Error> TryRun(const Statement& statement, Execution& execution);
   std::optional<Error> RunLookedUp(Prepared& prepared, const Statement& statement,
@@ -142,9 +152,25 @@ class SqliteSession {
   std::optional<Error> Step(Prepared& prepared, const ResultLimits& limits, Result& result);
   std::optional<Error> StepOrRollBack(Prepared& prepared, const ResultLimits& limits,
                                       Result& result);
+  std::optional<Error> StepOrUndo(Prepared& prepared, const ResultLimits& limits, Result& result);
   void ReadColumnsOnce(Prepared& prepared);
   void FinishResult(const Prepared& prepared, Result& result);
   Condition Settle();
+
+  // Sessions; sqlite_transaction.cc.
+  void ForgetSession();
+  std::optional<Error> RunCallOfSession(const Call& call, Execution& execution);
+  std::optional<Error> RunStatementOfSession(const Statement& statement, Execution& execution);
+  std::optional<Error> RunTransactionCommand(Prepared& prepared, const Statement& statement,
+                                             Outcome& outcome);
+  std::optional<Error> RunSavepointCommand(Prepared& prepared, TransactionCommand command);
+  std::optional<Error> BeginByText(Prepared& prepared, Outcome& outcome);
+  std::optional<Error> BeginTransaction(bool read_only);
+  std::optional<Error> StepToEnd(Prepared& prepared);
+  std::optional<Error> CommitTransaction(std::string& tag, Outcome& outcome);
+  void RollBackTransaction();
+  TransactionStatus Status() const;
+  bool TransactionIsOpen() const { return failed_ || InTransaction(); }
   bool InTransaction() const;
   bool LeftConstraintsOpen() const;
   // Whether it stays, and its savepoint with it.
@@ -176,12 +202,22 @@ class SqliteSession {
   bool committing_ = false;
 
   OwnStatement begin_reads_{"BEGIN"};
+  // At once, not at the first read.
+  OwnStatement take_snapshot_{"SELECT 1 FROM sqlite_schema LIMIT 1"};
   OwnStatement begin_writes_{"BEGIN IMMEDIATE"};
   OwnStatement savepoint_{"SAVEPOINT member"};
   OwnStatement release_{"RELEASE member"};
   OwnStatement undo_{"ROLLBACK TO member"};
   OwnStatement commit_{"COMMIT"};
   OwnStatement rollback_{"ROLLBACK"};
+
+  bool in_session_ = false;  // The statement at hand is one of a session.
+  bool kept_ = false;        // The last statement was.
+  // The session's transaction has failed. SQLite's own may be gone, or as before the statement.
+  bool failed_ = false;
+  bool read_only_ = false;  // The session's transaction.
+  bool traces_ = false;     // Something in the connection that only a new one is free of.
+
   bool group_open_ = false;
   size_t group_members_ = 0;  // That ran before the one at hand.
   Instant started_;           // The statement at hand, when it is in a group.

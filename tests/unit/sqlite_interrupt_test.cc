@@ -65,6 +65,21 @@ TEST_F(SqliteInterruptTest, AQueuedStatementIsCancelledWithoutBeingRun) {
   EXPECT_EQ(CountRows(), 0);
 }
 
+TEST_F(SqliteInterruptTest, AStatementOfATransactionThatIsCancelledBeforeItRunsFailsIt) {
+  ProbeCall begin("INSERT INTO t VALUES (1)");
+  begin.session.kind = SessionUse::Kind::kBegin;
+  EXPECT_EQ(writer_.Run(begin).outcome.transaction_status, TransactionStatus::kInTransaction);
+  ProbeCall call(kEndless);
+  call.session.kind = SessionUse::Kind::kContinue;
+  writer_.StartTogether({&call}, &call);
+  const ProbeEvent event = writer_.Wait();
+  ExpectInterrupted(event, call);
+  EXPECT_EQ(event.outcome.transaction_status, TransactionStatus::kFailed);
+  writer_.Reset();
+  EXPECT_TRUE(writer_.Wait().ok);
+  EXPECT_EQ(CountRows(), 0);
+}
+
 TEST_F(SqliteInterruptTest, StatementsHandedOverTogetherRunInOrder) {
   std::vector<std::unique_ptr<ProbeCall>> calls;
   for (int i = 0; i < 100; ++i) {
