@@ -46,9 +46,9 @@ NotificationHub::~NotificationHub() { loop_.RemoveTimer(this); }
 
 std::optional<Error> NotificationHub::Refusal() const {
   if (!driver_.has_notifications()) {
-    return OwnError(ErrorKind::kUnsupported,
-                    fmt::format("{} has no LISTEN and NOTIFY; only PostgreSQL does",
-                                driver_.name()));
+    return OwnError(
+        ErrorKind::kUnsupported,
+        fmt::format("{} has no LISTEN and NOTIFY; only PostgreSQL does", driver_.name()));
   }
   if (config_.max < 2) {
     return OwnError(ErrorKind::kUnsupported,
@@ -428,8 +428,8 @@ void NotificationHub::OnTick(Instant now) {
     MaybeReadOn(now);
   } else if (now >= answer_by_) {
     const std::string_view what = state_ == State::kOpening ? "connect" : "LISTEN or a ping";
-    Lose(OwnError(ErrorKind::kNoConnection,
-                  fmt::format("the database does not answer a {}", what)));
+    Lose(
+        OwnError(ErrorKind::kNoConnection, fmt::format("the database does not answer a {}", what)));
   } else if (now >= ping_at_) {
     Change({}, {}, config_.ping_timeout);
   }

@@ -206,7 +206,7 @@ void Pool::Carry(const Action& action) {
       Close(action.connection, action.close_reason);
       break;
     case Action::Kind::kGrant:
-      Grant(action.waiter, action.connection);
+      Grant(action.waiter, action.connection, action.shared);
       break;
     case Action::Kind::kEvict:
       connections_.at(action.connection).handle->Evict();
@@ -244,10 +244,11 @@ void Pool::Close(ConnectionId id, CloseReason reason) {
   it->second.handle->Close();
 }
 
-void Pool::Grant(CallId waiter, ConnectionId id) {
+void Pool::Grant(CallId waiter, ConnectionId id, bool shared) {
   CallState& state = calls_.at(waiter);
   OpenConnection& connection = connections_.at(id);
   state.connection = id;
+  state.shares = shared;
   state.granted = loop_.now();
   ++state.runs;
   state.connect =
@@ -427,10 +428,12 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   CallState& state = calls_.at(call.id);
   OpenConnection& connection = connections_.at(id);
   // On a shared connection it began when the one before it had ended.
+  const Instant began = std::max(state.granted, connection.replied_at);
   // How long a stream takes says more about its reader.
   if (state.history != nullptr && call.sink == nullptr && (!outcome.error || outcome.undone)) {
-    state.history->Record(loop_.now() - std::max(state.granted, connection.replied_at));
+    state.history->Record(loop_.now() - began);
   }
+  if (state.shares) head_of_line_.Record(began - state.granted);
   connection.replied_at = loop_.now();
   if (condition != Condition::kBroken) last_success_ = loop_.now();
   observer_.OnReleased(id, condition);
@@ -738,6 +741,7 @@ void Add(PoolCounters& sum, const PoolCounters& more) {
   sum.granted += more.granted;
   for (size_t i = 0; i < sum.refused.size(); ++i) sum.refused[i] += more.refused[i];
   sum.abandoned += more.abandoned;
+  sum.evictions += more.evictions;
 }
 
 }  // namespace
@@ -779,6 +783,7 @@ PoolStats Pool::Stats() const {
   stats.queue = queue_;
   stats.connect = connect_;
   stats.execute = execute_;
+  stats.head_of_line = head_of_line_;
   stats.total_time = total_;
   return stats;
 }

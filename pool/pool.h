@@ -60,7 +60,7 @@ struct PoolStats {
   size_t waiting = 0;
   size_t running = 0;  // Calls whose statement the database is working on.
   PoolCounters counters;
-  size_t sessions = 0;                               // Open.
+  size_t sessions = 0;  // Open.
   size_t subscribers = 0;
   std::map<std::string, uint64_t> sessions_revoked;  // By the reason why we ended them.
   uint64_t statements = 0;                           // Answered, well or badly.
@@ -76,6 +76,7 @@ struct PoolStats {
   Histogram queue;
   Histogram connect;
   Histogram execute;
+  Histogram head_of_line;  // The part spent behind others on a shared connection.
   Histogram total_time;
 };
 
@@ -99,8 +100,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void SubscriberCaughtUp();
   // Ends every session that was opened by this owner (SessionUse::owner), with a rollback.
   void EndSessionsOf(uint64_t owner);
-  // Ends all subscriptions and refuses new calls; those accepted are finished, in open sessions too,
-  // then the connections are closed.
+  // Ends all subscriptions and refuses new calls; those accepted are finished, in open sessions
+  // too, then the connections are closed.
   void Drain();
   // Gives up every call that is still unanswered, and every session.
   void CancelAll();
@@ -140,9 +141,10 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     Call* call = nullptr;
     size_t lane = 0;
     bool shareable = false;
-    bool alone = false;  // Shares its connection with no other call.
+    bool alone = false;           // Shares its connection with no other call.
     ConnectionId connection = 0;  // 0 = waiting for one.
     Instant arrived;
+    bool shares = false;  // That connection with others.
     Instant granted;
     Instant deadline;  // The sooner of the caller's and, before a first part, the query timeout.
     Session* session = nullptr;  // In which it runs, or waits to.
@@ -172,7 +174,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Carry(const Action& action);
   void Open(ConnectionId id);
   void Close(ConnectionId id, CloseReason reason);
-  void Grant(CallId waiter, ConnectionId id);
+  void Grant(CallId waiter, ConnectionId id, bool shared);
   void RefuseWaiter(CallId waiter, RefuseReason reason);
 
   void Arrive(CallState& state, std::optional<Instant> came_first);
@@ -253,6 +255,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   Histogram queue_;
   Histogram connect_;
   Histogram execute_;
+  Histogram head_of_line_;
   Histogram total_;
 };
 

@@ -11,7 +11,8 @@
 namespace dbsidecar::server {
 namespace {
 
-// PostgreSQL's NAMEDATALEN, less the NUL: it would cut a longer name, and listen to another channel.
+// PostgreSQL's NAMEDATALEN, less the NUL: it would cut a longer name, and listen to another
+// channel.
 constexpr size_t kChannelBytesMax = 63;
 constexpr int kChannelsMax = 1000;
 
