@@ -42,7 +42,8 @@ struct PoolOptions {
   // back; 0 = no limit.
   Duration session_idle_timeout = std::chrono::minutes(1);
   Duration transaction_timeout = std::chrono::minutes(5);
-  uint64_t seed = 1;  // For back-off and jitter.
+  size_t listen_backlog_max = 1000;  // Notifications that may wait for a subscriber.
+  uint64_t seed = 1;                 // For back-off and jitter.
 };
 
 // A snapshot of the pool's figures. Counters count from the start of the process.
