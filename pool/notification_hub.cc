@@ -14,10 +14,14 @@ namespace {
 constexpr Duration kAnswerMax = std::chrono::seconds(10);
 // Channels that are listened to, or no longer, in one transaction.
 constexpr size_t kChangesMax = 1000;
-// How long those on a channel are waited for, however many have not caught up: what one client may
-// take, and what it costs us to tell each of them half of an ordinary buffer.
-constexpr Duration kGiveUpAfter = std::chrono::seconds(1);
-constexpr Duration kGiveUpPerSubscriber = std::chrono::milliseconds(10);
+// How long a client may take to read half of its buffer, in all and when nobody else is served;
+// besides the time that we need to write it, which is a few microseconds for each notification on a
+// quiet machine.
+constexpr Duration kReadMax = std::chrono::seconds(1);
+constexpr Duration kReadAloneMax = std::chrono::milliseconds(250);
+constexpr Duration kWriteMax = std::chrono::microseconds(20);
+// How often it is looked whether the others are done.
+constexpr Duration kLookAgain = std::chrono::milliseconds(20);
 
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -30,10 +34,12 @@ Error Dropped() {
 }  // namespace
 
 NotificationHub::NotificationHub(EventLoop& loop, Driver& driver, const PoolConfig& config,
-                                 uint64_t seed, Observer& observer, Places places)
+                                 size_t backlog_max, uint64_t seed, Observer& observer,
+                                 Places places)
     : loop_(loop),
       driver_(driver),
       config_(config),
+      backlog_max_(backlog_max),
       random_(seed),
       observer_(observer),
       places_(std::move(places)) {
@@ -185,7 +191,9 @@ void NotificationHub::OnSourceOpened() {
 void NotificationHub::CloseSource() {
   state_ = State::kClosing;
   changing_ = false;
-  being_changed_.clear();
+  to_listen_.clear();
+  to_unlisten_.clear();
+  one_by_one_ = false;
   answer_by_ = kNever;
   ping_at_ = kNever;
   pause_.reset();
@@ -225,15 +233,10 @@ void NotificationHub::Rest() {
 }
 
 void NotificationHub::OnSourceFailed(const Error& error, bool permanent) {
-  const bool refused = changing_ && error.kind == ErrorKind::kDatabase;
-  const bool opening = state_ == State::kOpening;
-  if (opening && permanent) {
+  if (permanent) {
     Error rejected = error;
     rejected.kind = ErrorKind::kConnectRejected;
     EndWaiting(rejected);
-  } else if (refused) {
-    // Not only those who asked for these channels: whoever else waits would get no other answer.
-    EndWaiting(error);
   }
   Lose(error);
 }
@@ -258,46 +261,90 @@ void NotificationHub::Lose(const Error& error) {
 
 void NotificationHub::MaybeChange() {
   if (state_ != State::kOpen || changing_ || pause_.has_value()) return;
-  std::vector<std::string> listen;
-  std::vector<std::string> unlisten;
-  while (!changed_.empty() && listen.size() + unlisten.size() < kChangesMax) {
+  const size_t changes_max = one_by_one_ ? 1 : kChangesMax;
+  while (!changed_.empty() && to_listen_.size() + to_unlisten_.size() < changes_max) {
     const std::string name = changed_.extract(changed_.begin()).value();
     const auto it = channels_.find(name);
     if (it == channels_.end()) continue;
     const bool wanted = !it->second.subscriptions.empty();
     if (wanted && !it->second.in_force) {
-      listen.push_back(name);
+      to_listen_.push_back(name);
     } else if (!wanted && it->second.in_force) {
       // Whoever comes from now on must listen anew.
       it->second.in_force = false;
-      unlisten.push_back(name);
+      to_unlisten_.push_back(name);
     }
     if (!wanted) channels_.erase(it);
   }
-  if (listen.empty() && unlisten.empty()) return;
-  Change(listen, unlisten, kAnswerMax);
+  if (to_listen_.empty() && to_unlisten_.empty()) {
+    one_by_one_ = false;
+  } else {
+    Change(kAnswerMax);
+  }
 }
 
-void NotificationHub::Change(const std::vector<std::string>& listen,
-                             const std::vector<std::string>& unlisten, Duration limit) {
+void NotificationHub::Change(Duration limit) {
   changing_ = true;
-  being_changed_ = listen;
   ping_at_ = kNever;
   answer_by_ = loop_.now() + limit;
-  source_->Change(listen, unlisten);
+  source_->Change(to_listen_, to_unlisten_);
 }
 
-void NotificationHub::OnChanged() {
+void NotificationHub::NoteAnswer() {
   changing_ = false;
   answer_by_ = kNever;
   ping_at_ = EarlierDeadline(kNever, loop_.now(), config_.ping_after);
+}
+
+void NotificationHub::OnChanged() {
+  NoteAnswer();
   if (failures_in_a_row_ > 0) observer_.OnListenerStatus(true, "listening again");
   failures_in_a_row_ = 0;
   rest_until_ = Instant{};
   last_error_.reset();
-  const std::vector<std::string> listened = std::exchange(being_changed_, {});
+  to_unlisten_.clear();
+  const std::vector<std::string> listened = std::exchange(to_listen_, {});
   for (const std::string& name : listened) PutInForce(name);
   MaybeChange();
+}
+
+void NotificationHub::OnChangeRefused(const Error& error) {
+  // Such as a name that the database's encoding does not have. Whatever else is wrong may be right
+  // on another connection: a standby, for example, takes no LISTEN.
+  const std::string_view sqlstate = error.sql.sqlstate;
+  if (!sqlstate.starts_with("22") && !sqlstate.starts_with("42")) {
+    Lose(error);
+    return;
+  }
+  NoteAnswer();
+  if (to_listen_.size() == 1 && to_unlisten_.empty()) {
+    EndThoseOn(to_listen_.front(), error);
+    to_listen_.clear();
+  } else {
+    TakeBackChange();
+    one_by_one_ = true;
+  }
+  MaybeChange();
+  CloseIfUnneeded();
+}
+
+void NotificationHub::TakeBackChange() {
+  for (const std::string& name : std::exchange(to_listen_, {})) changed_.insert(name);
+  for (const std::string& name : std::exchange(to_unlisten_, {})) {
+    // Whoever came meanwhile listens anew all the same.
+    if (!channels_.contains(name)) channels_[name].in_force = true;
+    changed_.insert(name);
+  }
+}
+
+void NotificationHub::EndThoseOn(const std::string& name, const Error& error) {
+  const auto it = channels_.find(name);
+  if (it == channels_.end()) return;
+  std::vector<SubscriberId> ids;
+  for (const Subscription* subscription : it->second.subscriptions) {
+    ids.push_back(subscription->subscriber->id);
+  }
+  for (const SubscriberId id : ids) End(id, error);
 }
 
 void NotificationHub::PutInForce(const std::string& name) {
@@ -335,14 +382,17 @@ bool NotificationHub::OnNotification(Notification notification) {
   return true;
 }
 
+bool NotificationHub::HasRoom(const Subscription& subscription) const {
+  return subscription.phase != Phase::kListening ||
+         subscription.subscriber->Backlog() < backlog_max_;
+}
+
 bool NotificationHub::Fits(const Notification& notification) const {
   const auto it = channels_.find(notification.channel);
-  return it == channels_.end() ||
-         std::all_of(it->second.subscriptions.begin(), it->second.subscriptions.end(),
-                     [](const Subscription* subscription) {
-                       return subscription->phase != Phase::kListening ||
-                              subscription->subscriber->HasRoom();
-                     });
+  if (it == channels_.end()) return true;
+  const auto& subscriptions = it->second.subscriptions;
+  return std::all_of(subscriptions.begin(), subscriptions.end(),
+                     [this](const Subscription* subscription) { return HasRoom(*subscription); });
 }
 
 void NotificationHub::Deliver(const Notification& notification) {
@@ -358,48 +408,51 @@ void NotificationHub::StopReading(Notification notification) {
   const auto& subscriptions = channels_.at(notification.channel).subscriptions;
   Pause pause;
   for (const Subscription* subscription : subscriptions) {
-    const bool fits =
-        subscription->phase != Phase::kListening || subscription->subscriber->HasRoom();
-    if (!fits) pause.late.push_back(subscription->subscriber->id);
+    if (!HasRoom(*subscription)) pause.late.insert(subscription->subscriber->id);
   }
-  pause.began = loop_.now();
-  pause.until = pause.began + kGiveUpAfter + kGiveUpPerSubscriber * subscriptions.size();
+  pause.until = loop_.now() + kReadMax + TimeToTell(subscriptions.size());
+  pause.look_at = loop_.now();
   pause.notification = std::move(notification);
   pause_ = std::move(pause);
-  // Most may have caught up already; then the time of the rest runs.
-  WaitedEnough(pause_->began);
 }
 
 void NotificationHub::SubscriberCaughtUp() { MaybeReadOn(loop_.now()); }
 
-size_t NotificationHub::Late() const {
-  const auto is_late = [this](SubscriberId id) {
-    const auto it = subscriptions_.find(id);
-    return it != subscriptions_.end() && !it->second->subscriber->CaughtUp();
-  };
-  return static_cast<size_t>(std::count_if(pause_->late.begin(), pause_->late.end(), is_late));
+Duration NotificationHub::TimeToTell(size_t subscribers) const {
+  return kWriteMax * (subscribers * backlog_max_ / 2);
+}
+
+bool NotificationHub::IsLate(SubscriberId id) const {
+  const auto it = subscriptions_.find(id);
+  return it != subscriptions_.end() && it->second->subscriber->Backlog() > backlog_max_ / 2;
+}
+
+bool NotificationHub::OthersAreDone() const {
+  const auto& subscriptions = channels_.at(pause_->notification.channel).subscriptions;
+  return std::all_of(subscriptions.begin(), subscriptions.end(),
+                     [this](const Subscription* subscription) {
+                       const Subscriber& subscriber = *subscription->subscriber;
+                       return subscriber.Backlog() == 0 || pause_->late.contains(subscriber.id);
+                     });
 }
 
 bool NotificationHub::WaitedEnough(Instant now) {
-  const size_t late = Late();
+  absl::erase_if(pause_->late, [this](SubscriberId id) { return !IsLate(id); });
+  const size_t late = pause_->late.size();
   if (late == 0 || now >= pause_->until) return true;
-  const size_t all = channels_.at(pause_->notification.channel).subscriptions.size();
-  if (!pause_->paced && late * 2 <= all) {
-    pause_->paced = true;
-    const Duration took = now - pause_->began;
-    pause_->until = std::min(pause_->until, pause_->began + std::max(kPatience, 3 * took));
+  pause_->look_at = now + kLookAgain;
+  const bool alone = late == channels_.at(pause_->notification.channel).subscriptions.size();
+  if (!pause_->others_done && !alone && OthersAreDone()) {
+    pause_->others_done = true;
+    pause_->until = std::min(pause_->until, now + kReadAloneMax + TimeToTell(late));
   }
-  return now >= pause_->until;
+  return false;
 }
 
 void NotificationHub::MaybeReadOn(Instant now) {
   if (!pause_.has_value() || !WaitedEnough(now)) return;
   Pause pause = *std::exchange(pause_, std::nullopt);
-  for (const SubscriberId id : pause.late) {
-    const auto it = subscriptions_.find(id);
-    if (it == subscriptions_.end() || it->second->subscriber->CaughtUp()) continue;
-    End(id, Dropped());
-  }
+  for (const SubscriberId id : pause.late) End(id, Dropped());
   CloseIfUnneeded();
   if (state_ != State::kOpen) return;
   if (changing_) answer_by_ = loop_.now() + kAnswerMax;
@@ -414,7 +467,9 @@ void NotificationHub::MaybeReadOn(Instant now) {
 Instant NotificationHub::NextTick() const {
   Instant next = waiting_.empty() ? kNever : waiting_.begin()->first;
   if (state_ == State::kResting) next = std::min(next, rest_until_);
-  if (pause_.has_value()) return std::min(next, pause_->until);
+  if (pause_.has_value()) {
+    return std::min({next, pause_->until, pause_->others_done ? kNever : pause_->look_at});
+  }
   return std::min({next, answer_by_, ping_at_});
 }
 
@@ -431,7 +486,7 @@ void NotificationHub::OnTick(Instant now) {
     Lose(
         OwnError(ErrorKind::kNoConnection, fmt::format("the database does not answer a {}", what)));
   } else if (now >= ping_at_) {
-    Change({}, {}, config_.ping_timeout);
+    Change(config_.ping_timeout);
   }
   MaybeChange();
 }

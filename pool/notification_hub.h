@@ -5,10 +5,10 @@
 // when the one it has is lost, and then tells every subscriber of the gap.
 //
 // A burst of notifications is more than any subscriber takes at once, so one whose buffer is full
-// is waited for: nothing is read from the database meanwhile. It is dropped if it has not caught up
-// after three times as long as half of those on its channel needed, and after kPatience at least.
-// Where not even half catch up, the limit is one that grows with their number, because so does the
-// work of telling them.
+// is waited for: nothing is read from the database meanwhile. It has to take half of it. One that
+// does not is dropped, some time after the others on its channel have taken all of theirs: before,
+// it may well be that we did not get round to it, because a connection does not serve its streams
+// in turn. That time, and the limit of all waiting, grow with the number of those waited for.
 //
 // Threads: everything here runs on the loop thread.
 #pragma once
@@ -37,9 +37,6 @@ namespace dbsidecar::pool {
 
 class NotificationHub final : public NotificationSourceEvents, public TimerHandler {
  public:
-  // How long a subscriber with a full buffer has at least, to take half of it.
-  static constexpr Duration kPatience = std::chrono::milliseconds(250);
-
   // The pool's budget, of which the connection takes one place.
   struct Places {
     std::function<void()> ask;  // Answered by OnPlace, some time.
@@ -47,8 +44,9 @@ class NotificationHub final : public NotificationSourceEvents, public TimerHandl
   };
 
   // All are borrowed and outlive the hub. Of `config` it keeps the limits of time and of places.
-  NotificationHub(EventLoop& loop, Driver& driver, const PoolConfig& config, uint64_t seed,
-                  Observer& observer, Places places);
+  // `backlog_max`: notifications that may wait for a subscriber.
+  NotificationHub(EventLoop& loop, Driver& driver, const PoolConfig& config, size_t backlog_max,
+                  uint64_t seed, Observer& observer, Places places);
   ~NotificationHub() override;
 
   // A subscription that is not in force within the pool's wait timeout is ended.
@@ -69,6 +67,7 @@ class NotificationHub final : public NotificationSourceEvents, public TimerHandl
   // NotificationSourceEvents.
   void OnSourceOpened() override;
   void OnChanged() override;
+  void OnChangeRefused(const Error& error) override;
   void OnSourceFailed(const Error& error, bool permanent) override;
   bool OnNotification(Notification notification) override;
   void OnSourceClosed() override;
@@ -105,10 +104,10 @@ class NotificationHub final : public NotificationSourceEvents, public TimerHandl
   // Reading has stopped because a notification did not fit.
   struct Pause {
     Notification notification;
-    std::vector<SubscriberId> late;  // Whom it did not fit.
-    Instant began;
+    absl::flat_hash_set<SubscriberId> late;  // Whom it did not fit.
     Instant until;
-    bool paced = false;  // `until` is by the time that most on the channel took.
+    Instant look_at;
+    bool others_done = false;
   };
 
   void Begin(Subscriber& subscriber);
@@ -125,21 +124,27 @@ class NotificationHub final : public NotificationSourceEvents, public TimerHandl
   void Lose(const Error& error);
   void Rest();
   void MaybeChange();
-  void Change(const std::vector<std::string>& listen, const std::vector<std::string>& unlisten,
-              Duration limit);
+  void Change(Duration limit);
+  void NoteAnswer();
+  void TakeBackChange();
+  void EndThoseOn(const std::string& name, const Error& error);
   void PutInForce(const std::string& name);
   void Announce(Subscription& subscription);
 
   void Deliver(const Notification& notification);
   bool Fits(const Notification& notification) const;
   void StopReading(Notification notification);
-  size_t Late() const;
+  bool HasRoom(const Subscription& subscription) const;
+  bool IsLate(SubscriberId id) const;
+  bool OthersAreDone() const;
+  Duration TimeToTell(size_t subscribers) const;
   bool WaitedEnough(Instant now);
   void MaybeReadOn(Instant now);
 
   EventLoop& loop_;
   Driver& driver_;
   const PoolConfig config_;
+  const size_t backlog_max_;
   std::mt19937_64 random_;
   Observer& observer_;
   const Places places_;
@@ -151,10 +156,12 @@ class NotificationHub final : public NotificationSourceEvents, public TimerHandl
   std::unordered_map<std::string, Channel> channels_;
   std::set<std::pair<Instant, SubscriberId>> waiting_;  // By when they expire.
 
-  std::set<std::string> changed_;           // Channels that may have to be listened to, or not.
-  bool changing_ = false;                   // A change has not been answered yet,
-  std::vector<std::string> being_changed_;  // to listen to these.
-  Instant answer_by_ = kNever;              // Of the connect, or the change.
+  std::set<std::string> changed_;         // Channels that may have to be listened to, or not.
+  bool one_by_one_ = false;               // They are changed, because one of them was refused.
+  bool changing_ = false;                 // A change has not been answered yet,
+  std::vector<std::string> to_listen_;    // to listen to these,
+  std::vector<std::string> to_unlisten_;  // and no more to these.
+  Instant answer_by_ = kNever;            // Of the connect, or the change.
   Instant ping_at_ = kNever;
   uint32_t failures_in_a_row_ = 0;
   Instant rest_until_{};

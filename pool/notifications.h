@@ -38,7 +38,7 @@ class Subscriber {
 
   // The subscription is in force.
   virtual void OnListening() = 0;
-  // HasRoom() is true.
+  // It has room: Backlog() is under the pool's limit.
   virtual void OnNotification(const Notification& notification) = 0;
   virtual void OnGap(const NotificationGap& gap) = 0;
   // The hub ends the subscription; kSubscriberDropped: because it was too slow.
@@ -46,11 +46,9 @@ class Subscriber {
   // Nothing refers to this subscriber any more; it may delete itself.
   virtual void Done() = 0;
 
-  // Whether another notification fits.
-  virtual bool HasRoom() const = 0;
-  // Whether it has taken most of what it was told. Whoever comes to this again after it was full
-  // says so by Pool::SubscriberCaughtUp.
-  virtual bool CaughtUp() const = 0;
+  // What it was told and has not passed on yet. Whoever comes down to half of the limit says so by
+  // Pool::SubscriberCaughtUp.
+  virtual size_t Backlog() const = 0;
 
   SubscriberId id = 0;  // Unique among the pool's subscribers; set by whoever subscribes.
   std::vector<std::string> channels;  // At least one, each once. Unchanged until Done.
@@ -64,8 +62,10 @@ class NotificationSourceEvents {
   virtual void OnSourceOpened() = 0;
   // The last change is in force.
   virtual void OnChanged() = 0;
-  // It did not open, refused a change, or was lost: it is to be closed. `permanent`: opening
-  // another is pointless with this configuration.
+  // The database refused the last change as a whole.
+  virtual void OnChangeRefused(const Error& error) = 0;
+  // It did not open, or was lost: it is to be closed. `permanent`: opening another is pointless
+  // with this configuration.
   virtual void OnSourceFailed(const Error& error, bool permanent) = 0;
   // False: no more until Resume, not even the answer to a change.
   virtual bool OnNotification(Notification notification) = 0;
@@ -79,7 +79,8 @@ class NotificationSource {
   virtual ~NotificationSource() = default;
 
   virtual void Open() = 0;
-  // In one transaction; answered by OnChanged. Both empty: a round trip that proves it alive.
+  // In one transaction; answered by OnChanged or OnChangeRefused. Both empty: a round trip that
+  // proves it alive.
   // REQUIRES: open, and no change is under way.
   virtual void Change(const std::vector<std::string>& listen,
                       const std::vector<std::string>& unlisten) = 0;

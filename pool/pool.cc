@@ -45,7 +45,7 @@ Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& obser
     lanes_.push_back(std::make_unique<PoolCore>(config, options_.seed + i, i + 1, shapes.size()));
   }
   hub_ = std::make_unique<NotificationHub>(
-      loop_, driver_, lanes_[0]->config(), options_.seed, observer_,
+      loop_, driver_, lanes_[0]->config(), options_.listen_backlog_max, options_.seed, observer_,
       NotificationHub::Places{.ask = [this] { AskForPlace(PlaceFor::kListener); },
                               .give_back = [this] { GivePlaceBack(); }});
   loop_.AddTimer(this);

@@ -45,7 +45,8 @@ struct PoolOptions {
   Duration transaction_timeout = std::chrono::minutes(5);
   // A reader that leaves its stream's sink full for so long loses the stream; 0 = no limit.
   Duration stream_stall_timeout = std::chrono::minutes(1);
-  uint64_t seed = 1;  // For back-off and jitter.
+  size_t listen_backlog_max = 1000;  // Notifications that may wait for a subscriber.
+  uint64_t seed = 1;                 // For back-off and jitter.
 };
 
 // A snapshot of the pool's figures. Counters count from the start of the process.
@@ -143,8 +144,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     bool shareable = false;
     bool alone = false;           // Shares its connection with no other call.
     ConnectionId connection = 0;  // 0 = waiting for one.
+    bool shares = false;          // That connection with others.
     Instant arrived;
-    bool shares = false;  // That connection with others.
     Instant granted;
     Instant deadline;  // The sooner of the caller's and, before a first part, the query timeout.
     Session* session = nullptr;  // In which it runs, or waits to.

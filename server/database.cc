@@ -52,6 +52,7 @@ pool::PoolOptions PoolOptionsOf(const Config& config) {
   options.cancel_grace = config.query.cancel_grace;
   options.session_idle_timeout = config.query.session_idle_timeout;
   options.transaction_timeout = config.query.transaction_timeout;
+  options.listen_backlog_max = static_cast<size_t>(config.query.listen_buffer);
   options.health_check_interval = config.lifecycle.health_check_interval;
   options.seed = std::random_device()();
   return options;

@@ -20,7 +20,7 @@ pool::Error Invalid(std::string why) {
   return pool::OwnError(pool::ErrorKind::kInvalidArgument, std::move(why));
 }
 
-// A database whose encoding is SQL_ASCII may hold anything; a Protobuf string may not.
+// The database was asked for UTF-8; whatever else it sends must not make an event unreadable.
 std::string ToText(std::string text) {
   if (!IsValidUtf8(text)) {
     std::replace_if(

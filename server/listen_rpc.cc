@@ -34,8 +34,7 @@ class ListenStream final : public EventStream, public pool::Subscriber {
     Finish(StatusOf(error));
   }
   void Done() override { Release(); }
-  bool HasRoom() const override { return waiting() < listen_.buffer_max(); }
-  bool CaughtUp() const override { return waiting() <= listen_.buffer_max() / 2; }
+  size_t Backlog() const override { return waiting(); }
 
  private:
   void AcceptAnother() override { new ListenStream(rpc(), listen_, queue()); }

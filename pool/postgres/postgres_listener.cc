@@ -193,7 +193,7 @@ bool PostgresListener::ReadResult() {
   }
   changing_ = false;
   if (refusal_.has_value()) {
-    events_.OnSourceFailed(*refusal_, false);
+    events_.OnChangeRefused(*refusal_);
   } else {
     // The answer to the transaction's end: what it changed is in force.
     events_.OnChanged();
