@@ -88,6 +88,9 @@ class Connection {
   virtual void Evict() {}
   // Lets go, whatever is under way. Calls on it are not reported again.
   virtual void Close() = 0;
+  // Calls on it whose statement was not sent, and never will be, now that it is closed: they may
+  // run elsewhere. The driver has let go of them. Asked once, after Close.
+  virtual std::vector<Call*> TakeUnsent() { return {}; }
 };
 
 // What a driver knows of a statement's text before any connection is used.

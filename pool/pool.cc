@@ -242,6 +242,16 @@ void Pool::Close(ConnectionId id, CloseReason reason) {
     observer_.OnConnectFailed(id, *last_connect_error_, false);
   }
   it->second.handle->Close();
+  for (const Call* call : it->second.handle->TakeUnsent()) {
+    CallState& state = calls_.at(call->id);
+    if (call->session.in_session()) {
+      Outcome outcome;
+      outcome.error = SessionLost();
+      Finish(state, std::move(outcome));
+    } else {
+      ComeBack(state, state.arrived);
+    }
+  }
 }
 
 void Pool::Grant(CallId waiter, ConnectionId id, bool shared) {

@@ -107,7 +107,9 @@ void SqliteConnection::Cancel(Call& call) {
   HandOver();
   // It runs, and is interrupted, or it is over: its reply is on the way.
   if (!queue_.Cancel(call)) return;
+  cancelled_.push_back(&call);
   PostEvent([&call](SqliteConnection& self) {
+    std::erase(self.cancelled_, &call);
     SqliteSession::Execution execution;
     execution.outcome.error = InterruptedError();
     execution.outcome.never_sent = true;
@@ -122,6 +124,14 @@ void SqliteConnection::Close() {
   if (!thread_.joinable()) {
     Post([](SqliteConnection& self) { self.OnThreadEnd(std::nullopt); });
   }
+}
+
+std::vector<Call*> SqliteConnection::TakeUnsent() {
+  HandOver();
+  std::vector<Call*> calls = queue_.TakeWaiting();
+  calls.insert(calls.end(), cancelled_.begin(), cancelled_.end());
+  cancelled_.clear();
+  return calls;
 }
 
 void SqliteConnection::OnReports(SqliteRunner::Reports& reports) {

@@ -68,6 +68,7 @@ class SqliteConnection final : public Connection {
   void Execute(Call& call) override;
   void Cancel(Call& call) override;
   void Close() override;
+  std::vector<Call*> TakeUnsent() override;
 
   // Wakes the thread for what has come in this turn of the loop.
   void HandOver() { queue_.Add(handed_over_); }
@@ -97,6 +98,7 @@ class SqliteConnection final : public Connection {
   const std::shared_ptr<SqliteConnection*> self_;
   bool closed_ = false;                     // Loop thread only.
   std::vector<JobQueue::Job> handed_over_;  // At the end of this turn. Loop thread only.
+  std::vector<Call*> cancelled_;            // Not run, and about to be reported. Loop thread only.
   Interruption interruption_;
   JobQueue queue_{interruption_};
   std::thread thread_;
