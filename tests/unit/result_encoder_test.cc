@@ -449,5 +449,32 @@ TEST(ResultEncoderTest, TimingComesWhenAskedFor) {
   EXPECT_GT(response.timing().encode_nanos(), 0u);
 }
 
+TEST(ResultEncoderTest, LaterPartsOfAStreamGoByTheColumnsOfTheFirst) {
+  StreamEncoder encoder(RESULT_FORMAT_COLUMNS, true);
+  pool::Part first{.result = FromPostgres(kInt8, {"1", kNull}).result, .notices = {{}}};
+  WireWriter sent;
+  encoder.EncodePart(first, sent);
+  v1::QueryResponse response;
+  ASSERT_TRUE(response.ParseFromString(std::string(sent.bytes())));
+  EXPECT_EQ(response.result().columns_size(), 1);
+  EXPECT_EQ(response.result().data(0).ints_size(), 2);
+  EXPECT_EQ(response.result().rows_affected(), -1);
+  EXPECT_EQ(response.notices_size(), 1);
+  EXPECT_FALSE(response.has_timing());
+  EXPECT_EQ(response.transaction_status(), v1::TRANSACTION_STATUS_UNSPECIFIED);
+  pool::Outcome last = FromPostgres(kInt8, {"3"});
+  last.result.columns.clear();
+  last.result.command_tag = "SELECT 3";
+  sent.Clear();
+  encoder.EncodeLast(last, sent);
+  ASSERT_TRUE(response.ParseFromString(std::string(sent.bytes())));
+  EXPECT_EQ(response.result().columns_size(), 0);
+  ASSERT_EQ(response.result().data_size(), 1);
+  EXPECT_EQ(response.result().data(0).ints(0), 3);
+  EXPECT_EQ(response.result().command_tag(), "SELECT 3");
+  EXPECT_TRUE(response.has_timing());
+  EXPECT_EQ(response.transaction_status(), v1::TRANSACTION_STATUS_IDLE);
+}
+
 }  // namespace
 }  // namespace dbsidecar::server
