@@ -131,6 +131,9 @@ class Driver {
   virtual Classification Classify(const Statement& statement) = 0;
   // Whether calls may keep a connection (Call::session).
   virtual bool has_sessions() const { return false; }
+  // Whether calls may bring settings (Statement::settings). Without, the pool itself sees to
+  // `statement_timeout` and refuses the others.
+  virtual bool has_settings() const { return false; }
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
                                                     ConnectionEvents& events) = 0;

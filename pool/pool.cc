@@ -70,6 +70,13 @@ void Pool::Submit(Call& call) {
     classification = driver_.Classify(call.statement);
     FitToSession(call, classification);
   }
+  if (!driver_.has_settings() && !call.statement.settings.only_statement_timeout()) {
+    classification.refusal =
+        OwnError(ErrorKind::kUnsupported,
+                 fmt::format("{} has no settings for one call but statement_timeout; leave the "
+                             "others of `settings` unset",
+                             driver_.name()));
+  }
   if (classification.refusal.has_value()) {
     Outcome outcome;
     outcome.error = std::move(classification.refusal);
@@ -211,9 +218,16 @@ void Pool::Grant(CallId waiter, ConnectionId id) {
   ++state.runs;
   state.connect =
       Overlap(state.arrived, state.granted, connection.open_started, connection.opened_at);
-  SetTimer(state, state.deadline);
+  SetTimer(state, TimeToRun(state));
   observer_.OnLeased(id, waiter);
   connection.handle->Execute(*state.call);
+}
+
+// Until when a statement that begins now may run.
+Instant Pool::TimeToRun(const CallState& state) const {
+  const Duration limit = state.call->statement.settings.statement_timeout;
+  if (driver_.has_settings() || limit == Duration::zero()) return state.deadline;
+  return std::min(state.deadline, loop_.now() + limit);
 }
 
 void Pool::RefuseWaiter(CallId waiter, RefuseReason reason) {

@@ -156,6 +156,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Open(ConnectionId id);
   void Close(ConnectionId id, CloseReason reason);
   void Grant(CallId waiter, ConnectionId id);
+  Instant TimeToRun(const CallState& state) const;
   void RefuseWaiter(CallId waiter, RefuseReason reason);
 
   void Arrive(CallState& state, std::optional<Instant> came_first);
