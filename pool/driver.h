@@ -150,6 +150,9 @@ class Driver {
                              const Classification& classification) const {
     return classification.lane;
   }
+  // Whether calls may bring settings (Statement::settings). Without, the pool itself sees to
+  // `statement_timeout` and refuses the others.
+  virtual bool has_settings() const { return false; }
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
                                                     ConnectionEvents& events) = 0;

@@ -74,10 +74,8 @@ void Pool::Submit(Call& call) {
     classification = driver_.Classify(call.statement);
     FitToSession(call, classification);
   }
-  if (call.sink != nullptr && !driver_.has_streams()) {
-    classification.refusal =
-        OwnError(ErrorKind::kUnsupported,
-                 fmt::format("streams are not served on {} by this version", driver_.name()));
+  if (std::optional<Error> unserved = Unserved(call)) {
+    classification.refusal = std::move(unserved);
   }
   if (classification.refusal.has_value()) {
     Outcome outcome;
@@ -98,6 +96,22 @@ void Pool::Submit(Call& call) {
     Arrive(state, std::nullopt);
     Act();
   }
+}
+
+// What this database cannot do for anybody.
+std::optional<Error> Pool::Unserved(const Call& call) const {
+  if (call.sink != nullptr && !driver_.has_streams()) {
+    return OwnError(ErrorKind::kUnsupported, fmt::format("streams are not served on {} by this "
+                                                         "version",
+                                                         driver_.name()));
+  }
+  if (!driver_.has_settings() && !call.statement.settings.only_statement_timeout()) {
+    return OwnError(ErrorKind::kUnsupported,
+                    fmt::format("{} has no settings for one call but statement_timeout; leave the "
+                                "others of `settings` unset",
+                                driver_.name()));
+  }
+  return std::nullopt;
 }
 
 void Pool::Arrive(CallState& state, std::optional<Instant> came_first) {
@@ -263,9 +277,16 @@ void Pool::Grant(CallId waiter, ConnectionId id, bool shared) {
   ++state.runs;
   state.connect =
       Overlap(state.arrived, state.granted, connection.open_started, connection.opened_at);
-  SetTimer(state, state.deadline);
+  SetTimer(state, TimeToRun(state));
   observer_.OnLeased(id, waiter);
   connection.handle->Execute(*state.call);
+}
+
+// Until when a statement that begins now may run.
+Instant Pool::TimeToRun(const CallState& state) const {
+  const Duration limit = state.call->statement.settings.statement_timeout;
+  if (driver_.has_settings() || limit == Duration::zero()) return state.deadline;
+  return std::min(state.deadline, loop_.now() + limit);
 }
 
 void Pool::RefuseWaiter(CallId waiter, RefuseReason reason) {

@@ -175,7 +175,9 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Carry(const Action& action);
   void Open(ConnectionId id);
   void Close(ConnectionId id, CloseReason reason);
+  std::optional<Error> Unserved(const Call& call) const;
   void Grant(CallId waiter, ConnectionId id, bool shared);
+  Instant TimeToRun(const CallState& state) const;
   void RefuseWaiter(CallId waiter, RefuseReason reason);
 
   void Arrive(CallState& state, std::optional<Instant> came_first);

@@ -25,7 +25,7 @@ class HealthService::Watcher {
 
   // Writes the status unless that was the last one written. REQUIRES: the service's mutex is held.
   void Update() {
-    const ServingStatus status = service_.ToGrpcStatus(request_.service());
+    const ServingStatus status = service_.StatusOf(request_.service());
     if (writing_ || gone_ || status == written_status_) return;
     written_status_ = status;
     writing_ = true;
@@ -89,7 +89,7 @@ void HealthService::SetServing(const std::string& service, bool serving) {
   for (Watcher* watcher : watchers_) watcher->Update();
 }
 
-HealthService::ServingStatus HealthService::ToGrpcStatus(const std::string& service) const {
+HealthService::ServingStatus HealthService::StatusOf(const std::string& service) const {
   const auto it = statuses_.find(service);
   return it == statuses_.end() ? HealthCheckResponse::SERVICE_UNKNOWN : it->second;
 }
@@ -97,7 +97,7 @@ HealthService::ServingStatus HealthService::ToGrpcStatus(const std::string& serv
 grpc::Status HealthService::Check(grpc::ServerContext*, const HealthCheckRequest* request,
                                   HealthCheckResponse* response) {
   const std::lock_guard lock(mutex_);
-  const ServingStatus status = ToGrpcStatus(request->service());
+  const ServingStatus status = StatusOf(request->service());
   if (status == HealthCheckResponse::SERVICE_UNKNOWN) {
     return {grpc::StatusCode::NOT_FOUND, "unknown service \"" + request->service() + "\""};
   }

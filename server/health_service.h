@@ -37,7 +37,7 @@ class HealthService final
   class Watcher;
 
   // REQUIRES: mutex_ is held.
-  ServingStatus ToGrpcStatus(const std::string& service) const;
+  ServingStatus StatusOf(const std::string& service) const;
 
   std::mutex mutex_;  // Guards all below, and the watchers' own state.
   std::map<std::string, ServingStatus> statuses_;

@@ -17,8 +17,9 @@ namespace dbsidecar::server {
 namespace {
 
 grpc::Status NotServed(const std::string& what) {
-  return ToGrpcStatus(pool::OwnError(pool::ErrorKind::kUnsupported,
-                                 what + " is not served by this version (" DBSIDECAR_VERSION ")"));
+  return ToGrpcStatus(
+      pool::OwnError(pool::ErrorKind::kUnsupported,
+                     what + " is not served by this version (" DBSIDECAR_VERSION ")"));
 }
 
 bool Wanted(const v1::MetricsRequest& request, const std::string& pool) {

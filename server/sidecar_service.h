@@ -1,6 +1,6 @@
 // The service dbsidecar.v1.Sidecar: Query, Pipeline, QueryStream and Listen on the completion-queue
-// API (query_rpc.h, pipeline_rpc.h, query_stream_rpc.h, listen_rpc.h), the others on the synchronous
-// one, and an honest answer for the RPCs that this version does not serve.
+// API (query_rpc.h, pipeline_rpc.h, query_stream_rpc.h, listen_rpc.h), the others on the
+// synchronous one, and an honest answer for the RPCs that this version does not serve.
 //
 // The synchronous API, because its threads do not poll when a server has completion queues, too:
 // whatever polls besides these takes events from them and wakes them for each (docs/adr/0016). So
@@ -20,8 +20,8 @@ namespace dbsidecar::server {
 class Database;
 
 class SidecarService final
-    : public v1::Sidecar::WithRawMethod_Query<v1::Sidecar::WithRawMethod_Pipeline<
-          v1::Sidecar::WithRawMethod_QueryStream<
+    : public v1::Sidecar::WithRawMethod_Query<
+          v1::Sidecar::WithRawMethod_Pipeline<v1::Sidecar::WithRawMethod_QueryStream<
               v1::Sidecar::WithRawMethod_Listen<v1::Sidecar::Service>>>> {
  public:
   // Borrowed. `waiters_max` is reported by Metrics.
