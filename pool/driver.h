@@ -143,13 +143,13 @@ class Driver {
   virtual Classification Classify(const Statement& statement) = 0;
   // Whether calls may keep a connection (Call::session).
   virtual bool has_sessions() const { return false; }
-  // Whether calls may have a sink (Call::sink).
-  virtual bool has_streams() const { return false; }
   // The lane of a call that keeps its connection.
   virtual size_t SessionLane(const SessionUse& /*use*/,
                              const Classification& classification) const {
     return classification.lane;
   }
+  // Whether calls may have a sink (Call::sink).
+  virtual bool has_streams() const { return false; }
   // Whether calls may bring settings (Statement::settings). Without, the pool itself sees to
   // `statement_timeout` and refuses the others.
   virtual bool has_settings() const { return false; }

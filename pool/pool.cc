@@ -90,7 +90,7 @@ void Pool::Submit(Call& call) {
         classification.is_short || (state.history != nullptr && state.history->IsShort());
     state.lane = call.session.none() ? classification.lane
                                      : driver_.SessionLane(call.session, classification);
-    state.alone = call.sink != nullptr || call.session.kind != SessionUse::Kind::kNone ||
+    state.alone = call.session.kind != SessionUse::Kind::kNone || call.sink != nullptr ||
                   (call.session.auto_pin && classification.transaction_control);
     state.shareable = classification.shareable && is_short && !state.alone;
     Arrive(state, std::nullopt);

@@ -142,7 +142,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     Call* call = nullptr;
     size_t lane = 0;
     bool shareable = false;
-    bool alone = false;           // Shares its connection with no other call.
+    bool alone = false;           // Never on a connection together with others.
     ConnectionId connection = 0;  // 0 = waiting for one.
     bool shares = false;          // That connection with others.
     Instant arrived;

@@ -94,7 +94,7 @@ void SqliteConnection::Ping() { Enqueue({.kind = JobQueue::Job::Kind::kPing}); }
 void SqliteConnection::Reset() { Enqueue({.kind = JobQueue::Job::Kind::kReset}); }
 
 void SqliteConnection::Execute(Call& call) {
-  const bool alone = !call.session.none();
+  const bool alone = !call.session.none() || call.sink != nullptr;
   Enqueue({.kind = JobQueue::Job::Kind::kExecute, .call = &call, .alone = alone});
 }
 
@@ -126,6 +126,9 @@ void SqliteConnection::Close() {
   }
 }
 
+// A stream has its connection alone.
+void SqliteConnection::Resume(Call& /*call*/) { gate_.Open(); }
+
 std::vector<Call*> SqliteConnection::TakeUnsent() {
   HandOver();
   std::vector<Call*> calls = queue_.TakeWaiting();
@@ -148,6 +151,9 @@ void SqliteConnection::OnReports(SqliteRunner::Reports& reports) {
       case SqliteRunner::Report::Kind::kExecuted:
         OnExecuted(*report.call, std::move(report.execution));
         break;
+      case SqliteRunner::Report::Kind::kPart:
+        if (events_.OnPart(id_, *report.call, std::move(report.part))) gate_.Open();
+        break;
       case SqliteRunner::Report::Kind::kHandedBack:
         events_.OnHandedBack(id_, *report.call);
         break;
@@ -162,7 +168,9 @@ void SqliteConnection::OnExecuted(Call& call, SqliteSession::Execution execution
     return;
   }
   if (execution.refused_by_text) shared_.Learn(call.statement.sql, execution.outcome.error, 0);
-  if (role_ != SqliteSession::Role::kWriter && !execution.outcome.error.has_value()) {
+  // How long a stream takes says more about its reader.
+  const bool tells = call.sink == nullptr && !execution.outcome.error.has_value();
+  if (role_ != SqliteSession::Role::kWriter && tells) {
     shared_.NoteRead(call.statement.sql, execution.took);
   }
   events_.OnReply(id_, call, std::move(execution.outcome), execution.condition);
@@ -185,7 +193,7 @@ void SqliteConnection::RunThread() {
 }
 
 std::optional<OpenFailure> SqliteConnection::RunSession() {
-  SqliteRunner runner(shared_.config, shared_.location, role_, interruption_, queue_,
+  SqliteRunner runner(shared_.config, shared_.location, role_, interruption_, queue_, gate_,
                       [this](SqliteRunner::Reports reports) {
                         PostEvent([reports = std::move(reports)](SqliteConnection& self) mutable {
                           self.OnReports(reports);

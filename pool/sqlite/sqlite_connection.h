@@ -14,6 +14,7 @@
 #include "pool/lru_cache.h"
 #include "pool/sqlite/interruption.h"
 #include "pool/sqlite/job_queue.h"
+#include "pool/sqlite/part_gate.h"
 #include "pool/sqlite/sqlite_runner.h"
 #include "pool/sqlite/sqlite_session.h"
 
@@ -67,6 +68,7 @@ class SqliteConnection final : public Connection {
   void Reset() override;
   void Execute(Call& call) override;
   void Cancel(Call& call) override;
+  void Resume(Call& call) override;
   void Close() override;
   std::vector<Call*> TakeUnsent() override;
 
@@ -101,6 +103,7 @@ class SqliteConnection final : public Connection {
   std::vector<Call*> cancelled_;            // Not run, and about to be reported. Loop thread only.
   Interruption interruption_;
   JobQueue queue_{interruption_};
+  PartGate gate_{interruption_};
   std::thread thread_;
 };
 

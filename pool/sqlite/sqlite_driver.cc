@@ -65,6 +65,7 @@ class SqliteDriver final : public Driver {
   }
 
   bool has_sessions() const override { return true; }
+  bool has_streams() const override { return true; }
 
   // It cannot change lanes later, so only a transaction that says it reads goes to a reader.
   size_t SessionLane(const SessionUse& use, const Classification& classification) const override {

@@ -143,6 +143,7 @@ int SqliteSession::OnProgress(void* self) {
   SqliteSession& session = *static_cast<SqliteSession*>(self);
   const Instant now = Clock::now();
   session.NoteProgress(now);
+  session.MaybeSendPart(now);
   if (session.committing_) return 0;
   session.held_up_group_ = session.HoldsUpGroup(now);
   return session.interruption_.requested() || session.held_up_group_ ? 1 : 0;
@@ -187,8 +188,10 @@ void SqliteSession::SetBusyUntil(Instant deadline) {
   busy_until_ = deadline == kNever ? Clock::now() + config_.busy_max : deadline - kAnswerTime;
 }
 
-SqliteSession::Execution SqliteSession::Run(const Statement& statement, Instant deadline) {
-  Execution execution = RunHere(statement, deadline);
+SqliteSession::Execution SqliteSession::Run(const Call& call) {
+  call_ = &call;
+  Execution execution = RunHere(call.statement, call.deadline);
+  call_ = nullptr;
   execution.condition = Settle();
   return execution;
 }
@@ -244,7 +247,9 @@ std::optional<Error> SqliteSession::RunPrepared(Prepared& prepared, const Statem
   undo_if_failed_ = prepared.writes && prepared.returns_rows && limited;
   authorizer_.BeginRun();
   std::optional<Error> error;
-  if (!undo_if_failed_ || group_open_) {
+  if (call_ != nullptr && call_->sink != nullptr && !prepared.writes) {
+    error = StepStream(prepared, limits, result);
+  } else if (!undo_if_failed_ || group_open_) {
     error = Step(prepared, limits, result);
   } else if (InTransaction()) {
     error = StepOrUndo(prepared, limits, result);

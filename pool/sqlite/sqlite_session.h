@@ -24,11 +24,15 @@ struct sqlite3_stmt;
 
 namespace dbsidecar::pool {
 
-// Told now and then while a statement runs or waits for a lock.
 class ProgressWatcher {
  public:
   virtual ~ProgressWatcher() = default;
+  // Now and then while a statement runs or waits for a lock.
   virtual void OnProgress(Instant now) = 0;
+  // A part of the result of the call at hand. Waits for its reader; false = interrupted meanwhile.
+  virtual bool OnPart(Part part) = 0;
+  // Whether OnPart would not wait now.
+  virtual bool wants_part() const = 0;
 };
 
 class SqliteSession {
@@ -59,7 +63,7 @@ class SqliteSession {
     Error error{};
   };
 
-  // All are borrowed; `watcher` may be null.
+  // All are borrowed; `watcher` may be null, unless a call has a sink.
   SqliteSession(const SqliteConfig& config, const SqliteLocation& location, Role role,
                 Interruption& interruption, ProgressWatcher* watcher = nullptr);
   ~SqliteSession();
@@ -70,9 +74,9 @@ class SqliteSession {
   bool Ping();
   // Clears what a session has left: rolls back, or opens the database anew.
   bool Reset();
-  // Runs one statement in autocommit; waits for locks until shortly before `deadline`.
+  // Runs one statement in autocommit; waits for locks until shortly before its deadline.
   // REQUIRES: no group is open.
-  Execution Run(const Statement& statement, Instant deadline);
+  Execution Run(const Call& call);
 
   // Runs a call that keeps the connection, or may: one of a session, or one that opens or ends a
   // transaction by its text. Afterwards `outcome.transaction_status` is PostgreSQL's: a transaction
@@ -153,6 +157,11 @@ class SqliteSession {
   std::optional<Error> StepOrRollBack(Prepared& prepared, const ResultLimits& limits,
                                       Result& result);
   std::optional<Error> StepOrUndo(Prepared& prepared, const ResultLimits& limits, Result& result);
+  // Streams; sqlite_stream.cc.
+  std::optional<Error> StepStream(Prepared& prepared, const ResultLimits& limits, Result& result);
+  bool SendPart();
+  void MaybeSendPart(Instant now);
+
   void ReadColumnsOnce(Prepared& prepared);
   void FinishResult(const Prepared& prepared, Result& result);
   Condition Settle();
@@ -211,8 +220,16 @@ class SqliteSession {
   OwnStatement commit_{"COMMIT"};
   OwnStatement rollback_{"ROLLBACK"};
 
-  bool in_session_ = false;  // The statement at hand is one of a session.
-  bool kept_ = false;        // The last statement was.
+  // The result that is being streamed.
+  struct Streamed {
+    Result* result = nullptr;  // What has not been sent; null = none.
+    Instant due_at{};          // When that is to be sent though its part is not full.
+    int64_t rows = 0;          // In all.
+  };
+  Streamed streamed_;
+  const Call* call_ = nullptr;  // At hand, unless it is in a group.
+  bool in_session_ = false;     // The statement at hand is one of a session.
+  bool kept_ = false;           // The last statement was.
   // The session's transaction has failed. SQLite's own may be gone, or as before the statement.
   bool failed_ = false;
   bool read_only_ = false;  // The session's transaction.

@@ -94,7 +94,9 @@ SqliteSession::Execution SqliteSession::RunInSession(const Call& call) {
   kept_ = true;
   in_session_ = true;
   Execution execution;
+  call_ = &call;
   execution.outcome.error = RunCallOfSession(call, execution);
+  call_ = nullptr;
   in_session_ = false;
   uncached_ = {};
   if (execution.outcome.error.has_value()) execution.outcome.result = {};
