@@ -15,6 +15,7 @@
 
 #include "pool/call.h"
 #include "pool/error.h"
+#include "pool/notifications.h"
 #include "pool/statement_history.h"
 
 namespace dbsidecar::pool {
@@ -149,9 +150,20 @@ class Driver {
   }
   // Whether calls may have a sink (Call::sink).
   virtual bool has_streams() const { return false; }
+  // Whether calls may bring settings (Statement::settings). Without, the pool itself sees to
+  // `statement_timeout` and refuses the others.
+  virtual bool has_settings() const { return false; }
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
                                                     ConnectionEvents& events) = 0;
+  // Whether it can hear notifications.
+  virtual bool has_notifications() const { return false; }
+  // Not open yet; takes a place in the budget from Open to OnSourceClosed. `events` outlives it.
+  // REQUIRES: has_notifications.
+  virtual std::unique_ptr<NotificationSource> NewNotificationSource(
+      NotificationSourceEvents& /*events*/) {
+    return nullptr;
+  }
   // What is known now; loop thread.
   virtual DatabaseFacts facts() const = 0;
   // Whether RefreshFacts opens a connection of its own, for which the caller reserves a place in

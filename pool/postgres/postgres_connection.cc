@@ -190,7 +190,8 @@ Duration PostgresConnection::Expected(const Operation& operation) {
 
 bool PostgresConnection::MaySyncLater(const Operation& operation) {
   return operation.traits.plain_read && operation.call->statement.read_only &&
-         !operation.syncs_alone && operation.call->session.none() && !IsStream(operation);
+         operation.call->statement.settings.none() && !operation.syncs_alone &&
+         operation.call->session.none() && !IsStream(operation);
 }
 
 void PostgresConnection::Send(Operation operation, bool sync) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "dbsidecar/v1/query.pb.h"
 #include "dbsidecar/v1/value.pb.h"
 #include "server/config/config.h"
 
@@ -31,6 +32,7 @@ struct QueryOptions {
   bool read_only = false;
   bool timing = false;
   bool stream = false;
+  std::optional<v1::CallSettings> settings = {};
 };
 
 struct HealthOptions {

@@ -61,6 +61,7 @@ v1::QueryRequest RequestOf(const QueryOptions& options) {
   request.set_max_rows(options.rows_max);
   request.set_read_only(options.read_only);
   request.set_want_timing(options.timing);
+  if (options.settings) *request.mutable_settings() = *options.settings;
   return request;
 }
 
