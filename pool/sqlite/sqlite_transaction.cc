@@ -147,7 +147,7 @@ std::optional<Error> SqliteSession::RunStatementOfSession(const Statement& state
     return RunTransactionCommand(*prepared, statement, execution.outcome);
   }
   if (prepared != nullptr) error = RunLookedUp(*prepared, statement, execution);
-  if (!was_open && InTransaction()) RunOwn(rollback_);
+  if (!was_open && InTransaction()) RollBackTransaction();
   if (was_open && error.has_value() && WasTried(*error, statement)) failed_ = true;
   return error;
 }
