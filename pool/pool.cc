@@ -320,7 +320,13 @@ void Pool::OnCallTimer(CallState& state) {
   } else if (!state.answered) {
     SetTimer(state, loop_.now() + options_.cancel_grace);
     const bool unknown = !state.call->statement.read_only;
-    Answer(state, Judge(state, Failure(ErrorKind::kCancelled, "", unknown)));
+    Outcome outcome = Failure(ErrorKind::kCancelled, "", unknown);
+    if (state.session != nullptr) {
+      // As far as is known: the session goes on.
+      outcome.session = state.session->token;
+      outcome.transaction_status = state.session->status;
+    }
+    Answer(state, Judge(state, std::move(outcome)));
   } else {
     // The database does not even answer a cancel: the connection's state is unknown.
     SetTimer(state, kNever);
