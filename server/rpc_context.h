@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "pool/event_loop.h"
 #include "pool/time.h"
@@ -35,6 +37,16 @@ class RpcContext {
   size_t open_streams() const { return open_streams_.load(); }
   void StreamOpened() { open_streams_.fetch_add(1); }
   void StreamClosed() { open_streams_.fetch_sub(1); }
+
+  // Hands calls that are counted as open to the database. Where there are no others, nothing would
+  // be gained by waiting for more (docs/adr/0018).
+  void Submit(std::vector<pool::Call*> calls) {
+    if (open_calls() <= calls.size()) {
+      database_.SubmitAtOnce(std::move(calls));
+    } else {
+      database_.Submit(std::move(calls));
+    }
+  }
 
  private:
   SidecarService& service_;
