@@ -101,9 +101,9 @@ void NotificationHub::Begin(Subscriber& subscriber) {
 void NotificationHub::Unsubscribe(SubscriberId id) {
   if (!subscriptions_.contains(id)) return;
   Remove(id);
+  CloseIfUnneeded();
   MaybeReadOn(loop_.now());
   MaybeChange();
-  CloseIfUnneeded();
 }
 
 void NotificationHub::End(SubscriberId id, const Error& error) {
@@ -197,7 +197,20 @@ void NotificationHub::CloseSource() {
   answer_by_ = kNever;
   ping_at_ = kNever;
   pause_.reset();
+  NothingIsInForce();
   source_->Close();
+}
+
+void NotificationHub::NothingIsInForce() {
+  std::erase_if(channels_, [](const auto& entry) { return entry.second.subscriptions.empty(); });
+  changed_.clear();
+  for (auto& [name, channel] : channels_) {
+    channel.in_force = false;
+    changed_.insert(name);
+  }
+  for (auto& [id, subscription] : subscriptions_) {
+    subscription->missing = subscription->subscriber->channels.size();
+  }
 }
 
 void NotificationHub::CloseIfUnneeded() {
@@ -213,15 +226,6 @@ void NotificationHub::CloseIfUnneeded() {
 void NotificationHub::OnSourceClosed() {
   // It is what reports, so it must not die under its own feet.
   loop_.Post([source = std::shared_ptr<NotificationSource>(std::move(source_))] {});
-  std::erase_if(channels_, [](const auto& entry) { return entry.second.subscriptions.empty(); });
-  changed_.clear();
-  for (auto& [name, channel] : channels_) {
-    channel.in_force = false;
-    changed_.insert(name);
-  }
-  for (auto& [id, subscription] : subscriptions_) {
-    subscription->missing = subscription->subscriber->channels.size();
-  }
   Rest();
 }
 

@@ -120,6 +120,7 @@ class NotificationHub final : public NotificationSourceEvents, public TimerHandl
   void MaybeOpen();
   void Open();
   void CloseSource();
+  void NothingIsInForce();
   void CloseIfUnneeded();
   void Lose(const Error& error);
   void Rest();

@@ -54,7 +54,7 @@ TEST(ListenMessagesTest, WhatIsNotUtf8DoesNotReachTheWire) {
   EXPECT_EQ(event.notification().channel(), "c?");
   EXPECT_EQ(event.notification().payload(), "?(");
   EXPECT_EQ(event.notification().pid(), 7);
-  EXPECT_EQ(NotificationEvent({.channel = "ä"}).notification().channel(), "ä");
+  EXPECT_EQ(NotificationEvent({.channel = "ä", .payload = ""}).notification().channel(), "ä");
 }
 
 TEST(ListenMessagesTest, AGapSaysWhenAndWhy) {
