@@ -725,7 +725,6 @@ PoolStats Pool::Stats() const {
   }
   stats.running = calls_.size() - std::min(calls_.size(), stats.waiting);
   stats.sessions = sessions_.size();
-  stats.subscribers = hub_->subscribers();
   stats.sessions_revoked = sessions_revoked_;
   stats.statements = statements_;
   stats.errors = errors_;

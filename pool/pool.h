@@ -59,7 +59,6 @@ struct PoolStats {
   size_t running = 0;  // Calls whose statement the database is working on.
   PoolCounters counters;
   size_t sessions = 0;  // Open.
-  size_t subscribers = 0;
   std::map<std::string, uint64_t> sessions_revoked;  // By the reason why we ended them.
   uint64_t statements = 0;                           // Answered, well or badly.
   uint64_t errors = 0;                               // Answered with an error.
