@@ -520,18 +520,18 @@ TEST_F(PoolCoreTest, APlaceIsMadeOfASharedConnectionWhenAllAreInUse) {
   PoolConfig config = Quiet();
   config.shared_max = 2;
   config.shared_spread = 1;
-  Use(config);
+  OpenIdle(config, 2);
   ArriveToShare(1);
   ArriveToShare(2);
-  Connected(1);
-  Connected(2);
-  Did();
+  EXPECT_THAT(Did(), ElementsAre("share 2 to 1", "share 1 to 2"));
   core_->Reserve(now_, actions_);
   EXPECT_THAT(Did(), IsEmpty());
   ArriveToShare(3);
-  EXPECT_THAT(Did(), ElementsAre("share 2 to 3")) << "the other takes no more callers";
-  core_->Released(now_, 1, Condition::kClean, actions_);
-  EXPECT_THAT(Did(), ElementsAre("close 1"));
+  EXPECT_THAT(Did(), ElementsAre("share 1 to 3")) << "the other takes no more callers";
+  core_->Released(now_, 2, Condition::kClean, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 2"));
+  core_->Closed(now_, 2, actions_);
+  EXPECT_THAT(Did(), ElementsAre("reserved"));
 }
 
 TEST_F(PoolCoreTest, ADrainForgetsThatAPlaceWasWanted) {
