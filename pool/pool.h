@@ -58,7 +58,7 @@ struct PoolStats {
   size_t waiting = 0;
   size_t running = 0;  // Calls whose statement the database is working on.
   PoolCounters counters;
-  size_t sessions = 0;  // Open.
+  size_t sessions = 0;                               // Open.
   std::map<std::string, uint64_t> sessions_revoked;  // By the reason why we ended them.
   uint64_t statements = 0;                           // Answered, well or badly.
   uint64_t errors = 0;                               // Answered with an error.
