@@ -78,6 +78,9 @@ void Pool::Submit(Call& call) {
     classification = driver_.Classify(call.statement);
     FitToSession(call, classification);
   }
+  if (std::optional<Error> unserved = Unserved(call)) {
+    classification.refusal = std::move(unserved);
+  }
   if (classification.refusal.has_value()) {
     Outcome outcome;
     outcome.error = std::move(classification.refusal);
@@ -89,12 +92,30 @@ void Pool::Submit(Call& call) {
     state.history = std::move(classification.history);
     const bool is_short =
         classification.is_short || (state.history != nullptr && state.history->IsShort());
-    state.lane = classification.lane;
-    state.shareable =
-        classification.shareable && is_short && call.session.kind == SessionUse::Kind::kNone;
+    state.lane = call.session.none() ? classification.lane
+                                     : driver_.SessionLane(call.session, classification);
+    state.alone = call.session.kind != SessionUse::Kind::kNone || call.sink != nullptr ||
+                  (call.session.auto_pin && classification.transaction_control);
+    state.shareable = classification.shareable && is_short && !state.alone;
     Arrive(state, std::nullopt);
     Act();
   }
+}
+
+// What this database cannot do for anybody.
+std::optional<Error> Pool::Unserved(const Call& call) const {
+  if (call.sink != nullptr && !driver_.has_streams()) {
+    return OwnError(ErrorKind::kUnsupported, fmt::format("streams are not served on {} by this "
+                                                         "version",
+                                                         driver_.name()));
+  }
+  if (!driver_.has_settings() && !call.statement.settings.only_statement_timeout()) {
+    return OwnError(ErrorKind::kUnsupported,
+                    fmt::format("{} has no settings for one call but statement_timeout; leave the "
+                                "others of `settings` unset",
+                                driver_.name()));
+  }
+  return std::nullopt;
 }
 
 void Pool::Arrive(CallState& state, std::optional<Instant> came_first) {
@@ -103,7 +124,7 @@ void Pool::Arrive(CallState& state, std::optional<Instant> came_first) {
                              {.waiter = state.call->id,
                               .deadline = state.deadline,
                               .bounded = !state.call->flow_controlled,
-                              .shares = state.shareable || all_share_[state.lane],
+                              .shares = state.shareable || (all_share_[state.lane] && !state.alone),
                               .came_first = came_first},
                              actions_);
 }
@@ -111,6 +132,17 @@ void Pool::Arrive(CallState& state, std::optional<Instant> came_first) {
 void Pool::Cancel(CallId id) {
   const auto it = calls_.find(id);
   if (it != calls_.end()) StopWaitingFor(it->second, GiveUp::kCancelled);
+  Act();
+}
+
+void Pool::Resume(CallId id) {
+  const auto it = calls_.find(id);
+  if (it == calls_.end() || !it->second.sink_full) return;
+  CallState& state = it->second;
+  state.sink_full = false;
+  if (state.gave_up != GiveUp::kNone) return;
+  SetTimer(state, state.deadline);
+  connections_.at(state.connection).handle->Resume(*state.call);
   Act();
 }
 
@@ -192,7 +224,7 @@ void Pool::Carry(const Action& action) {
       Close(action.connection, action.close_reason);
       break;
     case Action::Kind::kGrant:
-      Grant(action.waiter, action.connection);
+      Grant(action.waiter, action.connection, action.shared);
       break;
     case Action::Kind::kEvict:
       connections_.at(action.connection).handle->Evict();
@@ -228,19 +260,37 @@ void Pool::Close(ConnectionId id, CloseReason reason) {
     observer_.OnConnectFailed(id, *last_connect_error_, false);
   }
   it->second.handle->Close();
+  for (const Call* call : it->second.handle->TakeUnsent()) {
+    CallState& state = calls_.at(call->id);
+    if (call->session.in_session()) {
+      Outcome outcome;
+      outcome.error = SessionLost();
+      Finish(state, std::move(outcome));
+    } else {
+      ComeBack(state, state.arrived);
+    }
+  }
 }
 
-void Pool::Grant(CallId waiter, ConnectionId id) {
+void Pool::Grant(CallId waiter, ConnectionId id, bool shared) {
   CallState& state = calls_.at(waiter);
   OpenConnection& connection = connections_.at(id);
   state.connection = id;
+  state.shares = shared;
   state.granted = loop_.now();
   ++state.runs;
   state.connect =
       Overlap(state.arrived, state.granted, connection.open_started, connection.opened_at);
-  SetTimer(state, state.deadline);
+  SetTimer(state, TimeToRun(state));
   observer_.OnLeased(id, waiter);
   connection.handle->Execute(*state.call);
+}
+
+// Until when a statement that begins now may run.
+Instant Pool::TimeToRun(const CallState& state) const {
+  const Duration limit = state.call->statement.settings.statement_timeout;
+  if (driver_.has_settings() || limit == Duration::zero()) return state.deadline;
+  return std::min(state.deadline, loop_.now() + limit);
 }
 
 void Pool::RefuseWaiter(CallId waiter, RefuseReason reason) {
@@ -269,11 +319,18 @@ void Pool::StopWaitingFor(CallState& state, GiveUp why) {
 
 void Pool::OnCallTimer(CallState& state) {
   if (state.gave_up == GiveUp::kNone) {
-    StopWaitingFor(state, GiveUp::kDeadline);
+    const bool stalled = state.sink_full && loop_.now() < state.deadline;
+    StopWaitingFor(state, stalled ? GiveUp::kStalled : GiveUp::kDeadline);
   } else if (!state.answered) {
     SetTimer(state, loop_.now() + options_.cancel_grace);
     const bool unknown = !state.call->statement.read_only;
-    Answer(state, Judge(state, Failure(ErrorKind::kCancelled, "", unknown)));
+    Outcome outcome = Failure(ErrorKind::kCancelled, "", unknown);
+    if (state.session != nullptr) {
+      // As far as is known: the session goes on.
+      outcome.session = state.session->token;
+      outcome.transaction_status = state.session->status;
+    }
+    Answer(state, Judge(state, std::move(outcome)));
   } else {
     // The database does not even answer a cancel: the connection's state is unknown.
     SetTimer(state, kNever);
@@ -308,6 +365,12 @@ Outcome Pool::Judge(const CallState& state, Outcome outcome) const {
       error.kind = ErrorKind::kDeadline;
       error.message = fmt::format("the deadline passed after {:.3g} s {}; {}",
                                   Seconds(loop_.now() - state.arrived), where, effect);
+      break;
+    case GiveUp::kStalled:
+      error.kind = ErrorKind::kDeadline;
+      error.message =
+          fmt::format("the stream was given up because its reader took nothing for {:g} s; {}",
+                      Seconds(options_.stream_stall_timeout), effect);
       break;
     case GiveUp::kCancelled:
       error.kind = ErrorKind::kCancelled;
@@ -407,9 +470,12 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   CallState& state = calls_.at(call.id);
   OpenConnection& connection = connections_.at(id);
   // On a shared connection it began when the one before it had ended.
-  if (state.history != nullptr && (!outcome.error || outcome.undone)) {
-    state.history->Record(loop_.now() - std::max(state.granted, connection.replied_at));
+  const Instant began = std::max(state.granted, connection.replied_at);
+  // How long a stream takes says more about its reader.
+  if (state.history != nullptr && call.sink == nullptr && (!outcome.error || outcome.undone)) {
+    state.history->Record(loop_.now() - began);
   }
+  if (state.shares) head_of_line_.Record(began - state.granted);
   connection.replied_at = loop_.now();
   if (condition != Condition::kBroken) last_success_ = loop_.now();
   observer_.OnReleased(id, condition);
@@ -430,7 +496,7 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   NoteStatus(reason);
   const bool again =
       outcome.never_sent || outcome.undone || (outcome.may_run_again && state.runs < kRunsMax);
-  if (again && state.gave_up == GiveUp::kNone) {
+  if (again && !state.parts_went_out && state.gave_up == GiveUp::kNone) {
     // It has done nothing, or nothing that doing it again would harm; another connection serves it
     // as well.
     state.shareable = false;
@@ -440,6 +506,22 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   }
   Act();
   Finish(calls_.at(call.id), std::move(outcome));
+}
+
+bool Pool::OnPart(ConnectionId /*id*/, Call& call, Part part) {
+  CallState& state = calls_.at(call.id);
+  // Nobody wants it; its cancel is on its way.
+  if (state.gave_up != GiveUp::kNone) return true;
+  if (!state.parts_went_out) {
+    state.parts_went_out = true;
+    state.deadline = call.deadline;
+    SetTimer(state, state.deadline);
+  }
+  if (call.sink->Take(std::move(part))) return true;
+  state.sink_full = true;
+  const Duration limit = options_.stream_stall_timeout;
+  if (limit != Duration::zero()) SetTimer(state, std::min(state.deadline, loop_.now() + limit));
+  return false;
 }
 
 void Pool::OnWrongLane(ConnectionId id, Call& call, size_t lane) {
@@ -704,6 +786,7 @@ void Add(PoolCounters& sum, const PoolCounters& more) {
   sum.granted += more.granted;
   for (size_t i = 0; i < sum.refused.size(); ++i) sum.refused[i] += more.refused[i];
   sum.abandoned += more.abandoned;
+  sum.evictions += more.evictions;
 }
 
 }  // namespace
@@ -744,6 +827,7 @@ PoolStats Pool::Stats() const {
   stats.queue = queue_;
   stats.connect = connect_;
   stats.execute = execute_;
+  stats.head_of_line = head_of_line_;
   stats.total_time = total_;
   return stats;
 }

@@ -31,7 +31,8 @@ namespace dbsidecar::pool {
 struct PoolOptions {
   std::string name = "default";
   PoolConfig core;
-  Duration query_timeout = std::chrono::seconds(30);  // From arrival to answer; 0 = none.
+  // From arrival to answer, or to the first part of a stream; 0 = none.
+  Duration query_timeout = std::chrono::seconds(30);
   // How long a call whose time is up waits for the database to confirm the cancel, so that its
   // error can say whether the statement took effect.
   Duration answer_grace = std::chrono::milliseconds(50);
@@ -42,6 +43,8 @@ struct PoolOptions {
   // back; 0 = no limit.
   Duration session_idle_timeout = std::chrono::minutes(1);
   Duration transaction_timeout = std::chrono::minutes(5);
+  // A reader that leaves its stream's sink full for so long loses the stream; 0 = no limit.
+  Duration stream_stall_timeout = std::chrono::minutes(1);
   size_t listen_backlog_max = 1000;  // Notifications that may wait for a subscriber.
   uint64_t seed = 1;                 // For back-off and jitter.
 };
@@ -73,6 +76,7 @@ struct PoolStats {
   Histogram queue;
   Histogram connect;
   Histogram execute;
+  Histogram head_of_line;  // The part spent behind others on a shared connection.
   Histogram total_time;
 };
 
@@ -88,6 +92,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Submit(Call& call);
   // The caller of `id` left; nothing happens if it is answered already.
   void Cancel(CallId id);
+  // The sink of `id`, which was full, takes more; nothing happens if the call is over.
+  void Resume(CallId id);
   // Notifications; see Subscriber.
   void Subscribe(Subscriber& subscriber);
   void Unsubscribe(SubscriberId id);
@@ -118,6 +124,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void OnPinged(ConnectionId id, bool ok) override;
   void OnReset(ConnectionId id, bool ok) override;
   void OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condition) override;
+  [[nodiscard]] bool OnPart(ConnectionId id, Call& call, Part part) override;
   void OnWrongLane(ConnectionId id, Call& call, size_t lane) override;
   void OnHandedBack(ConnectionId id, Call& call) override;
   void OnLost(ConnectionId id, Error error) override;
@@ -129,22 +136,26 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void OnTick(Instant now) override;
 
  private:
-  // Why a call that the database works on is no longer waited for.
   // What a place in the budget outside the cores is for.
   enum class PlaceFor { kFacts, kListener };
-  enum class GiveUp { kNone, kDeadline, kCancelled, kDraining };
+  // Why a call that the database works on is no longer waited for.
+  enum class GiveUp { kNone, kDeadline, kStalled, kCancelled, kDraining };
 
   struct CallState {
     Call* call = nullptr;
     size_t lane = 0;
     bool shareable = false;
+    bool alone = false;           // Never on a connection together with others.
     ConnectionId connection = 0;  // 0 = waiting for one.
+    bool shares = false;          // That connection with others.
     Instant arrived;
     Instant granted;
-    Instant deadline;            // The sooner of the caller's and the query timeout.
+    Instant deadline;  // The sooner of the caller's and, before a first part, the query timeout.
     Session* session = nullptr;  // In which it runs, or waits to.
     GiveUp gave_up = GiveUp::kNone;
     bool answered = false;
+    bool parts_went_out = false;
+    bool sink_full = false;
     int runs = 0;
     Instant timer = kNever;  // Its entry in timers_.
     Duration connect{};
@@ -167,7 +178,9 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Carry(const Action& action);
   void Open(ConnectionId id);
   void Close(ConnectionId id, CloseReason reason);
-  void Grant(CallId waiter, ConnectionId id);
+  std::optional<Error> Unserved(const Call& call) const;
+  void Grant(CallId waiter, ConnectionId id, bool shared);
+  Instant TimeToRun(const CallState& state) const;
   void RefuseWaiter(CallId waiter, RefuseReason reason);
 
   void Arrive(CallState& state, std::optional<Instant> came_first);
@@ -251,6 +264,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   Histogram queue_;
   Histogram connect_;
   Histogram execute_;
+  Histogram head_of_line_;
   Histogram total_;
 };
 

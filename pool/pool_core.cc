@@ -299,6 +299,7 @@ void PoolCore::MaybeEvict(Instant now, Actions& actions) {
     Connection& connection = connections_.at(id);
     if (now < EvictionDueAt(connection)) continue;
     connection.evicted_at = now;
+    ++counters_.evictions;
     actions.push_back({.kind = Action::Kind::kEvict, .connection = id});
   }
 }

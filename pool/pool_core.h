@@ -102,6 +102,7 @@ struct PoolCounters {
   uint64_t granted = 0;
   std::array<uint64_t, kRefuseReasons> refused{};
   uint64_t abandoned = 0;  // Waiters whose caller left.
+  uint64_t evictions = 0;  // Asked for; see Action::Kind::kEvict.
 };
 
 struct Arrival {

@@ -70,8 +70,8 @@ class AttachStream final : public EventStream, public pool::AttachedClient {
   void Tell(const v1::AttachResponse& event) {
     if (waiting() >= kEventsMax) {
       Discard();
-      Finish(StatusOf(pool::OwnError(pool::ErrorKind::kSubscriberDropped,
-                                     "the client does not read its Attach stream")));
+      Finish(ToGrpcStatus(pool::OwnError(pool::ErrorKind::kSubscriberDropped,
+                                         "the client does not read its Attach stream")));
     } else if (Append(EncodeEvent(event))) {
       Write();
     }
@@ -90,14 +90,14 @@ class AttachStream final : public EventStream, public pool::AttachedClient {
       Refuse(pool::ErrorKind::kInvalidArgument,
              "`heartbeat_interval` must be between 0 and 10 years");
     } else if (!attach_.Add(*this)) {
-      Finish(StatusOf(Draining()));
+      Finish(ToGrpcStatus(Draining()));
     } else {
       Attach(request);
     }
   }
 
   void Refuse(pool::ErrorKind kind, std::string why) {
-    Finish(StatusOf(pool::OwnError(kind, std::move(why))));
+    Finish(ToGrpcStatus(pool::OwnError(kind, std::move(why))));
   }
 
   void Attach(const v1::AttachRequest& request) {
@@ -179,7 +179,7 @@ void AttachRpc::Drain(pool::Duration remaining) {
 
 void AttachRpc::End() {
   const std::lock_guard lock(mutex_);
-  for (AttachStream* stream : streams_) stream->Finish(StatusOf(Draining()));
+  for (AttachStream* stream : streams_) stream->Finish(ToGrpcStatus(Draining()));
 }
 
 }  // namespace dbsidecar::server

@@ -53,6 +53,7 @@ pool::PoolOptions PoolOptionsOf(const Config& config) {
   options.session_idle_timeout = config.query.session_idle_timeout;
   options.transaction_timeout = config.query.transaction_timeout;
   options.listen_backlog_max = static_cast<size_t>(config.query.listen_buffer);
+  options.stream_stall_timeout = config.query.stream_stall_timeout;
   options.health_check_interval = config.lifecycle.health_check_interval;
   options.seed = std::random_device()();
   return options;
@@ -125,6 +126,10 @@ void Database::SubmitAll(const std::vector<pool::Call*>& calls) {
 
 void Database::Cancel(pool::CallId id) {
   loop_.Post([this, id] { pool_->Cancel(id); });
+}
+
+void Database::Resume(pool::CallId id) {
+  loop_.Post([this, id] { pool_->Resume(id); });
 }
 
 void Database::Subscribe(pool::Subscriber& subscriber) {

@@ -46,6 +46,8 @@ class Database {
   // gathered with those that come next. REQUIRES: the thread is a DeepThread.
   void SubmitAtOnce(std::vector<pool::Call*> calls);
   void Cancel(pool::CallId id);
+  // The call's sink was full and takes more.
+  void Resume(pool::CallId id);
   // See pool::Pool, pool::Subscriber and pool::AttachedClient.
   void Subscribe(pool::Subscriber& subscriber);
   void Unsubscribe(pool::SubscriberId id);

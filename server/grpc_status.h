@@ -1,4 +1,4 @@
-// The pool's errors as gRPC statuses with their details.
+// The pool's errors as gRPC's status, with their details.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -8,10 +8,16 @@
 
 namespace dbsidecar::server {
 
-inline grpc::Status StatusOf(const pool::Error& error) {
+inline grpc::Status ToGrpcStatus(const pool::Error& error) {
   const google::rpc::Status status = ToRpcStatus(error);
   return {static_cast<grpc::StatusCode>(status.code()), status.message(),
           status.SerializeAsString()};
+}
+
+// For the status of a call that was not sent yet.
+inline void KeepRetriesAway(grpc::ServerContext& context, const pool::Error& error) {
+  // gRPC's own retries (gRFC A6).
+  if (error.outcome_unknown) context.AddTrailingMetadata("grpc-retry-pushback-ms", "-1");
 }
 
 }  // namespace dbsidecar::server

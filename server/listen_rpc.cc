@@ -40,7 +40,7 @@ class ListenStream final : public EventStream, public pool::Subscriber {
       const size_t discarded = Discard();
       Append(EncodeEvent(DroppedEvent(discarded, listen_.buffer_max())));
     }
-    Finish(StatusOf(error));
+    Finish(ToGrpcStatus(error));
   }
   void Done() override { Release(); }
   size_t Backlog() const override { return waiting(); }
@@ -51,14 +51,14 @@ class ListenStream final : public EventStream, public pool::Subscriber {
   void Begin(grpc::ByteBuffer& bytes) override {
     v1::ListenRequest request;
     if (!grpc::SerializationTraits<v1::ListenRequest>::Deserialize(&bytes, &request).ok()) {
-      Finish(StatusOf(pool::OwnError(
+      Finish(ToGrpcStatus(pool::OwnError(
           pool::ErrorKind::kInvalidArgument,
           "the request is not a ListenRequest: it is not Protobuf, or one of its text fields is "
           "not valid UTF-8")));
       return;
     }
     if (const std::optional<pool::Error> refusal = CheckListen(request)) {
-      Finish(StatusOf(*refusal));
+      Finish(ToGrpcStatus(*refusal));
       return;
     }
     id = rpc().database().NextCallId();

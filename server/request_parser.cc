@@ -81,6 +81,22 @@ std::optional<pool::Error> CheckSession(const v1::SessionControl& session) {
   return std::nullopt;
 }
 
+std::optional<pool::Error> CheckSettings(const v1::CallSettings& settings) {
+  if (!IsTimeLimit(settings.statement_timeout()) || !IsTimeLimit(settings.lock_timeout())) {
+    return Invalid("the time limits of `settings` must be between 0 and 10 years");
+  }
+  return std::nullopt;
+}
+
+pool::CallSettings ToSettings(const v1::CallSettings& from) {
+  return {.role = from.role(),
+          .search_path = from.search_path(),
+          .time_zone = from.time_zone(),
+          .application_name = from.application_name(),
+          .statement_timeout = ToDuration(from.statement_timeout()),
+          .lock_timeout = ToDuration(from.lock_timeout())};
+}
+
 }  // namespace
 
 pool::Duration ToDuration(const google::protobuf::Duration& duration) {
@@ -102,6 +118,7 @@ pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits
   statement.limits.bytes_max = limits.result_bytes_max;
   statement.read_only = request.read_only();
   statement.idempotent = request.idempotent();
+  if (request.has_settings()) statement.settings = ToSettings(request.settings());
   return statement;
 }
 
@@ -173,11 +190,7 @@ std::optional<pool::Error> CheckRequest(const v1::QueryRequest& request,
         fmt::format("there is no pool \"{}\"; leave `pool` empty", request.pool()));
   }
   if (std::optional<pool::Error> trouble = CheckSession(request.session())) return trouble;
-  if (request.has_settings()) {
-    return pool::OwnError(
-        pool::ErrorKind::kUnsupported,
-        "settings for one call are not served by this version; leave `settings` unset");
-  }
+  if (std::optional<pool::Error> trouble = CheckSettings(request.settings())) return trouble;
   if (static_cast<size_t>(request.params_size()) > limits.parameters_max) {
     return pool::OwnError(pool::ErrorKind::kInvalidArgument,
                           fmt::format("{} parameters are over the limit of {} (params-max)",

@@ -25,6 +25,7 @@
 #include "server/loop_thread.h"
 #include "server/pipeline_rpc.h"
 #include "server/query_rpc.h"
+#include "server/query_stream_rpc.h"
 #include "server/sidecar_service.h"
 
 namespace dbsidecar::server {
@@ -234,6 +235,7 @@ class Server {
     AcceptPipelines(rpc_, *queues_);
     attach_.Accept(*queues_);
     listen_.Accept(*queues_);
+    AcceptQueryStreams(rpc_, *queues_);
     health_.AcceptWatches(*queues_);
     queues_->Start();
     for (size_t i = 0; i < ports.size(); ++i) LogListening(config_.listen[i], ports[i]);

@@ -17,8 +17,9 @@ namespace dbsidecar::server {
 namespace {
 
 grpc::Status NotServed(const std::string& what) {
-  return StatusOf(pool::OwnError(pool::ErrorKind::kUnsupported,
-                                 what + " is not served by this version (" DBSIDECAR_VERSION ")"));
+  return ToGrpcStatus(
+      pool::OwnError(pool::ErrorKind::kUnsupported,
+                     what + " is not served by this version (" DBSIDECAR_VERSION ")"));
 }
 
 bool Wanted(const v1::MetricsRequest& request, const std::string& pool) {
@@ -58,11 +59,6 @@ grpc::Status SidecarService::Metrics(grpc::ServerContext*, const v1::MetricsRequ
   return grpc::Status::OK;
 }
 
-grpc::Status SidecarService::QueryStream(grpc::ServerContext*, const v1::QueryRequest*,
-                                         grpc::ServerWriter<v1::QueryResponse>*) {
-  return NotServed("QueryStream");
-}
-
 grpc::Status SidecarService::Batch(grpc::ServerContext*, const v1::BatchRequest*,
                                    v1::BatchResponse*) {
   return NotServed("Batch");
@@ -82,7 +78,7 @@ grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
                                         const v1::EndSessionRequest* request,
                                         v1::EndSessionResponse* response) {
   if (const std::optional<pool::Error> trouble = CheckEndSession(*request)) {
-    return StatusOf(*trouble);
+    return ToGrpcStatus(*trouble);
   }
   AwaitedCall call;
   call.id = database_.NextCallId();
@@ -90,7 +86,7 @@ grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
   call.deadline = DeadlineOf(*context);
   database_.Submit(call);
   const pool::Outcome outcome = call.Await();
-  if (outcome.error) return StatusOf(*outcome.error);
+  if (outcome.error) return ToGrpcStatus(*outcome.error);
   WireWriter reply;
   EncodeEnd(outcome, request->want_timing(), reply);
   response->ParseFromArray(reply.bytes().data(), static_cast<int>(reply.size()));

@@ -1,6 +1,7 @@
-// The service dbsidecar.v1.Sidecar: Query, Pipeline, Listen and Attach on the completion-queue
-// API (query_rpc.h, pipeline_rpc.h, listen_rpc.h, attach_rpc.h), the others on the synchronous one,
-// and an honest answer for the RPCs that this version does not serve.
+// The service dbsidecar.v1.Sidecar: Query, Pipeline, QueryStream, Listen and Attach on the
+// completion-queue API (query_rpc.h, pipeline_rpc.h, query_stream_rpc.h, listen_rpc.h,
+// attach_rpc.h), the others on the synchronous one, and an honest answer for the RPCs that this
+// version does not serve.
 //
 // The synchronous API, because its threads do not poll when a server has completion queues, too:
 // whatever polls besides these takes events from them and wakes them for each (docs/adr/0016). So
@@ -20,9 +21,9 @@ namespace dbsidecar::server {
 class Database;
 
 class SidecarService final
-    : public v1::Sidecar::WithRawMethod_Query<
-          v1::Sidecar::WithRawMethod_Pipeline<v1::Sidecar::WithRawMethod_Listen<
-              v1::Sidecar::WithRawMethod_Attach<v1::Sidecar::Service>>>> {
+    : public v1::Sidecar::WithRawMethod_Query<v1::Sidecar::WithRawMethod_Pipeline<
+          v1::Sidecar::WithRawMethod_QueryStream<v1::Sidecar::WithRawMethod_Listen<
+              v1::Sidecar::WithRawMethod_Attach<v1::Sidecar::Service>>>>> {
  public:
   // Borrowed. `waiters_max` is reported by Metrics.
   SidecarService(Database& database, size_t waiters_max)
@@ -36,8 +37,6 @@ class SidecarService final
                        v1::MetricsResponse* response) override;
 
   // Not served by this version: UNIMPLEMENTED, and the message says so.
-  grpc::Status QueryStream(grpc::ServerContext*, const v1::QueryRequest*,
-                           grpc::ServerWriter<v1::QueryResponse>*) override;
   grpc::Status Batch(grpc::ServerContext*, const v1::BatchRequest*, v1::BatchResponse*) override;
   grpc::Status ExecuteMany(grpc::ServerContext*, const v1::ExecuteManyRequest*,
                            v1::ExecuteManyResponse*) override;

@@ -36,6 +36,7 @@ void PostgresConnection::Cancel(Call& call) {
   if (cancels_wanted_.empty()) environment_.loop.AddTimer(this);
   cancels_wanted_.push_back(&call);
   cancel_pause_ = kCancelPauseMin;
+  Resume(call);  // What is left of a stream is read and dropped.
   OnTick(environment_.loop.now());
 }
 

@@ -48,6 +48,7 @@ class PostgresConnection final : public Connection,
   void Reset() override;
   void Execute(Call& call) override;
   void Cancel(Call& call) override;
+  void Resume(Call& call) override;
   void Evict() override;
   void Close() override;
 
@@ -59,7 +60,7 @@ class PostgresConnection final : public Connection,
   void OnTick(Instant now) override;
 
  private:
-  enum class Command { kBegin, kPrepare, kReadOnly, kExecute, kCommit, kSync };
+  enum class Command { kBegin, kSettings, kPrepare, kReadOnly, kExecute, kCommit, kSync };
 
   struct Operation {
     enum class Kind { kStatement, kPing, kReset, kForget };
@@ -70,7 +71,7 @@ class PostgresConnection final : public Connection,
     bool over() const { return next == size; }
 
     Kind kind;
-    std::array<Command, 7> commands{};
+    std::array<Command, 8> commands{};
     size_t size = 0;
     size_t next = 0;          // The command whose results come now.
     bool answered = false;    // The current command has sent a result.
@@ -88,10 +89,14 @@ class PostgresConnection final : public Connection,
     bool prepares = false;         // Its text becomes a prepared statement.
     uint64_t prepared_number = 0;  // Of the prepared statement by which it runs; 0 = none.
     uint64_t read_only_number = 0;
+    bool may_be_prepared = true;
+    std::string meaning_key;  // Of the settings under which it runs.
     bool too_large = false;
     bool hit_by_cancel = false;  // Possibly, by one that was meant for another.
     bool stopped = false;        // We cancelled it because no more of its rows were wanted.
     uint64_t dropped_rows = 0;
+    bool has_columns = false;     // Of a stream: they went out with an earlier part, perhaps.
+    bool parts_went_out = false;  // So it must not run again.
     Call* call = nullptr;
     StatementTraits traits;
     uint64_t classified = 0;  // The classifier's version at that time.
@@ -117,6 +122,9 @@ class PostgresConnection final : public Connection,
   bool SendStatement(Operation& operation);
   bool SendExecute(Operation& operation);
   bool SendReadOnly(Operation& operation);
+  void NoteSettings(Operation& operation);
+  bool SendSettings(Operation& operation);
+  static std::string KeyOf(const Operation& operation);
   bool SendPlain(Operation& operation, Command command, const std::string& sql);
   bool RunUnheard(const std::string& sql);
   TransactionStatus transaction_status() const;
@@ -132,6 +140,26 @@ class PostgresConnection final : public Connection,
   void TakeRows(Operation& operation, const PGresult* result);
   void TakeError(Operation& operation, const PGresult* result);
   void StopEarly(Operation& operation);
+
+  // Streams; postgres_stream.cc.
+  class PartTimer final : public TimerHandler {
+   public:
+    explicit PartTimer(PostgresConnection& connection) : connection_(connection) {}
+    Instant NextTick() const override { return connection_.part_due_at_; }
+    void OnTick(Instant now) override;
+
+   private:
+    PostgresConnection& connection_;
+  };
+  static bool IsStream(const Operation& operation) {
+    return operation.call != nullptr && operation.call->sink != nullptr;
+  }
+  void TakeStreamedRows(Operation& operation, const PGresult* result);
+  void SendPart(Operation& operation);
+  void SendPartWhenDue();
+  void BeginStream();
+  void EndStream();
+  void ReadOn();
   void CompleteFront();
   void CompleteStatement(Operation operation);
   void Reply(Operation operation);
@@ -178,11 +206,19 @@ class PostgresConnection final : public Connection,
   std::vector<Operation> unsent_;  // Statements that go out at the end of this turn.
   std::deque<Operation> in_flight_;
   std::deque<Operation> held_;  // Complete, but a cancel is still on its way.
+  // Of the stream that runs: its sink is full, so the socket is not read.
+  bool paused_ = false;
+  // When the rows that wait for a part to become full go out; kNever = none wait.
+  Instant part_due_at_ = kNever;
+  PartTimer part_timer_{*this};
 
   LruCache<Prepared> prepared_;
   uint64_t read_only_number_ = 0;  // Of the one that makes a transaction read-only; 0 = none.
   // The last statement was one of a session, whose transaction an error of ours would undo.
   bool in_session_ = false;
+  // The settings with which the session began, and whether others have come on top of them.
+  std::string session_meaning_key_;
+  bool session_meaning_mixed_ = false;
   int changes_in_transaction_ = 0;  // Of the catalogue, by statements of the open transaction.
   uint64_t next_number_ = 1;
   std::vector<uint64_t> unwanted_;  // Prepared statements to be deallocated.

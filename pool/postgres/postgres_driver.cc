@@ -33,9 +33,19 @@ Error NotReadOnly() {
   return error;
 }
 
+// They would end where such a statement commits, and the rest of it run without them.
+Error NoSettings() {
+  return Invalid(
+      "a call with settings cannot run CALL, DO, or a maintenance command, which may commit by "
+      "themselves; begin a transaction with the settings and run it there, or set them in a pinned "
+      "session");
+}
+
+bool HasNul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
+
 // What libpq would truncate or the server would answer less clearly.
 std::optional<Error> Validate(const Statement& statement) {
-  if (statement.sql.find('\0') != std::string_view::npos) {
+  if (HasNul(statement.sql)) {
     return Invalid("the statement's text contains a NUL character (U+0000)");
   }
   if (statement.parameters.size() > kParametersMax) {
@@ -46,12 +56,17 @@ std::optional<Error> Validate(const Statement& statement) {
   }
   for (size_t i = 0; i < statement.parameters.size(); ++i) {
     const Value& value = statement.parameters[i];
-    if (value.kind == Value::Kind::kText && value.text.find('\0') != std::string_view::npos) {
+    if (value.kind == Value::Kind::kText && HasNul(value.text)) {
       return Invalid(
           fmt::format("parameter ${} contains a NUL character (U+0000), which "
                       "PostgreSQL's text cannot hold; send it as bytes_value",
                       i + 1));
     }
+  }
+  const CallSettings& settings = statement.settings;
+  if (HasNul(settings.role) || HasNul(settings.search_path) || HasNul(settings.time_zone) ||
+      HasNul(settings.application_name)) {
+    return Invalid("`settings` contains a NUL character (U+0000)");
   }
   return std::nullopt;
 }
@@ -68,6 +83,8 @@ class PostgresDriver final : public Driver {
   }
 
   bool has_sessions() const override { return true; }
+  bool has_streams() const override { return true; }
+  bool has_settings() const override { return true; }
 
   Classification Classify(const Statement& statement) override {
     Classification classification;
@@ -78,6 +95,10 @@ class PostgresDriver final : public Driver {
     if (!classification.refusal && statement.read_only && traits.parameters >= 0 &&
         traits.commits_inside) {
       classification.refusal = NotReadOnly();
+    }
+    if (!classification.refusal && !statement.settings.none() && traits.parameters >= 0 &&
+        traits.commits_inside) {
+      classification.refusal = NoSettings();
     }
     classification.transaction_control = traits.transaction_control;
     classification.may_write = !traits.pure_read;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "pool/postgres/call_settings.h"
 #include "pool/postgres/parameters.h"
 #include "pool/postgres/postgres_connection.h"
 #include "pool/postgres/postgres_error.h"
@@ -88,8 +89,42 @@ bool PostgresConnection::SendStatement(Operation& operation) {
       !SendPlain(operation, Command::kBegin, BeginText(session.begin))) {
     return false;
   }
-  return SendExecute(operation) &&
-         (!session.commit || SendPlain(operation, Command::kCommit, "COMMIT"));
+  NoteSettings(operation);
+  // BEGIN as SQL has to be the first in its transaction, and keeps what comes after it.
+  const bool settings_last = operation.traits.transaction_control;
+  if (!settings_last && !SendSettings(operation)) return false;
+  if (!SendExecute(operation)) return false;
+  if (settings_last && !SendSettings(operation)) return false;
+  return !session.commit || SendPlain(operation, Command::kCommit, "COMMIT");
+}
+
+// What a text means depends on the settings, so a statement that was prepared under some must not
+// be run under others.
+void PostgresConnection::NoteSettings(Operation& operation) {
+  const bool continues = operation.call->session.kind == SessionUse::Kind::kContinue;
+  std::string key = MeaningKey(operation.call->statement.settings);
+  if (!continues) {
+    session_meaning_key_ = std::move(key);
+    session_meaning_mixed_ = false;
+  } else if (!key.empty()) {
+    session_meaning_mixed_ = true;
+  }
+  operation.may_be_prepared = !session_meaning_mixed_;
+  operation.meaning_key = session_meaning_key_;
+}
+
+// In the same transaction as the statement, so they end with it; a pinned session keeps them.
+bool PostgresConnection::SendSettings(Operation& operation) {
+  const Call& call = *operation.call;
+  if (call.statement.settings.none()) return true;
+  const bool pins = call.session.kind == SessionUse::Kind::kPin;
+  const SettingsCommand command = CommandFor(
+      call.statement.settings, pins ? SettingsReach::kSession : SettingsReach::kTransaction);
+  std::vector<const char*> values;
+  for (const std::string& value : command.values) values.push_back(value.c_str());
+  operation.Expect(Command::kSettings);
+  return PQsendQueryParams(conn_, command.sql.c_str(), static_cast<int>(values.size()), nullptr,
+                           values.data(), nullptr, nullptr, 0) == 1;
 }
 
 bool PostgresConnection::SendPlain(Operation& operation, Command command, const std::string& sql) {
@@ -100,7 +135,7 @@ bool PostgresConnection::SendPlain(Operation& operation, Command command, const 
 bool PostgresConnection::SendExecute(Operation& operation) {
   const Statement& statement = operation.call->statement;
   const Parameters parameters(statement);
-  ChoosePrepared(PreparedKey(statement), operation);
+  if (operation.may_be_prepared) ChoosePrepared(KeyOf(operation), operation);
   const std::string name =
       operation.prepared_number == 0 ? "" : PreparedName(operation.prepared_number);
   if (operation.prepares) {
@@ -137,6 +172,10 @@ bool PostgresConnection::SendReadOnly(Operation& operation) {
   return PQsendQueryPrepared(conn_, name.c_str(), 0, nullptr, nullptr, nullptr, 0) == 1;
 }
 
+std::string PostgresConnection::KeyOf(const Operation& operation) {
+  return PreparedKey(operation.call->statement) + operation.meaning_key;
+}
+
 // A text is prepared when it comes for the second time: one that comes only once would push out
 // those that come again.
 void PostgresConnection::ChoosePrepared(const std::string& key, Operation& operation) {
@@ -157,7 +196,7 @@ void PostgresConnection::ChoosePrepared(const std::string& key, Operation& opera
 
 // The prepared statement by which it ran is out of date, or was never made.
 void PostgresConnection::Forget(const Operation& operation) {
-  const std::string key = PreparedKey(operation.call->statement);
+  const std::string key = KeyOf(operation);
   const Prepared* known = prepared_.Find(key);
   // It may have been prepared anew already.
   if (known == nullptr || known->number != operation.prepared_number) return;
@@ -220,8 +259,12 @@ void PostgresConnection::Take(Operation& operation, const PGresult* result) {
 }
 
 void PostgresConnection::TakeRows(Operation& operation, const PGresult* result) {
-  Result& into = operation.outcome.result;
   if (operation.kind != Operation::Kind::kStatement) return;
+  if (IsStream(operation)) {
+    TakeStreamedRows(operation, result);
+    return;
+  }
+  Result& into = operation.outcome.result;
   if (into.columns.empty() && PQnfields(result) > 0) {
     into.columns = ColumnsOf(result);
     into.rows.SetColumnCount(into.columns.size());
@@ -251,6 +294,8 @@ void PostgresConnection::TakeRows(Operation& operation, const PGresult* result) 
 void PostgresConnection::TakeError(Operation& operation, const PGresult* result) {
   if (operation.outcome.error.has_value()) return;
   operation.outcome.error = DatabaseError(result);
+  // In a text that is not the caller's.
+  if (operation.current() == Command::kSettings) operation.outcome.error->sql.position = 0;
   operation.fatal = IsFatal(result);
   operation.prepare_failed = operation.current() == Command::kPrepare;
   const bool read_only = operation.current() == Command::kReadOnly;
@@ -277,6 +322,7 @@ void PostgresConnection::Reply(Operation operation) {
   // Before anything more is sent: from then on libpq calls the connection active.
   // Behind it others may be under way, none of which can open a transaction.
   const SessionUse& session = call.session;
+  if (call.sink != nullptr) EndStream();
   const TransactionStatus status =
       in_flight_.empty() ? transaction_status() : TransactionStatus::kIdle;
   if (operation.stale || operation.prepare_failed || (operation.skipped && operation.prepares)) {
@@ -289,7 +335,7 @@ void PostgresConnection::Reply(Operation operation) {
   if (operation.read_only_stale) ForgetReadOnly(operation);
   if (operation.stale && session.kind == SessionUse::Kind::kContinue) {
     operation.outcome.error = StaleInTransaction();
-  } else if (operation.stale && operation.retries < kRetriesMax) {
+  } else if (operation.stale && operation.retries < kRetriesMax && !operation.parts_went_out) {
     if (status != TransactionStatus::kIdle) RunUnheard("ROLLBACK");
     // The statement did not start, or was undone as a whole; prepared anew it may well run.
     ++operation.retries;
@@ -308,7 +354,8 @@ void PostgresConnection::Reply(Operation operation) {
   const bool interrupted = outcome.error && outcome.error->sql.sqlstate.starts_with("57");
   if (interrupted && operation.traits.commits_inside) outcome.error->outcome_unknown = true;
   if (operation.too_large && !outcome.error) {
-    outcome.error = ResultTooLarge(call.statement.limits, !operation.traits.pure_read);
+    const auto too_large = IsStream(operation) ? &RowTooLarge : &ResultTooLarge;
+    outcome.error = too_large(call.statement.limits, !operation.traits.pure_read);
   }
   Condition condition = LeavesTraces(operation) ? Condition::kDirty : Condition::kClean;
   if (cancel_astray_) condition = Condition::kBroken;

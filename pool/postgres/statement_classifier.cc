@@ -30,7 +30,7 @@ constexpr std::string_view kUseSession =
     "run it in a session (SessionControl.begin for a transaction, SessionControl.pin to keep a "
     "connection)";
 
-constexpr std::string_view kUseListen = "use the Listen RPC, which hears notifications";
+constexpr std::string_view kUseListen = "use the Listen RPC to hear notifications";
 
 // Statements that have an effect only in a session, with the word for them.
 constexpr std::pair<std::string_view, std::string_view> kSessionStatements[] = {

@@ -14,6 +14,7 @@
 namespace dbsidecar::server::cli {
 namespace {
 
+using std::chrono_literals::operator""h;
 using std::chrono_literals::operator""s;
 
 constexpr std::string_view kDefaultAddress = "127.0.0.1:50051";
@@ -123,6 +124,38 @@ absl::Status AddParameter(absl::StatusOr<v1::Value> value, const std::string& wo
   return absl::OkStatus();
 }
 
+absl::Status SetLimit(const Argument& argument, google::protobuf::Duration& limit) {
+  const auto parsed = ParseDuration(argument.value, BareNumber::kRefused);
+  const std::string subject = Concat(argument.flag, " \"", Displayable(argument.value), "\"");
+  if (!parsed.ok()) return Bad(subject, parsed.status());
+  if (parsed->count() <= 0) return Bad(subject, "leaves no time; write 5s, for example");
+  limit.set_seconds(parsed->count() / 1000);
+  limit.set_nanos(static_cast<std::int32_t>(parsed->count() % 1000 * 1'000'000));
+  return absl::OkStatus();
+}
+
+// False = the flag is none of these.
+bool TakeSetting(const Argument& argument, QueryOptions& options, absl::Status& status) {
+  v1::CallSettings settings = options.settings.value_or(v1::CallSettings());
+  if (argument.flag == "--role") {
+    settings.set_role(argument.value);
+  } else if (argument.flag == "--search-path") {
+    settings.set_search_path(argument.value);
+  } else if (argument.flag == "--time-zone") {
+    settings.set_time_zone(argument.value);
+  } else if (argument.flag == "--application-name") {
+    settings.set_application_name(argument.value);
+  } else if (argument.flag == "--statement-timeout") {
+    status = SetLimit(argument, *settings.mutable_statement_timeout());
+  } else if (argument.flag == "--lock-timeout") {
+    status = SetLimit(argument, *settings.mutable_lock_timeout());
+  } else {
+    return false;
+  }
+  options.settings = std::move(settings);
+  return true;
+}
+
 absl::Status TakePlainValue(const std::string& word, bool& sql_given, QueryOptions& options) {
   if (!sql_given) {
     sql_given = true;
@@ -139,15 +172,22 @@ absl::Status TakePlainValue(const std::string& word, bool& sql_given, QueryOptio
 
 absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& arguments,
                                               const Environment& environment) {
-  static constexpr std::array<Flag, 8> kFlags{{{"--addr", true},
-                                               {"--timeout", true},
-                                               {"--json", false},
-                                               {"--csv", false},
-                                               {"--param", true},
-                                               {"--max-rows", true},
-                                               {"--read-only", false},
-                                               {"--timing", false}}};
-  QueryOptions options{.client = {.timeout = 30s}};
+  static constexpr std::array<Flag, 15> kFlags{{{"--addr", true},
+                                                {"--timeout", true},
+                                                {"--json", false},
+                                                {"--csv", false},
+                                                {"--param", true},
+                                                {"--max-rows", true},
+                                                {"--read-only", false},
+                                                {"--stream", false},
+                                                {"--timing", false},
+                                                {"--role", true},
+                                                {"--search-path", true},
+                                                {"--time-zone", true},
+                                                {"--application-name", true},
+                                                {"--statement-timeout", true},
+                                                {"--lock-timeout", true}}};
+  QueryOptions options;
   bool sql_given = false;
   const auto take = [&](const Argument& argument) {
     if (argument.flag == "--json") return SetOutput(ResultOutput::kJson, options);
@@ -157,11 +197,21 @@ absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& ar
       return AddParameter(ParameterFromTypedWord(argument.value), argument.value, options);
     }
     if (argument.flag.empty()) return TakePlainValue(argument.value, sql_given, options);
-    (argument.flag == "--timing" ? options.timing : options.read_only) = true;
+    absl::Status status;
+    if (TakeSetting(argument, options, status)) return status;
+    bool& wish = argument.flag == "--timing"   ? options.timing
+                 : argument.flag == "--stream" ? options.stream
+                                               : options.read_only;
+    wish = true;
     return absl::OkStatus();
   };
   const absl::Status status = ReadInto(options.client, arguments, environment, kFlags, take);
   if (!status.ok()) return status;
+  if (options.client.timeout == 0s) options.client.timeout = options.stream ? 24h : 30s;
+  if (options.stream && options.rows_max != 0) {
+    return absl::InvalidArgumentError(
+        "--stream prints every row, so it goes without --max-rows; write LIMIT in the statement");
+  }
   if (!sql_given && !options.client.help_wanted) {
     return absl::InvalidArgumentError(
         "no statement is given; write it after the verb in quotes, or - to read standard input");
@@ -260,10 +310,14 @@ Flags:
   --json              an array with an object for each row: integers and numeric with all their
                       digits, raw bytes as "\x00ff", what has no JSON form as PostgreSQL's text
   --csv               a line of names, then the rows; NULL is an empty field, an empty text is ""
+  --stream            print rows as they come, however many: as --csv or --json
   --max-rows N        keep at most N rows and say if there were more
   --read-only         refuse a statement that writes
   --timing            say where the time went
-  --timeout DURATION  give up after this long (default 30s)
+  --role NAME  --search-path NAMES  --time-zone ZONE  --application-name NAME
+  --statement-timeout DURATION  --lock-timeout DURATION
+                      settings for this statement alone (SQLite: --statement-timeout only)
+  --timeout DURATION  give up after this long (default 30s, with --stream 24h)
   --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
   --                  only SQL and values follow
   --help              print this

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "dbsidecar/v1/query.pb.h"
 #include "dbsidecar/v1/value.pb.h"
 #include "server/config/config.h"
 
@@ -30,6 +31,8 @@ struct QueryOptions {
   std::uint32_t rows_max = 0;  // 0 = the sidecar's own limit.
   bool read_only = false;
   bool timing = false;
+  bool stream = false;
+  std::optional<v1::CallSettings> settings = {};
 };
 
 struct HealthOptions {

@@ -28,6 +28,9 @@ class SidecarClient {
 
   CallOutcome Query(const v1::QueryRequest& request, std::chrono::milliseconds timeout,
                     v1::QueryResponse& response);
+  // `take` gets each part; false = no more is wanted, and the call is cancelled.
+  CallOutcome QueryStream(const v1::QueryRequest& request, std::chrono::milliseconds timeout,
+                          const std::function<bool(v1::QueryResponse&)>& take);
   CallOutcome Health(const v1::HealthRequest& request, std::chrono::milliseconds timeout,
                      v1::HealthResponse& response);
   CallOutcome Metrics(const v1::MetricsRequest& request, std::chrono::milliseconds timeout,

@@ -47,6 +47,7 @@ struct QueryConfig {
 
   Milliseconds session_idle_timeout{};  // 0 = off.
   Milliseconds transaction_timeout{};   // 0 = off.
+  Milliseconds stream_stall_timeout{};  // 0 = off.
   Milliseconds query_timeout{};         // 0 = off. Ends a call, whatever its own deadline.
   Milliseconds statement_timeout{};     // 0 = off. PostgreSQL's own, set on each connection.
   int listen_buffer = 0;                // Notifications that wait for a subscriber.

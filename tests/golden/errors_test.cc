@@ -129,7 +129,9 @@ TEST(ErrorsTest, TextsAboutRequests) {
   refuse([](v1::QueryRequest& request) {
     request.mutable_session()->mutable_begin()->mutable_idle_timeout()->set_seconds(-1);
   });
-  refuse([](v1::QueryRequest& request) { request.mutable_settings(); });
+  refuse([](v1::QueryRequest& request) {
+    request.mutable_settings()->mutable_lock_timeout()->set_seconds(-1);
+  });
   refuse([](v1::QueryRequest& request) {
     request.add_params();
     request.add_params();
