@@ -10,26 +10,10 @@
 namespace dbsidecar::pool {
 namespace {
 
-// How long the server may take to answer a LISTEN.
-constexpr Duration kAnswerMax = std::chrono::seconds(10);
 // Channels that are listened to, or no longer, in one transaction.
 constexpr size_t kChangesMax = 1000;
-// How long a client may take to read half of its buffer, in all and when nobody else is served;
-// besides the time that we need to write it, which is a few microseconds for each notification on a
-// quiet machine.
-constexpr Duration kReadMax = std::chrono::seconds(1);
-constexpr Duration kReadAloneMax = std::chrono::milliseconds(250);
-constexpr Duration kWriteMax = std::chrono::microseconds(20);
-// How often it is looked whether the others are done.
-constexpr Duration kLookAgain = std::chrono::milliseconds(20);
 
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-Error Dropped() {
-  return OwnError(ErrorKind::kSubscriberDropped,
-                  "the subscriber does not read its notifications fast enough, and its buffer is "
-                  "full (listen-buffer)");
-}
 
 }  // namespace
 
@@ -101,9 +85,9 @@ void NotificationHub::Begin(Subscriber& subscriber) {
 void NotificationHub::Unsubscribe(SubscriberId id) {
   if (!subscriptions_.contains(id)) return;
   Remove(id);
+  CloseIfUnneeded();
   MaybeReadOn(loop_.now());
   MaybeChange();
-  CloseIfUnneeded();
 }
 
 void NotificationHub::End(SubscriberId id, const Error& error) {
@@ -197,7 +181,20 @@ void NotificationHub::CloseSource() {
   answer_by_ = kNever;
   ping_at_ = kNever;
   pause_.reset();
+  NothingIsInForce();
   source_->Close();
+}
+
+void NotificationHub::NothingIsInForce() {
+  std::erase_if(channels_, [](const auto& entry) { return entry.second.subscriptions.empty(); });
+  changed_.clear();
+  for (auto& [name, channel] : channels_) {
+    channel.in_force = false;
+    changed_.insert(name);
+  }
+  for (auto& [id, subscription] : subscriptions_) {
+    subscription->missing = subscription->subscriber->channels.size();
+  }
 }
 
 void NotificationHub::CloseIfUnneeded() {
@@ -213,15 +210,6 @@ void NotificationHub::CloseIfUnneeded() {
 void NotificationHub::OnSourceClosed() {
   // It is what reports, so it must not die under its own feet.
   loop_.Post([source = std::shared_ptr<NotificationSource>(std::move(source_))] {});
-  std::erase_if(channels_, [](const auto& entry) { return entry.second.subscriptions.empty(); });
-  changed_.clear();
-  for (auto& [name, channel] : channels_) {
-    channel.in_force = false;
-    changed_.insert(name);
-  }
-  for (auto& [id, subscription] : subscriptions_) {
-    subscription->missing = subscription->subscriber->channels.size();
-  }
   Rest();
 }
 
@@ -368,98 +356,6 @@ void NotificationHub::Announce(Subscription& subscription) {
     waiting_.erase({subscription.expires_at, subscriber.id});
     subscriber.OnListening();
   }
-}
-
-// --- Notifications. ---
-
-bool NotificationHub::OnNotification(Notification notification) {
-  notification.number = ++notifications_;
-  if (!Fits(notification)) {
-    StopReading(std::move(notification));
-    return false;
-  }
-  Deliver(notification);
-  return true;
-}
-
-bool NotificationHub::HasRoom(const Subscription& subscription) const {
-  return subscription.phase != Phase::kListening ||
-         subscription.subscriber->Backlog() < backlog_max_;
-}
-
-bool NotificationHub::Fits(const Notification& notification) const {
-  const auto it = channels_.find(notification.channel);
-  if (it == channels_.end()) return true;
-  const auto& subscriptions = it->second.subscriptions;
-  return std::all_of(subscriptions.begin(), subscriptions.end(),
-                     [this](const Subscription* subscription) { return HasRoom(*subscription); });
-}
-
-void NotificationHub::Deliver(const Notification& notification) {
-  const auto it = channels_.find(notification.channel);
-  if (it == channels_.end()) return;
-  for (const Subscription* subscription : it->second.subscriptions) {
-    if (subscription->phase != Phase::kListening) continue;
-    subscription->subscriber->OnNotification(notification);
-  }
-}
-
-void NotificationHub::StopReading(Notification notification) {
-  const auto& subscriptions = channels_.at(notification.channel).subscriptions;
-  Pause pause;
-  for (const Subscription* subscription : subscriptions) {
-    if (!HasRoom(*subscription)) pause.late.insert(subscription->subscriber->id);
-  }
-  pause.until = loop_.now() + kReadMax + TimeToTell(subscriptions.size());
-  pause.look_at = loop_.now();
-  pause.notification = std::move(notification);
-  pause_ = std::move(pause);
-}
-
-void NotificationHub::SubscriberCaughtUp() { MaybeReadOn(loop_.now()); }
-
-Duration NotificationHub::TimeToTell(size_t subscribers) const {
-  return kWriteMax * (subscribers * backlog_max_ / 2);
-}
-
-bool NotificationHub::IsLate(SubscriberId id) const {
-  const auto it = subscriptions_.find(id);
-  return it != subscriptions_.end() && it->second->subscriber->Backlog() > backlog_max_ / 2;
-}
-
-bool NotificationHub::OthersAreDone() const {
-  const auto& subscriptions = channels_.at(pause_->notification.channel).subscriptions;
-  return std::all_of(subscriptions.begin(), subscriptions.end(),
-                     [this](const Subscription* subscription) {
-                       const Subscriber& subscriber = *subscription->subscriber;
-                       return subscriber.Backlog() == 0 || pause_->late.contains(subscriber.id);
-                     });
-}
-
-bool NotificationHub::WaitedEnough(Instant now) {
-  absl::erase_if(pause_->late, [this](SubscriberId id) { return !IsLate(id); });
-  const size_t late = pause_->late.size();
-  if (late == 0 || now >= pause_->until) return true;
-  pause_->look_at = now + kLookAgain;
-  const bool alone = late == channels_.at(pause_->notification.channel).subscriptions.size();
-  if (!pause_->others_done && !alone && OthersAreDone()) {
-    pause_->others_done = true;
-    pause_->until = std::min(pause_->until, now + kReadAloneMax + TimeToTell(late));
-  }
-  return false;
-}
-
-void NotificationHub::MaybeReadOn(Instant now) {
-  if (!pause_.has_value() || !WaitedEnough(now)) return;
-  Pause pause = *std::exchange(pause_, std::nullopt);
-  for (const SubscriberId id : pause.late) End(id, Dropped());
-  CloseIfUnneeded();
-  if (state_ != State::kOpen) return;
-  if (changing_) answer_by_ = loop_.now() + kAnswerMax;
-  // Whoever was late has room now or is gone.
-  Deliver(pause.notification);
-  source_->Resume();
-  MaybeChange();
 }
 
 // --- Time. ---

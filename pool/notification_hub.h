@@ -60,7 +60,6 @@ class NotificationHub final : public NotificationSourceEvents, public TimerHandl
   // Ends all subscriptions, and closes the connection.
   void Drain();
 
-  size_t subscribers() const { return subscriptions_.size(); }
   // No subscriber, no connection and no place.
   bool empty() const { return subscriptions_.empty() && state_ == State::kOff; }
 
@@ -77,6 +76,9 @@ class NotificationHub final : public NotificationSourceEvents, public TimerHandl
   void OnTick(Instant now) override;
 
  private:
+  // How long the server may take to answer a LISTEN.
+  static constexpr Duration kAnswerMax = std::chrono::seconds(10);
+
   enum class State {
     kOff,          // No connection, and no place for one.
     kPlaceWanted,  // Asked for.
@@ -120,6 +122,7 @@ class NotificationHub final : public NotificationSourceEvents, public TimerHandl
   void MaybeOpen();
   void Open();
   void CloseSource();
+  void NothingIsInForce();
   void CloseIfUnneeded();
   void Lose(const Error& error);
   void Rest();
@@ -131,6 +134,7 @@ class NotificationHub final : public NotificationSourceEvents, public TimerHandl
   void PutInForce(const std::string& name);
   void Announce(Subscription& subscription);
 
+  // Notifications; notification_delivery.cc.
   void Deliver(const Notification& notification);
   bool Fits(const Notification& notification) const;
   void StopReading(Notification notification);

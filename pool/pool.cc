@@ -70,7 +70,11 @@ void Pool::Submit(Call& call) {
   state.arrived = loop_.now();
   state.deadline = EarlierDeadline(call.deadline, state.arrived, options_.query_timeout);
   Classification classification;
-  if (call.session.kind != SessionUse::Kind::kEnd) {
+  if (ClientIsGone(call.session.client_id)) {
+    classification.refusal = OwnError(
+        ErrorKind::kClientNotFound,
+        "no client with this `client_id` is attached: its Attach stream has ended, or never was");
+  } else if (call.session.kind != SessionUse::Kind::kEnd) {
     classification = driver_.Classify(call.statement);
     FitToSession(call, classification);
   }
@@ -333,6 +337,7 @@ void Pool::OnCallTimer(CallState& state) {
     const ConnectionId id = state.connection;
     observer_.OnReleased(id, Condition::kBroken);
     if (Session* session = connections_.at(id).session) {
+      NoteRevoked(*session, "connection_lost");
       ForgetSession(*session, SessionLost());
     }
     CoreOf(id).Broke(loop_.now(), id, actions_);
@@ -549,7 +554,7 @@ void Pool::ComeBack(CallState& state, Instant since) {
 
 void Pool::OnLost(ConnectionId id, Error error) {
   if (Session* session = connections_.at(id).session) {
-    ++sessions_revoked_["connection_lost"];
+    NoteRevoked(*session, "connection_lost");
     EndSession(*session, Condition::kBroken);
   } else {
     CoreOf(id).Lost(loop_.now(), id, actions_);
@@ -560,7 +565,10 @@ void Pool::OnLost(ConnectionId id, Error error) {
 
 void Pool::OnClosed(ConnectionId id) {
   const auto it = connections_.find(id);
-  if (it->second.session != nullptr) ForgetSession(*it->second.session, SessionLost());
+  if (Session* session = it->second.session) {
+    NoteRevoked(*session, "connection_lost");
+    ForgetSession(*session, SessionLost());
+  }
   FinishAllOn(id);
   if (it->second.opened_at != kNever) observer_.OnConnectionClosed(id, it->second.close_reason);
   // The handle is what reports, so it must not die under its own feet.
@@ -800,7 +808,6 @@ PoolStats Pool::Stats() const {
   }
   stats.running = calls_.size() - std::min(calls_.size(), stats.waiting);
   stats.sessions = sessions_.size();
-  stats.subscribers = hub_->subscribers();
   stats.sessions_revoked = sessions_revoked_;
   stats.statements = statements_;
   stats.errors = errors_;

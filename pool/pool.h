@@ -61,8 +61,7 @@ struct PoolStats {
   size_t waiting = 0;
   size_t running = 0;  // Calls whose statement the database is working on.
   PoolCounters counters;
-  size_t sessions = 0;  // Open.
-  size_t subscribers = 0;
+  size_t sessions = 0;                               // Open.
   std::map<std::string, uint64_t> sessions_revoked;  // By the reason why we ended them.
   uint64_t statements = 0;                           // Answered, well or badly.
   uint64_t errors = 0;                               // Answered with an error.
@@ -101,6 +100,10 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void SubscriberCaughtUp();
   // Ends every session that was opened by this owner (SessionUse::owner), with a rollback.
   void EndSessionsOf(uint64_t owner);
+  // A client process and the end of it, with which its sessions (SessionUse::client_id) are rolled
+  // back; see AttachedClient.
+  void Attach(AttachedClient& client);
+  void Detach(AttachedClient& client);
   // Ends all subscriptions and refuses new calls; those accepted are finished, in open sessions
   // too, then the connections are closed.
   void Drain();
@@ -205,6 +208,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void EndSession(Session& session, Condition condition);
   void ForgetSession(Session& session, const Error& error_of_those_behind);
   void Revoke(Session& session, std::string_view reason);
+  void NoteRevoked(const Session& session, std::string_view reason);
+  bool ClientIsGone(std::string_view client_id) const;
   void OnSessionTimers(Instant now);
   Instant NextSessionTimer() const;
 
@@ -232,6 +237,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   std::set<std::pair<Instant, CallId>> timers_;
   absl::flat_hash_map<std::string, std::unique_ptr<Session>> sessions_;  // By token.
   std::map<std::string, uint64_t> sessions_revoked_;
+  absl::flat_hash_map<std::string, AttachedClient*> clients_;  // By id.
   std::deque<Action> to_do_;
   Actions actions_;
   bool acting_ = false;

@@ -75,6 +75,7 @@ void Pool::SubmitToSession(CallState& state) {
                           "Pipeline stream, where calls of one session run in the order sent"));
     return;
   }
+  if (!state.call->session.client_id.empty()) session.client_id = state.call->session.client_id;
   state.session = &session;
   state.lane = session.lane;
   if (session.running == 0) {
@@ -150,6 +151,7 @@ Session& Pool::OpenSession(ConnectionId id, const CallState& state) {
   session->lane = state.lane;
   session->caller = state.call->caller;
   session->owner = use.owner;
+  session->client_id = use.client_id;
   session->pinned = use.kind == SessionUse::Kind::kPin;
   session->began = state.granted;
   session->idle_timeout = Lower(options_.session_idle_timeout, use.idle_timeout);
@@ -175,6 +177,8 @@ void Pool::ReplyInSession(ConnectionId id, CallState& state, Outcome outcome, Co
   session.status = outcome.transaction_status;
   session.dirty = session.dirty || condition == Condition::kDirty;
   if (condition == Condition::kBroken) {
+    // Whoever was committing learns from the answer that this is not known to be a rollback.
+    if (!commits && !use.commit) NoteRevoked(session, "connection_lost");
     EndSession(session, Condition::kBroken);
     NoteStatus(outcome.error ? outcome.error->message : "");
   } else if (session.over || IsDone(session, *state.call, outcome)) {
@@ -185,7 +189,12 @@ void Pool::ReplyInSession(ConnectionId id, CallState& state, Outcome outcome, Co
   } else {
     outcome.session = session.token;
     NoteTransaction(session);
-    StartNextIn(session);
+    if (ClientIsGone(session.client_id)) {
+      // It went while the call that opened the session was under way.
+      Revoke(session, "client_gone");
+    } else {
+      StartNextIn(session);
+    }
   }
   Act();
   Finish(calls_.at(call), std::move(outcome));
@@ -233,13 +242,42 @@ void Pool::ForgetSession(Session& session, const Error& error_of_those_behind) {
 // We end it, not its caller.
 void Pool::Revoke(Session& session, std::string_view reason) {
   if (session.over) return;
-  ++sessions_revoked_[std::string(reason)];
+  NoteRevoked(session, reason);
   if (session.running == 0) {
     EndSession(session, Condition::kDirty);
     return;
   }
   session.over = true;
   StopWaitingFor(calls_.at(session.running), GiveUp::kDeadline);
+}
+
+// Once for each session.
+void Pool::NoteRevoked(const Session& session, std::string_view reason) {
+  if (session.over) return;
+  ++sessions_revoked_[std::string(reason)];
+  const auto client = clients_.find(session.client_id);
+  if (client != clients_.end()) client->second->OnSessionRevoked(session.token, reason);
+}
+
+bool Pool::ClientIsGone(std::string_view client_id) const {
+  return !client_id.empty() && !clients_.contains(std::string(client_id));
+}
+
+void Pool::Attach(AttachedClient& client) {
+  DBSIDECAR_CHECK(!client.client_id.empty() && !clients_.contains(client.client_id));
+  clients_[client.client_id] = &client;
+  client.OnAttached();
+}
+
+void Pool::Detach(AttachedClient& client) {
+  clients_.erase(client.client_id);
+  std::vector<Session*> owned;
+  for (const auto& [token, session] : sessions_) {
+    if (session->client_id == client.client_id) owned.push_back(session.get());
+  }
+  for (Session* session : owned) Revoke(*session, "client_gone");
+  Act();
+  client.Done();
 }
 
 void Pool::EndSessionsOf(uint64_t owner) {

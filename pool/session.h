@@ -41,6 +41,8 @@ struct SessionUse {
   Duration idle_timeout{};  // Of the session that it opens; 0 = as configured, which it can lower.
   Duration transaction_timeout{};
   uint64_t owner = 0;  // With whose end the session ends; 0 = nobody's.
+  // The attached client with whose end it ends as well; empty = nobody's.
+  std::string_view client_id;
 
   bool none() const { return kind == Kind::kNone && !auto_pin; }
   bool in_session() const { return kind == Kind::kContinue || kind == Kind::kEnd; }
@@ -53,9 +55,10 @@ struct Session {
   size_t lane = 0;
   std::string caller;  // Who opened it.
   uint64_t owner = 0;
-  bool pinned = false;  // Stays without a transaction.
-  bool dirty = false;   // A statement may have left something behind.
-  bool over = false;    // Ends as soon as the running call has been answered.
+  std::string client_id;  // Of its attached client; empty = none.
+  bool pinned = false;    // Stays without a transaction.
+  bool dirty = false;     // A statement may have left something behind.
+  bool over = false;      // Ends as soon as the running call has been answered.
   TransactionStatus status = TransactionStatus::kIdle;
   uint64_t running = 0;         // The call whose statement runs; 0 = none.
   std::deque<uint64_t> queued;  // Calls behind it.
@@ -64,6 +67,22 @@ struct Session {
   Duration transaction_timeout{};
   Instant idle_until = kNever;         // kNever while a call runs.
   Instant transaction_until = kNever;  // kNever without a transaction.
+};
+
+// A client process that is there as long as it is attached. Life: Pool::Attach, OnAttached and what
+// happens from then on; after Pool::Detach exactly one Done. Loop thread.
+class AttachedClient {
+ public:
+  virtual ~AttachedClient() = default;
+
+  // From now on calls may name it.
+  virtual void OnAttached() = 0;
+  // A session of this client was rolled back and ended without its doing.
+  virtual void OnSessionRevoked(const std::string& token, std::string_view reason) = 0;
+  // Nothing refers to this client any more; it may delete itself.
+  virtual void Done() = 0;
+
+  std::string client_id;  // Unique and unguessable; set by whoever attaches.
 };
 
 // Unguessable: 128 bits from the system's generator, in hexadecimal.

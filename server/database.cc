@@ -144,6 +144,14 @@ void Database::SubscriberCaughtUp() {
   loop_.Post([this] { pool_->SubscriberCaughtUp(); });
 }
 
+void Database::Attach(pool::AttachedClient& client) {
+  loop_.Post([this, &client] { pool_->Attach(client); });
+}
+
+void Database::Detach(pool::AttachedClient& client) {
+  loop_.Post([this, &client] { pool_->Detach(client); });
+}
+
 void Database::EndSessionsOf(uint64_t owner) {
   loop_.Post([this, owner] { pool_->EndSessionsOf(owner); });
 }

@@ -48,10 +48,12 @@ class Database {
   void Cancel(pool::CallId id);
   // The call's sink was full and takes more.
   void Resume(pool::CallId id);
-  // See pool::Pool and pool::Subscriber.
+  // See pool::Pool, pool::Subscriber and pool::AttachedClient.
   void Subscribe(pool::Subscriber& subscriber);
   void Unsubscribe(pool::SubscriberId id);
   void SubscriberCaughtUp();
+  void Attach(pool::AttachedClient& client);
+  void Detach(pool::AttachedClient& client);
   void EndSessionsOf(uint64_t owner);
 
   // Runs when everything that is ready in this turn of the loop has been seen to. Loop thread.

@@ -25,7 +25,16 @@ class ListenStream final : public EventStream, public pool::Subscriber {
   void OnNotification(const pool::Notification& notification) override {
     Tell(listen_.Encoded(notification));
   }
-  void OnGap(const pool::NotificationGap& gap) override { Tell(EncodeEvent(GapEvent(gap))); }
+  void OnGap(const pool::NotificationGap& gap) override {
+    if (waiting() < listen_.buffer_max()) {
+      Tell(EncodeEvent(GapEvent(gap)));
+      return;
+    }
+    // Gaps, too, are not buffered without a limit.
+    OnEnded(pool::OwnError(pool::ErrorKind::kSubscriberDropped,
+                           "the subscriber does not read, and its buffer is full (listen-buffer)"));
+    rpc().database().Unsubscribe(id);
+  }
   void OnEnded(const pool::Error& error) override {
     if (error.kind == pool::ErrorKind::kSubscriberDropped) {
       const size_t discarded = Discard();

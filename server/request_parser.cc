@@ -63,11 +63,6 @@ pool::Error Invalid(std::string why) {
 }
 
 std::optional<pool::Error> CheckSession(const v1::SessionControl& session) {
-  if (!session.client_id().empty()) {
-    return pool::OwnError(pool::ErrorKind::kUnsupported,
-                          "`client_id` needs Attach, which is not served by this version; leave it "
-                          "empty");
-  }
   if (session.has_session() && session.session().empty()) {
     return Invalid("`session` is empty; send the token of an earlier reply, or leave it unset");
   }
@@ -132,6 +127,7 @@ pool::SessionUse ToSessionUse(const v1::SessionControl& control, uint64_t owner)
   use.commit = control.commit();
   use.auto_pin = control.auto_pin();
   use.owner = owner;
+  use.client_id = control.client_id();
   switch (control.target_case()) {
     case v1::SessionControl::kSession:
       use.kind = pool::SessionUse::Kind::kContinue;

@@ -25,7 +25,8 @@ pool::Duration ToDuration(const google::protobuf::Duration& duration);
 // Borrows text and bytes from `request`.
 pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits& limits);
 
-// Borrow the token. `owner`: with whose end a session that is opened ends, too; 0 = nobody's.
+// Borrow the token and the client's id. `owner`: with whose end a session that is opened ends, too;
+// 0 = nobody's.
 pool::SessionUse ToSessionUse(const v1::SessionControl& control, uint64_t owner);
 pool::SessionUse ToSessionUse(const v1::EndSessionRequest& request);
 

@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "absl/synchronization/mutex.h"
+#include "server/attach_rpc.h"
 #include "server/database.h"
 #include "server/health_service.h"
 #include "server/listen_rpc.h"
@@ -172,6 +173,7 @@ class Server {
         database_(config, [this](bool up) { readiness_.SetDatabaseUp(up); }),
         service_(database_, static_cast<size_t>(config.pool.waiters_max)),
         rpc_(service_, database_, LimitsOf(config), encoder_loop_),
+        attach_(rpc_),
         listen_(rpc_, static_cast<size_t>(config.query.listen_buffer)),
         encoder_(std::make_unique<LoopThread>(encoder_loop_, "encoder")) {}
 
@@ -231,6 +233,7 @@ class Server {
     }
     AcceptQueries(rpc_, *queues_);
     AcceptPipelines(rpc_, *queues_);
+    attach_.Accept(*queues_);
     listen_.Accept(*queues_);
     AcceptQueryStreams(rpc_, *queues_);
     health_.AcceptWatches(*queues_);
@@ -263,6 +266,7 @@ class Server {
         {{"timeout_ms", config_.lifecycle.drain_timeout.count()}});
     const steady_clock::duration limit =
         again ? steady_clock::duration::zero() : config_.lifecycle.drain_timeout;
+    attach_.Drain(limit);
     const auto give_up = steady_clock::now() + limit;
     bool hurry = again;
     const auto hurried = [&] {
@@ -274,6 +278,7 @@ class Server {
     while (rpc_.open_calls() > 0 && steady_clock::now() < give_up && !hurried()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
+    attach_.End();
     // Streams have been told to end; whoever does not read cannot hear it.
     const auto leave = steady_clock::now() + kStreamEndMax;
     while (rpc_.open_streams() > 0 && steady_clock::now() < leave && !hurried()) {
@@ -291,6 +296,7 @@ class Server {
   SidecarService service_;
   pool::EventLoop encoder_loop_;
   RpcContext rpc_;
+  AttachRpc attach_;
   ListenRpc listen_;
   std::unique_ptr<LoopThread> encoder_;
   std::unique_ptr<CompletionQueues> queues_;

@@ -93,11 +93,6 @@ grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
   return grpc::Status::OK;
 }
 
-grpc::Status SidecarService::Attach(grpc::ServerContext*, const v1::AttachRequest*,
-                                    grpc::ServerWriter<v1::AttachResponse>*) {
-  return NotServed("Attach");
-}
-
 grpc::Status SidecarService::CopyIn(grpc::ServerContext*, grpc::ServerReader<v1::CopyInRequest>*,
                                     v1::CopyInResponse*) {
   return NotServed("CopyIn");

@@ -1,6 +1,7 @@
-// The service dbsidecar.v1.Sidecar: Query, Pipeline, QueryStream and Listen on the completion-queue
-// API (query_rpc.h, pipeline_rpc.h, query_stream_rpc.h, listen_rpc.h), the others on the
-// synchronous one, and an honest answer for the RPCs that this version does not serve.
+// The service dbsidecar.v1.Sidecar: Query, Pipeline, QueryStream, Listen and Attach on the
+// completion-queue API (query_rpc.h, pipeline_rpc.h, query_stream_rpc.h, listen_rpc.h,
+// attach_rpc.h), the others on the synchronous one, and an honest answer for the RPCs that this
+// version does not serve.
 //
 // The synchronous API, because its threads do not poll when a server has completion queues, too:
 // whatever polls besides these takes events from them and wakes them for each (docs/adr/0016). So
@@ -20,9 +21,9 @@ namespace dbsidecar::server {
 class Database;
 
 class SidecarService final
-    : public v1::Sidecar::WithRawMethod_Query<
-          v1::Sidecar::WithRawMethod_Pipeline<v1::Sidecar::WithRawMethod_QueryStream<
-              v1::Sidecar::WithRawMethod_Listen<v1::Sidecar::Service>>>> {
+    : public v1::Sidecar::WithRawMethod_Query<v1::Sidecar::WithRawMethod_Pipeline<
+          v1::Sidecar::WithRawMethod_QueryStream<v1::Sidecar::WithRawMethod_Listen<
+              v1::Sidecar::WithRawMethod_Attach<v1::Sidecar::Service>>>>> {
  public:
   // Borrowed. `waiters_max` is reported by Metrics.
   SidecarService(Database& database, size_t waiters_max)
@@ -42,8 +43,6 @@ class SidecarService final
   grpc::Status Script(grpc::ServerContext*, const v1::ScriptRequest*, v1::ScriptResponse*) override;
   grpc::Status EndSession(grpc::ServerContext*, const v1::EndSessionRequest*,
                           v1::EndSessionResponse*) override;
-  grpc::Status Attach(grpc::ServerContext*, const v1::AttachRequest*,
-                      grpc::ServerWriter<v1::AttachResponse>*) override;
   grpc::Status CopyIn(grpc::ServerContext*, grpc::ServerReader<v1::CopyInRequest>*,
                       v1::CopyInResponse*) override;
   grpc::Status CopyOut(grpc::ServerContext*, const v1::CopyOutRequest*,

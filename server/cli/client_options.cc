@@ -268,6 +268,34 @@ absl::StatusOr<WaitOptions> ReadWaitOptions(const std::vector<std::string>& argu
   return options;
 }
 
+absl::StatusOr<ListenOptions> ReadListenOptions(const std::vector<std::string>& arguments,
+                                                const Environment& environment) {
+  static constexpr std::array<Flag, 4> kFlags{
+      {{"--addr", true}, {"--timeout", true}, {"--count", true}, {"--json", false}}};
+  ListenOptions options;
+  const auto take = [&](const Argument& argument) -> absl::Status {
+    if (argument.flag == "--json") {
+      options.json = true;
+    } else if (argument.flag.empty()) {
+      options.channels.push_back(argument.value);
+    } else {
+      const auto count = ParseInteger(argument.value);
+      if (!count.ok() || *count < 1) {
+        return Bad(Concat("--count \"", Displayable(argument.value), "\""),
+                   "is not a number of notifications; write a whole number from 1");
+      }
+      options.count = static_cast<std::uint64_t>(*count);
+    }
+    return absl::OkStatus();
+  };
+  const absl::Status status = ReadInto(options.client, arguments, environment, kFlags, take);
+  if (!status.ok()) return status;
+  if (options.channels.empty() && !options.client.help_wanted) {
+    return absl::InvalidArgumentError("no channel is given; write its name after the verb");
+  }
+  return options;
+}
+
 const std::string_view kQueryHelp =
     R"(Usage: dbsidecar query [FLAG]... SQL [VALUE]...
 
@@ -340,6 +368,25 @@ Flags:
   --help              print this
 
 Exit code: 0 ready, 1 not ready in time, 2 wrong arguments.
+)";
+
+const std::string_view kListenHelp =
+    R"(Usage: dbsidecar listen [FLAG]... CHANNEL...
+
+Prints the notifications (PostgreSQL's NOTIFY) of these channels as they come: the channel, a tab and
+the payload. Names are taken letter for letter. What else happens, such as a gap after which
+notifications may be missing, is told on standard error.
+
+Flags:
+  --count N           stop after so many notifications
+  --json              a line of JSON for each event, those that are no notifications included
+  --timeout DURATION  stop after this long (default: never)
+  --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
+  --                  only channels follow
+  --help              print this
+
+Exit code: 0 the count or the time is reached, 1 the answer is an error, 2 wrong arguments,
+3 no sidecar answers, or it has gone.
 )";
 
 }  // namespace dbsidecar::server::cli

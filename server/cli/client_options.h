@@ -51,6 +51,13 @@ struct WaitOptions {
   std::string service = "readiness";
 };
 
+struct ListenOptions {
+  ClientOptions client;  // Timeout 0 = listen for ever.
+  std::vector<std::string> channels = {};
+  std::uint64_t count = 0;  // Notifications to wait for; 0 = all.
+  bool json = false;
+};
+
 // The errors say what is wrong and what to write instead.
 absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& arguments,
                                               const Environment& environment);
@@ -60,10 +67,13 @@ absl::StatusOr<MetricsOptions> ReadMetricsOptions(const std::vector<std::string>
                                                   const Environment& environment);
 absl::StatusOr<WaitOptions> ReadWaitOptions(const std::vector<std::string>& arguments,
                                             const Environment& environment);
+absl::StatusOr<ListenOptions> ReadListenOptions(const std::vector<std::string>& arguments,
+                                                const Environment& environment);
 
 extern const std::string_view kQueryHelp;
 extern const std::string_view kHealthHelp;
 extern const std::string_view kMetricsHelp;
 extern const std::string_view kWaitHelp;
+extern const std::string_view kListenHelp;
 
 }  // namespace dbsidecar::server::cli

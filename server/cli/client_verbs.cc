@@ -133,7 +133,58 @@ std::string DescribeCheck(const CallOutcome& outcome, const HealthCheckResponse&
                 Displayable(outcome.message));
 }
 
+std::string LineOfJson(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.always_print_primitive_fields = true;
+  std::string json;
+  const auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
+  if (!status.ok()) std::cerr << "the event has no JSON form: " << status.ToString() << "\n";
+  return Concat(json, "\n");
+}
+
+void TellOf(const v1::ListenResponse& event) {
+  if (event.has_listening()) {
+    std::cerr << "listening\n";
+  } else if (event.has_gap()) {
+    std::cerr << "GAP: notifications may be missing; the connection was lost ("
+              << Displayable(event.gap().reason()) << ") and is back\n";
+  } else if (event.has_dropped()) {
+    std::cerr << "DROPPED: " << Displayable(event.dropped().reason()) << "\n";
+  }
+}
+
 }  // namespace
+
+int RunListen(const std::vector<std::string>& arguments, const Environment& environment) {
+  const absl::StatusOr<ListenOptions> options = ReadListenOptions(arguments, environment);
+  if (!options.ok()) return UsageError("listen", options.status());
+  if (options->client.help_wanted) return Print(kListenHelp);
+  v1::ListenRequest request;
+  for (const std::string& channel : options->channels) {
+    if (!IsValidUtf8(channel)) {
+      return UsageError("listen", absl::InvalidArgumentError("a channel is not valid UTF-8"));
+    }
+    request.add_channels(channel);
+  }
+  SidecarClient client(options->client.address);
+  std::uint64_t heard = 0;
+  int exit_code = kOk;
+  const CallOutcome outcome =
+      client.Listen(request, options->client.timeout, [&](const v1::ListenResponse& event) {
+        TellOf(event);
+        const v1::Notification& notification = event.notification();
+        if (options->json) {
+          exit_code = Print(LineOfJson(event));
+        } else if (event.has_notification()) {
+          exit_code = Print(Concat(Displayable(notification.channel()), "\t",
+                                   Displayable(notification.payload()), "\n"));
+        }
+        heard += event.has_notification() ? 1 : 0;
+        return exit_code == kOk && (options->count == 0 || heard < options->count);
+      });
+  if (outcome.ok() || outcome.TimedOut()) return exit_code;
+  return ReportFailure(outcome, options->client);
+}
 
 int RunQuery(const std::vector<std::string>& arguments, const Environment& environment) {
   absl::StatusOr<QueryOptions> options = ReadQueryOptions(arguments, environment);

@@ -1,4 +1,4 @@
-// The verbs of the binary that talk to a running sidecar: query, health, metrics, wait.
+// The verbs of the binary that talk to a running sidecar: query, listen, health, metrics, wait.
 //
 // Answers go to standard output; errors, notices and warnings to standard error. Each function
 // returns the exit code of the process:
@@ -22,12 +22,14 @@ int RunQuery(const std::vector<std::string>& arguments, const Environment& envir
 int RunHealth(const std::vector<std::string>& arguments, const Environment& environment);
 int RunMetrics(const std::vector<std::string>& arguments, const Environment& environment);
 int RunWait(const std::vector<std::string>& arguments, const Environment& environment);
+int RunListen(const std::vector<std::string>& arguments, const Environment& environment);
 
 }  // namespace dbsidecar::server::cli
 
 namespace dbsidecar::server {
 
 using cli::RunHealth;
+using cli::RunListen;
 using cli::RunMetrics;
 using cli::RunQuery;
 using cli::RunWait;

@@ -13,6 +13,9 @@ namespace {
 
 using Deadline = std::chrono::system_clock::time_point;
 
+// How long a call without a time limit of its own waits for a connection.
+constexpr std::chrono::milliseconds kConnectMax = std::chrono::seconds(10);
+
 std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address) {
   grpc::ChannelArguments arguments;
   // The sidecar limits its results itself.
@@ -99,6 +102,22 @@ CallOutcome SidecarClient::Metrics(const v1::MetricsRequest& request,
                                    v1::MetricsResponse& response) {
   return connection_->Run(timeout, [&](grpc::ClientContext& context) {
     return connection_->sidecar->Metrics(&context, request, &response);
+  });
+}
+
+CallOutcome SidecarClient::Listen(const v1::ListenRequest& request,
+                                  std::chrono::milliseconds timeout,
+                                  const std::function<bool(const v1::ListenResponse&)>& heard) {
+  const bool endless = timeout == std::chrono::milliseconds::zero();
+  return connection_->Run(endless ? kConnectMax : timeout, [&](grpc::ClientContext& context) {
+    if (endless) context.set_deadline(Deadline::max());
+    const auto reader = connection_->sidecar->Listen(&context, request);
+    v1::ListenResponse event;
+    bool wants_more = true;
+    while (wants_more && reader->Read(&event)) wants_more = heard(event);
+    if (!wants_more) context.TryCancel();
+    const grpc::Status status = reader->Finish();
+    return wants_more ? status : grpc::Status::OK;
   });
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "dbsidecar/v1/health.pb.h"
+#include "dbsidecar/v1/listen.pb.h"
 #include "dbsidecar/v1/metrics.pb.h"
 #include "dbsidecar/v1/query.pb.h"
 #include "grpc/health/v1/health.pb.h"
@@ -34,6 +35,10 @@ class SidecarClient {
                      v1::HealthResponse& response);
   CallOutcome Metrics(const v1::MetricsRequest& request, std::chrono::milliseconds timeout,
                       v1::MetricsResponse& response);
+  // Calls `heard` with each event until it returns false, which is OK, or the stream ends. Timeout
+  // 0 = none, but for the connecting.
+  CallOutcome Listen(const v1::ListenRequest& request, std::chrono::milliseconds timeout,
+                     const std::function<bool(const v1::ListenResponse&)>& heard);
   // Of grpc.health.v1.
   CallOutcome Check(const grpc::health::v1::HealthCheckRequest& request,
                     std::chrono::milliseconds timeout,

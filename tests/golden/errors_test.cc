@@ -62,6 +62,8 @@ std::string_view KindName(ErrorKind kind) {
       return "kTransactionOpen";
     case ErrorKind::kTransactionFailed:
       return "kTransactionFailed";
+    case ErrorKind::kClientNotFound:
+      return "kClientNotFound";
     case ErrorKind::kSubscriberDropped:
       return "kSubscriberDropped";
     case ErrorKind::kUnsupported:
@@ -119,7 +121,6 @@ TEST(ErrorsTest, TextsAboutRequests) {
   };
   refuse([](v1::QueryRequest& request) { request.clear_sql(); });
   refuse([](v1::QueryRequest& request) { request.set_pool("orders"); });
-  refuse([](v1::QueryRequest& request) { request.mutable_session()->set_client_id("one"); });
   refuse([](v1::QueryRequest& request) { request.mutable_session()->set_session(""); });
   refuse([](v1::QueryRequest& request) {
     request.mutable_session()->mutable_pin();

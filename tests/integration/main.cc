@@ -1,6 +1,7 @@
 // Runs the tests; or is a client in a process of its own, for tests that need one.
 #include <string>
 
+#include "tests/integration/attach_victim.h"
 #include "tests/integration/fixture.h"
 #include "tests/integration/probe_watch.h"
 
@@ -14,6 +15,9 @@ int main(int argc, char** argv) {
   }
   if (argc == 4 && std::string(argv[1]) == "--probe") {
     return dbsidecar::integration::RunProbe(argv[2], argv[3]);
+  }
+  if (argc == 4 && std::string(argv[1]) == "--victim") {
+    return dbsidecar::integration::RunVictim(argv[2], argv[3]);
   }
   ::testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();

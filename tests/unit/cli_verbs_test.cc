@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -66,6 +67,28 @@ class FakeSidecar : public v1::Sidecar::Service {
     notice.set_severity("WARNING");
     notice.set_message("careful");
     return grpc::Status::OK;
+  }
+
+  // One event of each kind, and notifications until the client has enough.
+  grpc::Status Listen(grpc::ServerContext* context, const v1::ListenRequest* request,
+                      grpc::ServerWriter<v1::ListenResponse>* writer) override {
+    if (request->channels(0) == "refuse") return MissingTable();
+    v1::ListenResponse event;
+    event.mutable_listening()->add_channels(request->channels(0));
+    writer->Write(event);
+    event.mutable_gap()->set_reason("gone");
+    writer->Write(event);
+    for (int i = 0; i < 3 && !context->IsCancelled(); ++i) {
+      event.mutable_notification()->set_channel(request->channels(0));
+      event.mutable_notification()->set_payload("tab\t" + std::to_string(i));
+      writer->Write(event);
+    }
+    while (request->channels(0) == "endless" && !context->IsCancelled()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    event.mutable_dropped()->set_reason("too slow");
+    writer->Write(event);
+    return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too slow"};
   }
 
   // Parts of two rows, as many as there are parameters, then the end; fails on request.
@@ -236,6 +259,41 @@ TEST_F(ClientVerbsTest, WithoutASidecarEveryCallSaysSoAndReturnsThree) {
   EXPECT_EQ(Run(RunHealth, {"--service", "liveness"}), 3);
 }
 
+TEST_F(ClientVerbsTest, ListenPrintsNotificationsAndTellsTheRestBesideThem) {
+  Serve();
+  EXPECT_EQ(Run(RunListen, {"news"}), 1) << "the stream ended";
+  EXPECT_EQ(out_, "news\ttab\\t0\nnews\ttab\\t1\nnews\ttab\\t2\n");
+  EXPECT_EQ(err_,
+            "listening\n"
+            "GAP: notifications may be missing; the connection was lost (gone) and is back\n"
+            "DROPPED: too slow\n"
+            "ERROR: too slow\ncode RESOURCE_EXHAUSTED\n");
+}
+
+TEST_F(ClientVerbsTest, ListenStopsAfterACountOrATime) {
+  Serve();
+  EXPECT_EQ(Run(RunListen, {"endless", "--count", "2"}), 0);
+  EXPECT_EQ(out_, "endless\ttab\\t0\nendless\ttab\\t1\n");
+  EXPECT_EQ(Run(RunListen, {"endless", "--timeout", "300ms", "--json"}), 0);
+  std::istringstream lines(out_);
+  std::vector<nlohmann::json> events;
+  for (std::string line; std::getline(lines, line);) events.push_back(nlohmann::json::parse(line));
+  ASSERT_EQ(events.size(), 5u);
+  EXPECT_TRUE(events[0].contains("listening"));
+  EXPECT_EQ(events[1]["gap"]["reason"], "gone");
+  EXPECT_EQ(events[4]["notification"]["payload"], "tab\t2");
+}
+
+TEST_F(ClientVerbsTest, ListenSaysWhatIsWrong) {
+  EXPECT_EQ(Run(RunListen, {"news"}), 3) << "no sidecar is there";
+  Serve();
+  EXPECT_EQ(Run(RunListen, {"refuse"}), 1);
+  EXPECT_NE(err_.find("code NOT_FOUND"), std::string::npos) << err_;
+  EXPECT_EQ(Run(RunListen, {}), 2);
+  EXPECT_EQ(Run(RunListen, {"news", "--count", "0"}), 2);
+  EXPECT_EQ(Run(RunListen, {"\xff"}), 2);
+}
+
 TEST_F(ClientVerbsTest, HealthOfAServiceIsItsExitCode) {
   health_.ready_from = 1000;
   Serve();
@@ -294,7 +352,7 @@ TEST_F(ClientVerbsTest, WaitNamesTheLastStateWhenTimeIsUp) {
 }
 
 TEST_F(ClientVerbsTest, WrongArgumentsReturnTwoAndHelpReturnsZero) {
-  for (const Verb verb : {RunQuery, RunHealth, RunMetrics, RunWait}) {
+  for (const Verb verb : {RunQuery, RunHealth, RunMetrics, RunWait, RunListen}) {
     EXPECT_EQ(Run(verb, {"--nonsense"}), 2);
     EXPECT_NE(err_.find("--nonsense is not known"), std::string::npos) << err_;
     EXPECT_EQ(Run(verb, {"--help"}), 0);

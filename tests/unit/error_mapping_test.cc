@@ -141,6 +141,8 @@ TEST(ErrorMappingTest, EveryKindOfFailureHasItsCodeReasonAndRetryAdvice) {
       {Kind::kSessionBusy, false, Code::kFailedPrecondition, "SESSION_BUSY", false},
       {Kind::kTransactionOpen, false, Code::kFailedPrecondition, "TRANSACTION_OPEN", false},
       {Kind::kTransactionFailed, false, Code::kFailedPrecondition, "TRANSACTION_FAILED", false},
+      {Kind::kClientNotFound, false, Code::kNotFound, "CLIENT_NOT_FOUND", false},
+      {Kind::kSubscriberDropped, false, Code::kResourceExhausted, "SUBSCRIBER_DROPPED", false},
       {Kind::kUnsupported, false, Code::kUnimplemented, "UNSUPPORTED", false},
   };
   for (const Expectation& expected : expectations) {

@@ -520,20 +520,18 @@ TEST_F(PoolCoreTest, APlaceIsMadeOfASharedConnectionWhenAllAreInUse) {
   PoolConfig config = Quiet();
   config.shared_max = 2;
   config.shared_spread = 1;
-  Use(config);
-  for (const WaiterId waiter : {1, 2}) Arrive(waiter);
-  for (const ConnectionId id : {1, 2}) Connected(id);
-  for (const ConnectionId id : {1, 2}) core_->Released(now_, id, Condition::kClean, actions_);
-  Did();
-  ArriveToShare(3);
-  ArriveToShare(4);
-  EXPECT_THAT(Did(), ElementsAre("share 2 to 3", "share 1 to 4"));
+  OpenIdle(config, 2);
+  ArriveToShare(1);
+  ArriveToShare(2);
+  EXPECT_THAT(Did(), ElementsAre("share 2 to 1", "share 1 to 2"));
   core_->Reserve(now_, actions_);
   EXPECT_THAT(Did(), IsEmpty());
-  ArriveToShare(5);
-  EXPECT_THAT(Did(), ElementsAre("share 1 to 5")) << "the other takes no more callers";
+  ArriveToShare(3);
+  EXPECT_THAT(Did(), ElementsAre("share 1 to 3")) << "the other takes no more callers";
   core_->Released(now_, 2, Condition::kClean, actions_);
   EXPECT_THAT(Did(), ElementsAre("close 2"));
+  core_->Closed(now_, 2, actions_);
+  EXPECT_THAT(Did(), ElementsAre("reserved"));
 }
 
 TEST_F(PoolCoreTest, ADrainForgetsThatAPlaceWasWanted) {

@@ -159,13 +159,6 @@ TEST(RequestParserTest, AnUnknownPoolIsNotFound) {
   EXPECT_THAT(refusal.message, HasSubstr("\"Default\""));
 }
 
-TEST(RequestParserTest, WhatThisVersionDoesNotServeIsRefusedNotIgnored) {
-  for (const char* text :
-       {"sql: 'x' session { client_id: 'c' }", "sql: 'x' session { begin { } client_id: 'c' }"}) {
-    EXPECT_EQ(RefusalOf(Request(text)).kind, ErrorKind::kUnsupported) << text;
-  }
-}
-
 TEST(RequestParserTest, SettingsComeWithTheStatement) {
   const v1::QueryRequest request = Request(
       "sql: 'x' settings { role: 'r' search_path: 's, p' time_zone: 'z' application_name: 'a' "
@@ -221,6 +214,9 @@ TEST(RequestParserTest, SessionsAreUsedAsTheRequestSays) {
   EXPECT_EQ(begin.idle_timeout, std::chrono::seconds(2));
   EXPECT_EQ(begin.transaction_timeout, std::chrono::nanoseconds(5));
   EXPECT_EQ(begin.owner, 7u);
+  EXPECT_EQ(begin.client_id, "");
+  const v1::QueryRequest attached = Request("sql: 'x' session { begin { } client_id: 'c' }");
+  EXPECT_EQ(ToSessionUse(attached.session(), 7).client_id, "c");
   v1::QueryRequest request = Request("sql: 'x' session { session: 'token' }");
   EXPECT_EQ(ToSessionUse(request.session(), 7).kind, SessionUse::Kind::kContinue);
   EXPECT_EQ(ToSessionUse(request.session(), 7).token, "token");
@@ -274,7 +270,7 @@ TEST(RequestParserTest, AFormatThatDoesNotExistIsInvalid) {
 
 TEST(RequestParserTest, ARefusalNeverShowsStatementParametersOrToken) {
   for (const char* text : {"sql: 'hidden' session { pin { } commit: true }",
-                           "sql: 'hidden' session { session: 'hidden' client_id: 'hidden' }",
+                           "sql: 'hidden' session { session: '' client_id: 'hidden' }",
                            "sql: 'hidden' settings { role: 'hidden' lock_timeout { nanos: -1 } }",
                            "sql: 'hidden' params { string_value: 'hidden' } format: 9",
                            "sql: 'hidden' params { string_value: 'hidden' } pool: 'other'"}) {
