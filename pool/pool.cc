@@ -19,6 +19,19 @@ Duration Overlap(Instant a_begin, Instant a_end, Instant b_begin, Instant b_end)
   return std::max(Duration::zero(), std::min(a_end, b_end) - std::max(a_begin, b_begin));
 }
 
+std::string_view Plural(StatementForm form) {
+  switch (form) {
+    case StatementForm::kSingle:
+      return "statements";
+    case StatementForm::kScript:
+      return "scripts";
+    case StatementForm::kCopyIn:
+    case StatementForm::kCopyOut:
+      return "COPY FROM STDIN and TO STDOUT";
+  }
+  return "";
+}
+
 Outcome Failure(ErrorKind kind, std::string message, bool outcome_unknown = false) {
   Outcome outcome;
   outcome.error = Error{
@@ -66,14 +79,17 @@ void Pool::Submit(Call& call) {
   state.arrived = loop_.now();
   state.deadline = EarlierDeadline(call.deadline, state.arrived, options_.query_timeout);
   Classification classification;
-  if (call.session.kind != SessionUse::Kind::kEnd) {
-    classification = driver_.Classify(call.statement);
-    FitToSession(call, classification);
-  }
-  if (call.sink != nullptr && !driver_.has_streams()) {
+  if (!driver_.has(call.statement.form)) {
+    classification.refusal = OwnError(
+        ErrorKind::kUnsupported,
+        fmt::format("{} are not served on {}", Plural(call.statement.form), driver_.name()));
+  } else if (call.sink != nullptr && !driver_.has_streams()) {
     classification.refusal =
         OwnError(ErrorKind::kUnsupported,
                  fmt::format("streams are not served on {} by this version", driver_.name()));
+  } else if (call.session.kind != SessionUse::Kind::kEnd) {
+    classification = driver_.Classify(call.statement);
+    FitToSession(call, classification);
   }
   if (classification.refusal.has_value()) {
     Outcome outcome;
@@ -114,9 +130,9 @@ void Pool::Cancel(CallId id) {
 
 void Pool::Resume(CallId id) {
   const auto it = calls_.find(id);
-  if (it == calls_.end() || !it->second.sink_full) return;
+  if (it == calls_.end() || !it->second.stalled) return;
   CallState& state = it->second;
-  state.sink_full = false;
+  state.stalled = false;
   if (state.gave_up != GiveUp::kNone) return;
   SetTimer(state, state.deadline);
   connections_.at(state.connection).handle->Resume(*state.call);
@@ -259,7 +275,7 @@ void Pool::StopWaitingFor(CallState& state, GiveUp why) {
 
 void Pool::OnCallTimer(CallState& state) {
   if (state.gave_up == GiveUp::kNone) {
-    const bool stalled = state.sink_full && loop_.now() < state.deadline;
+    const bool stalled = state.stalled && loop_.now() < state.deadline;
     StopWaitingFor(state, stalled ? GiveUp::kStalled : GiveUp::kDeadline);
   } else if (!state.answered) {
     SetTimer(state, loop_.now() + options_.cancel_grace);
@@ -301,9 +317,9 @@ Outcome Pool::Judge(const CallState& state, Outcome outcome) const {
       break;
     case GiveUp::kStalled:
       error.kind = ErrorKind::kDeadline;
-      error.message =
-          fmt::format("the stream was given up because its reader took nothing for {:g} s; {}",
-                      Seconds(options_.stream_stall_timeout), effect);
+      error.message = fmt::format(
+          "the stream was given up because its caller took or sent nothing for {:g} s; {}",
+          Seconds(options_.stream_stall_timeout), effect);
       break;
     case GiveUp::kCancelled:
       error.kind = ErrorKind::kCancelled;
@@ -449,10 +465,19 @@ bool Pool::OnPart(ConnectionId /*id*/, Call& call, Part part) {
     SetTimer(state, state.deadline);
   }
   if (call.sink->Take(std::move(part))) return true;
-  state.sink_full = true;
+  Stall(state);
+  return false;
+}
+
+void Pool::OnStarved(ConnectionId /*id*/, Call& call) {
+  CallState& state = calls_.at(call.id);
+  if (state.gave_up == GiveUp::kNone) Stall(state);
+}
+
+void Pool::Stall(CallState& state) {
+  state.stalled = true;
   const Duration limit = options_.stream_stall_timeout;
   if (limit != Duration::zero()) SetTimer(state, std::min(state.deadline, loop_.now() + limit));
-  return false;
 }
 
 void Pool::OnWrongLane(ConnectionId id, Call& call, size_t lane) {

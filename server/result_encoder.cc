@@ -418,6 +418,23 @@ void StreamEncoder::Learn(const Columns& columns) {
   if (!columns.empty()) columns_ = columns;
 }
 
+void EncodeScript(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
+                  WireWriter& out) {
+  const pool::Instant began = want_timing ? pool::Clock::now() : pool::Instant();
+  EncodeNotices(outcome.notices, v1::ScriptResponse::kNoticesFieldNumber, out);
+  out.Varint(v1::ScriptResponse::kTransactionStatusFieldNumber,
+             WireStatus(outcome.transaction_status));
+  out.Text(v1::ScriptResponse::kSessionFieldNumber, outcome.session);
+  for (size_t i = outcome.results.size(); i-- > 0;) {
+    const size_t end = out.End();
+    EncodeResult(outcome.results[i], format, out);
+    out.Begin(v1::ScriptResponse::kResultsFieldNumber, end);
+  }
+  if (want_timing) {
+    EncodeTiming(outcome.timing, began, v1::ScriptResponse::kTimingFieldNumber, out);
+  }
+}
+
 void EncodeEnd(const pool::Outcome& outcome, bool want_timing, WireWriter& out) {
   const pool::Instant began = pool::Clock::now();
   if (want_timing) {

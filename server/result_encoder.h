@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "dbsidecar/v1/batch.pb.h"
 #include "dbsidecar/v1/query.pb.h"
 #include "dbsidecar/v1/session.pb.h"
 #include "dbsidecar/v1/value.pb.h"
@@ -37,6 +38,10 @@ class StreamEncoder {
   const bool want_timing_;
   std::vector<pool::ColumnInfo> columns_;  // They come with the first part, and are shown there.
 };
+
+// The fields of a ScriptResponse, likewise.
+void EncodeScript(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
+                  WireWriter& out);
 
 // The fields of an EndSessionResponse, likewise.
 void EncodeEnd(const pool::Outcome& outcome, bool want_timing, WireWriter& out);

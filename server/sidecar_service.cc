@@ -6,7 +6,7 @@
 #include "server/awaited_call.h"
 #include "server/database.h"
 #include "server/deadline.h"
-#include "server/error_mapping.h"
+#include "server/grpc_status.h"
 #include "server/health_report.h"
 #include "server/metrics_report.h"
 #include "server/process_figures.h"
@@ -16,11 +16,7 @@
 namespace dbsidecar::server {
 namespace {
 
-grpc::Status StatusOf(const pool::Error& error) {
-  const google::rpc::Status status = ToRpcStatus(error);
-  return {static_cast<grpc::StatusCode>(status.code()), status.message(),
-          status.SerializeAsString()};
-}
+grpc::Status StatusOf(const pool::Error& error) { return ToGrpcStatus(error); }
 
 grpc::Status NotServed(const std::string& what) {
   return StatusOf(pool::OwnError(pool::ErrorKind::kUnsupported,
@@ -74,9 +70,30 @@ grpc::Status SidecarService::ExecuteMany(grpc::ServerContext*, const v1::Execute
   return NotServed("ExecuteMany");
 }
 
-grpc::Status SidecarService::Script(grpc::ServerContext*, const v1::ScriptRequest*,
-                                    v1::ScriptResponse*) {
-  return NotServed("Script");
+grpc::Status SidecarService::Script(grpc::ServerContext* context, const v1::ScriptRequest* request,
+                                    v1::ScriptResponse* response) {
+  if (const std::optional<pool::Error> trouble = CheckScript(*request)) return StatusOf(*trouble);
+  AwaitedCall call;
+  call.id = database_.NextCallId();
+  call.statement = ToStatement(*request, limits_);
+  call.session = ToSessionUse(request->session(), 0);
+  call.deadline = DeadlineOf(*context);
+  const auto tag = request->tags().find("caller");
+  if (tag != request->tags().end()) call.caller = tag->second;
+  database_.Submit(call);
+  const pool::Outcome outcome =
+      call.Await([context] { return context->IsCancelled(); }, [&] { database_.Cancel(call.id); });
+  if (outcome.error) {
+    KeepRetriesAway(*context, *outcome.error);
+    return ToGrpcStatus(*outcome.error);
+  }
+  WireWriter reply;
+  EncodeScript(outcome, request->format(), request->want_timing(), reply);
+  if (limits_.result_bytes_max != 0 && reply.size() > limits_.result_bytes_max) {
+    return ToGrpcStatus(pool::ResultTooLarge(call.statement.limits, true));
+  }
+  response->ParseFromArray(reply.bytes().data(), static_cast<int>(reply.size()));
+  return grpc::Status::OK;
 }
 
 grpc::Status SidecarService::EndSession(grpc::ServerContext* context,

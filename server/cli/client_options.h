@@ -24,7 +24,9 @@ enum class ResultOutput { kTable, kJson, kCsv };
 
 struct QueryOptions {
   ClientOptions client;
-  std::string sql = {};  // `-` = standard input.
+  std::string sql = {};   // `-` = standard input.
+  std::string file = {};  // A script, instead of `sql`; `-` = standard input.
+  bool separate_transactions = false;
   std::vector<v1::Value> parameters = {};
   ResultOutput output = ResultOutput::kTable;
   std::uint32_t rows_max = 0;  // 0 = the sidecar's own limit.

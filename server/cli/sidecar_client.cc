@@ -87,6 +87,13 @@ CallOutcome SidecarClient::QueryStream(const v1::QueryRequest& request,
   });
 }
 
+CallOutcome SidecarClient::Script(const v1::ScriptRequest& request,
+                                  std::chrono::milliseconds timeout, v1::ScriptResponse& response) {
+  return connection_->Run(timeout, [&](grpc::ClientContext& context) {
+    return connection_->sidecar->Script(&context, request, &response);
+  });
+}
+
 CallOutcome SidecarClient::Health(const v1::HealthRequest& request,
                                   std::chrono::milliseconds timeout, v1::HealthResponse& response) {
   return connection_->Run(timeout, [&](grpc::ClientContext& context) {

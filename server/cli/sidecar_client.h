@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "dbsidecar/v1/batch.pb.h"
 #include "dbsidecar/v1/health.pb.h"
 #include "dbsidecar/v1/metrics.pb.h"
 #include "dbsidecar/v1/query.pb.h"
@@ -30,6 +31,8 @@ class SidecarClient {
   // `take` gets each part; false = no more is wanted, and the call is cancelled.
   CallOutcome QueryStream(const v1::QueryRequest& request, std::chrono::milliseconds timeout,
                           const std::function<bool(v1::QueryResponse&)>& take);
+  CallOutcome Script(const v1::ScriptRequest& request, std::chrono::milliseconds timeout,
+                     v1::ScriptResponse& response);
   CallOutcome Health(const v1::HealthRequest& request, std::chrono::milliseconds timeout,
                      v1::HealthResponse& response);
   CallOutcome Metrics(const v1::MetricsRequest& request, std::chrono::milliseconds timeout,
