@@ -203,6 +203,11 @@ std::optional<pool::Error> CheckFormat(v1::ResultFormat format) {
 
 }  // namespace
 
+std::optional<pool::Error> CheckCopy(const v1::CopyStart& start) {
+  if (start.sql().empty()) return Invalid("there is no statement; set `start.sql`");
+  return CheckPlace(start);
+}
+
 std::optional<pool::Error> CheckScript(const v1::ScriptRequest& request) {
   if (std::optional<pool::Error> trouble = CheckPlace(request)) return trouble;
   if (request.separate_transactions() && request.session().has_begin()) {

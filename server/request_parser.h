@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "dbsidecar/v1/batch.pb.h"
+#include "dbsidecar/v1/copy.pb.h"
 #include "dbsidecar/v1/query.pb.h"
 #include "dbsidecar/v1/session.pb.h"
 #include "pool/error.h"
@@ -34,6 +35,7 @@ pool::SessionUse ToSessionUse(const v1::EndSessionRequest& request);
 
 // What in the request cannot be served, or nothing.
 std::optional<pool::Error> CheckEndSession(const v1::EndSessionRequest& request);
+std::optional<pool::Error> CheckCopy(const v1::CopyStart& start);
 std::optional<pool::Error> CheckScript(const v1::ScriptRequest& request);
 std::optional<pool::Error> CheckRequest(const v1::QueryRequest& request,
                                         const RequestLimits& limits);

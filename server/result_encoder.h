@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dbsidecar/v1/batch.pb.h"
+#include "dbsidecar/v1/copy.pb.h"
 #include "dbsidecar/v1/query.pb.h"
 #include "dbsidecar/v1/session.pb.h"
 #include "dbsidecar/v1/value.pb.h"
@@ -42,6 +43,9 @@ class StreamEncoder {
 // The fields of a ScriptResponse, likewise.
 void EncodeScript(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
                   WireWriter& out);
+
+// A CopyResult as this field, likewise.
+void EncodeCopyResult(const pool::Outcome& outcome, bool want_timing, int field, WireWriter& out);
 
 // The fields of an EndSessionResponse, likewise.
 void EncodeEnd(const pool::Outcome& outcome, bool want_timing, WireWriter& out);

@@ -17,6 +17,8 @@
 #include <thread>
 
 #include "absl/synchronization/mutex.h"
+#include "server/copy_in_rpc.h"
+#include "server/copy_out_rpc.h"
 #include "server/database.h"
 #include "server/health_service.h"
 #include "server/log.h"
@@ -227,6 +229,8 @@ class Server {
     AcceptQueries(rpc_, *queues_);
     AcceptPipelines(rpc_, *queues_);
     AcceptQueryStreams(rpc_, *queues_);
+    AcceptCopiesIn(rpc_, *queues_);
+    AcceptCopiesOut(rpc_, *queues_);
     health_.AcceptWatches(*queues_);
     queues_->Start();
     for (size_t i = 0; i < ports.size(); ++i) LogListening(config_.listen[i], ports[i]);

@@ -120,16 +120,6 @@ grpc::Status SidecarService::Attach(grpc::ServerContext*, const v1::AttachReques
   return NotServed("Attach");
 }
 
-grpc::Status SidecarService::CopyIn(grpc::ServerContext*, grpc::ServerReader<v1::CopyInRequest>*,
-                                    v1::CopyInResponse*) {
-  return NotServed("CopyIn");
-}
-
-grpc::Status SidecarService::CopyOut(grpc::ServerContext*, const v1::CopyOutRequest*,
-                                     grpc::ServerWriter<v1::CopyOutResponse>*) {
-  return NotServed("CopyOut");
-}
-
 grpc::Status SidecarService::Listen(grpc::ServerContext*, const v1::ListenRequest*,
                                     grpc::ServerWriter<v1::ListenResponse>*) {
   return NotServed("Listen");

@@ -1,6 +1,6 @@
-// The service dbsidecar.v1.Sidecar: Query, Pipeline and QueryStream on the completion-queue API
-// (query_rpc.h, pipeline_rpc.h, query_stream_rpc.h), the others on the synchronous one, and an
-// honest answer for the RPCs that this version does not serve.
+// The service dbsidecar.v1.Sidecar: Query, Pipeline, QueryStream, CopyIn and CopyOut on the
+// completion-queue API (query_rpc.h, pipeline_rpc.h, ...), the others on the synchronous one, and
+// an honest answer for the RPCs that this version does not serve.
 //
 // The synchronous API, because its threads do not poll when a server has completion queues, too:
 // whatever polls besides these takes events from them and wakes them for each (docs/adr/0016). So
@@ -22,7 +22,8 @@ class Database;
 
 class SidecarService final
     : public v1::Sidecar::WithRawMethod_Query<v1::Sidecar::WithRawMethod_Pipeline<
-          v1::Sidecar::WithRawMethod_QueryStream<v1::Sidecar::Service>>> {
+          v1::Sidecar::WithRawMethod_QueryStream<v1::Sidecar::WithRawMethod_CopyIn<
+              v1::Sidecar::WithRawMethod_CopyOut<v1::Sidecar::Service>>>>> {
  public:
   // Borrowed. `waiters_max` is reported by Metrics.
   SidecarService(Database& database, RequestLimits limits, size_t waiters_max)
@@ -45,10 +46,6 @@ class SidecarService final
                           v1::EndSessionResponse*) override;
   grpc::Status Attach(grpc::ServerContext*, const v1::AttachRequest*,
                       grpc::ServerWriter<v1::AttachResponse>*) override;
-  grpc::Status CopyIn(grpc::ServerContext*, grpc::ServerReader<v1::CopyInRequest>*,
-                      v1::CopyInResponse*) override;
-  grpc::Status CopyOut(grpc::ServerContext*, const v1::CopyOutRequest*,
-                       grpc::ServerWriter<v1::CopyOutResponse>*) override;
   grpc::Status Listen(grpc::ServerContext*, const v1::ListenRequest*,
                       grpc::ServerWriter<v1::ListenResponse>*) override;
   grpc::Status Describe(grpc::ServerContext*, const v1::DescribeRequest*,

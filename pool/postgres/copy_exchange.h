@@ -15,6 +15,7 @@ class CopyOutExchange final : public PlainExchange {
  private:
   Progress Take(PGconn* conn, const PGresult* result, Outcome& outcome) override;
   Progress Carry(PGconn* conn, Outcome& outcome) override;
+  bool is_copying() const override { return copying_; }
 
   const uint64_t chunk_bytes_;
   bool copying_ = false;
@@ -32,6 +33,7 @@ class CopyInExchange final : public PlainExchange {
   Progress Take(PGconn* conn, const PGresult* result, Outcome& outcome) override;
   Progress Carry(PGconn* conn, Outcome& outcome) override;
   void OnError(Error& error) override;
+  bool is_copying() const override { return copying_; }
   Progress End(PGconn* conn, const char* reason);
 
   CopySource& source_;

@@ -33,7 +33,7 @@ PlainExchange::Progress PlainExchange::Advance(PGconn* conn, Outcome& outcome) {
       const Progress progress = Carry(conn, outcome);
       if (progress != Progress::kWaits) return progress;
     }
-    if (is_sending() || PQisBusy(conn)) return Progress::kWaits;
+    if (is_copying() || PQisBusy(conn)) return Progress::kWaits;
     const ResultPtr result(PQgetResult(conn), &PQclear);
     if (result == nullptr) {
       if (outcome.error) return Progress::kOver;

@@ -63,6 +63,8 @@ class PlainExchange {
   virtual void Finish(Outcome& /*outcome*/) {}
   virtual void OnError(Error& /*error*/) {}
   virtual bool row_by_row() const { return false; }
+  // There is no next result before the data is through.
+  virtual bool is_copying() const { return false; }
 
   void NoteCompleted() { completed_ = true; }
   bool cancelled() const { return cancelled_; }

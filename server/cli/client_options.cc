@@ -139,6 +139,8 @@ absl::Status TakePlainValue(const std::string& word, bool& sql_given, QueryOptio
 bool& WishOf(const std::string& flag, QueryOptions& options) {
   if (flag == "--timing") return options.timing;
   if (flag == "--stream") return options.stream;
+  if (flag == "--copy-in") return options.copy_in;
+  if (flag == "--copy-out") return options.copy_out;
   if (flag == "--separate-transactions") return options.separate_transactions;
   return options.read_only;
 }
@@ -157,6 +159,14 @@ absl::Status CheckTogether(const QueryOptions& options, bool sql_given) {
     return absl::InvalidArgumentError(
         "--file runs a script, which goes without SQL, values, --param, --stream and --read-only");
   }
+  const bool copies = options.copy_in || options.copy_out;
+  if (copies && ((options.copy_in && options.copy_out) || !options.file.empty() || options.stream ||
+                 options.rows_max != 0 || options.read_only || !options.parameters.empty() ||
+                 options.output != ResultOutput::kTable || options.sql == "-")) {
+    return absl::InvalidArgumentError(
+        "--copy-in and --copy-out take one COPY statement and go with --timing, --timeout and "
+        "--addr only; the statement names the format");
+  }
   return absl::OkStatus();
 }
 
@@ -164,13 +174,15 @@ absl::Status CheckTogether(const QueryOptions& options, bool sql_given) {
 
 absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& arguments,
                                               const Environment& environment) {
-  static constexpr std::array<Flag, 11> kFlags{{{"--addr", true},
+  static constexpr std::array<Flag, 13> kFlags{{{"--addr", true},
                                                 {"--timeout", true},
                                                 {"--json", false},
                                                 {"--csv", false},
                                                 {"--param", true},
                                                 {"--max-rows", true},
                                                 {"--read-only", false},
+                                                {"--copy-in", false},
+                                                {"--copy-out", false},
                                                 {"--file", true},
                                                 {"--separate-transactions", false},
                                                 {"--stream", false},
@@ -194,7 +206,8 @@ absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& ar
   };
   const absl::Status status = ReadInto(options.client, arguments, environment, kFlags, take);
   if (!status.ok()) return status;
-  if (options.client.timeout == 0s) options.client.timeout = options.stream ? 24h : 30s;
+  const bool may_be_long = options.stream || options.copy_in || options.copy_out;
+  if (options.client.timeout == 0s) options.client.timeout = may_be_long ? 24h : 30s;
   if (absl::Status together = CheckTogether(options, sql_given); !together.ok()) return together;
   if (!sql_given && options.file.empty() && !options.client.help_wanted) {
     return absl::InvalidArgumentError(
@@ -270,11 +283,13 @@ Flags:
   --file SCRIPT       run this file's statements, all or none of them (- = standard input)
   --separate-transactions
                       with --file: each statement is a transaction; stops at the first error
+  --copy-in           SQL is a COPY ... FROM STDIN: sends it standard input
+  --copy-out          SQL is a COPY ... TO STDOUT: prints what it gives
   --stream            print rows as they come, however many: as --csv or --json
   --max-rows N        keep at most N rows and say if there were more
   --read-only         refuse a statement that writes
   --timing            say where the time went
-  --timeout DURATION  give up after this long (default 30s, with --stream 24h)
+  --timeout DURATION  give up after this long (default 30s; 24h with --stream, --copy-in and --copy-out)
   --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
   --                  only SQL and values follow
   --help              print this

@@ -33,6 +33,8 @@ struct QueryOptions {
   bool read_only = false;
   bool timing = false;
   bool stream = false;
+  bool copy_in = false;
+  bool copy_out = false;
 };
 
 struct HealthOptions {

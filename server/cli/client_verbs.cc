@@ -14,6 +14,7 @@
 
 #include "server/cli/call_outcome.h"
 #include "server/cli/client_options.h"
+#include "server/cli/copy_verb.h"
 #include "server/cli/display_text.h"
 #include "server/cli/error_report.h"
 #include "server/cli/health_text.h"
@@ -187,6 +188,8 @@ int RunQuery(const std::vector<std::string>& arguments, const Environment& envir
   if (!status.ok()) return UsageError("query", status);
   SidecarClient client(options->client.address);
   if (!options->file.empty()) return RunScript(client, *options);
+  if (options->copy_in) return CopyIn(client, *options);
+  if (options->copy_out) return CopyOut(client, *options);
   if (options->stream) return StreamQuery(client, RequestOf(*options), *options);
   v1::QueryResponse response;
   const auto start = std::chrono::steady_clock::now();

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "dbsidecar/v1/batch.pb.h"
+#include "dbsidecar/v1/copy.pb.h"
 #include "dbsidecar/v1/health.pb.h"
 #include "dbsidecar/v1/metrics.pb.h"
 #include "dbsidecar/v1/query.pb.h"
@@ -33,6 +34,13 @@ class SidecarClient {
                           const std::function<bool(v1::QueryResponse&)>& take);
   CallOutcome Script(const v1::ScriptRequest& request, std::chrono::milliseconds timeout,
                      v1::ScriptResponse& response);
+  // `next` fills each message after `start`; false = that was all.
+  CallOutcome CopyIn(const v1::CopyInRequest& start, std::chrono::milliseconds timeout,
+                     const std::function<bool(v1::CopyInRequest&)>& next,
+                     v1::CopyInResponse& response);
+  // As QueryStream.
+  CallOutcome CopyOut(const v1::CopyOutRequest& request, std::chrono::milliseconds timeout,
+                      const std::function<bool(const v1::CopyOutResponse&)>& take);
   CallOutcome Health(const v1::HealthRequest& request, std::chrono::milliseconds timeout,
                      v1::HealthResponse& response);
   CallOutcome Metrics(const v1::MetricsRequest& request, std::chrono::milliseconds timeout,
