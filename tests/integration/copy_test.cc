@@ -201,7 +201,9 @@ TEST_F(CopyTest, MalformedDataIsTheDatabasesErrorWhileTheClientStillSends) {
   fixture.Psql("create table t (i int)");
   CopyIn in(fixture, "copy t from stdin");
   ASSERT_TRUE(in.Data("1\nx\n"));
+  const auto sent = Clock::now();
   const CopyOutcome outcome = in.Finish();
+  EXPECT_LT(Clock::now() - sent, 3s) << "only when the client was given up";
   EXPECT_EQ(CodeAndSqlstate(outcome), "INVALID_ARGUMENT 22P02");
   EXPECT_EQ(outcome.sql.where(), "COPY t, line 2, column i: \"x\"");
   EXPECT_EQ(fixture.client.Query("select count(*) from t").Scalar(), "0");
