@@ -15,6 +15,7 @@
 
 #include "pool/call.h"
 #include "pool/error.h"
+#include "pool/notifications.h"
 #include "pool/statement_history.h"
 
 namespace dbsidecar::pool {
@@ -90,6 +91,9 @@ class Connection {
   virtual void Evict() {}
   // Lets go, whatever is under way. Calls on it are not reported again.
   virtual void Close() = 0;
+  // Calls on it whose statement was not sent, and never will be, now that it is closed: they may
+  // run elsewhere. The driver has let go of them. Asked once, after Close.
+  virtual std::vector<Call*> TakeUnsent() { return {}; }
 };
 
 // What a driver knows of a statement's text before any connection is used.
@@ -142,12 +146,28 @@ class Driver {
   virtual Classification Classify(const Statement& statement) = 0;
   // Whether calls may keep a connection (Call::session).
   virtual bool has_sessions() const { return false; }
+  // The lane of a call that keeps its connection.
+  virtual size_t SessionLane(const SessionUse& /*use*/,
+                             const Classification& classification) const {
+    return classification.lane;
+  }
   // Whether calls may have a sink (Call::sink).
   virtual bool has_streams() const { return false; }
   virtual bool has(StatementForm form) const { return form == StatementForm::kSingle; }
+  // Whether calls may bring settings (Statement::settings). Without, the pool itself sees to
+  // `statement_timeout` and refuses the others.
+  virtual bool has_settings() const { return false; }
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
                                                     ConnectionEvents& events) = 0;
+  // Whether it can hear notifications.
+  virtual bool has_notifications() const { return false; }
+  // Not open yet; takes a place in the budget from Open to OnSourceClosed. `events` outlives it.
+  // REQUIRES: has_notifications.
+  virtual std::unique_ptr<NotificationSource> NewNotificationSource(
+      NotificationSourceEvents& /*events*/) {
+    return nullptr;
+  }
   // What is known now; loop thread.
   virtual DatabaseFacts facts() const = 0;
   // Whether RefreshFacts opens a connection of its own, for which the caller reserves a place in

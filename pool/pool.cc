@@ -57,6 +57,10 @@ Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& obser
     all_share_.push_back(shapes[i].sharing.has_value() && shapes[i].sharing->all);
     lanes_.push_back(std::make_unique<PoolCore>(config, options_.seed + i, i + 1, shapes.size()));
   }
+  hub_ = std::make_unique<NotificationHub>(
+      loop_, driver_, lanes_[0]->config(), options_.listen_backlog_max, options_.seed, observer_,
+      NotificationHub::Places{.ask = [this] { AskForPlace(PlaceFor::kListener); },
+                              .give_back = [this] { GivePlaceBack(); }});
   loop_.AddTimer(this);
 }
 
@@ -79,17 +83,12 @@ void Pool::Submit(Call& call) {
   state.arrived = loop_.now();
   state.deadline = EarlierDeadline(call.deadline, state.arrived, options_.query_timeout);
   Classification classification;
-  if (!driver_.has(call.statement.form)) {
-    classification.refusal = OwnError(
-        ErrorKind::kUnsupported,
-        fmt::format("{} are not served on {}", Plural(call.statement.form), driver_.name()));
-  } else if (call.sink != nullptr && !driver_.has_streams()) {
-    classification.refusal =
-        OwnError(ErrorKind::kUnsupported,
-                 fmt::format("streams are not served on {} by this version", driver_.name()));
-  } else if (call.session.kind != SessionUse::Kind::kEnd) {
+  if (call.session.kind != SessionUse::Kind::kEnd) {
     classification = driver_.Classify(call.statement);
     FitToSession(call, classification);
+  }
+  if (std::optional<Error> unserved = Unserved(call)) {
+    classification.refusal = std::move(unserved);
   }
   if (classification.refusal.has_value()) {
     Outcome outcome;
@@ -102,24 +101,47 @@ void Pool::Submit(Call& call) {
     state.history = std::move(classification.history);
     const bool is_short =
         classification.is_short || (state.history != nullptr && state.history->IsShort());
-    state.lane = classification.lane;
-    state.shareable = classification.shareable && is_short &&
-                      call.session.kind == SessionUse::Kind::kNone && call.sink == nullptr;
+    state.lane = call.session.none() ? classification.lane
+                                     : driver_.SessionLane(call.session, classification);
+    state.alone = call.session.kind != SessionUse::Kind::kNone || call.sink != nullptr ||
+                  call.statement.form != StatementForm::kSingle ||
+                  (call.session.auto_pin && classification.transaction_control);
+    state.shareable = classification.shareable && is_short && !state.alone;
     Arrive(state, std::nullopt);
     Act();
   }
 }
 
+// What this database cannot do for anybody.
+std::optional<Error> Pool::Unserved(const Call& call) const {
+  if (!driver_.has(call.statement.form)) {
+    return OwnError(
+        ErrorKind::kUnsupported,
+        fmt::format("{} are not served on {}", Plural(call.statement.form), driver_.name()));
+  }
+  if (call.sink != nullptr && !driver_.has_streams()) {
+    return OwnError(ErrorKind::kUnsupported, fmt::format("streams are not served on {} by this "
+                                                         "version",
+                                                         driver_.name()));
+  }
+  if (!driver_.has_settings() && !call.statement.settings.only_statement_timeout()) {
+    return OwnError(ErrorKind::kUnsupported,
+                    fmt::format("{} has no settings for one call but statement_timeout; leave the "
+                                "others of `settings` unset",
+                                driver_.name()));
+  }
+  return std::nullopt;
+}
+
 void Pool::Arrive(CallState& state, std::optional<Instant> came_first) {
   state.connection = 0;
-  lanes_[state.lane]->Arrive(
-      loop_.now(),
-      {.waiter = state.call->id,
-       .deadline = state.deadline,
-       .bounded = !state.call->flow_controlled,
-       .shares = state.shareable || (all_share_[state.lane] && state.call->sink == nullptr),
-       .came_first = came_first},
-      actions_);
+  lanes_[state.lane]->Arrive(loop_.now(),
+                             {.waiter = state.call->id,
+                              .deadline = state.deadline,
+                              .bounded = !state.call->flow_controlled,
+                              .shares = state.shareable || (all_share_[state.lane] && !state.alone),
+                              .came_first = came_first},
+                             actions_);
 }
 
 void Pool::Cancel(CallId id) {
@@ -139,9 +161,26 @@ void Pool::Resume(CallId id) {
   Act();
 }
 
+void Pool::Subscribe(Subscriber& subscriber) {
+  hub_->Subscribe(subscriber);
+  Act();
+}
+
+void Pool::Unsubscribe(SubscriberId id) {
+  hub_->Unsubscribe(id);
+  Act();
+}
+
+void Pool::SubscriberCaughtUp() {
+  hub_->SubscriberCaughtUp();
+  Act();
+}
+
 void Pool::Drain() {
   draining_ = true;
   place_for_facts_wanted_ = false;
+  places_asked_for_.clear();
+  hub_->Drain();
   for (auto& lane : lanes_) lane->Drain(loop_.now(), actions_);
   Act();
 }
@@ -164,7 +203,9 @@ void Pool::CancelAll() {
   }
 }
 
-bool Pool::empty() const { return calls_.empty() && connections_.empty() && !refreshing_facts_; }
+bool Pool::empty() const {
+  return calls_.empty() && connections_.empty() && !refreshing_facts_ && hub_->empty();
+}
 
 // --- Carrying out decisions. ---
 
@@ -198,7 +239,7 @@ void Pool::Carry(const Action& action) {
       Close(action.connection, action.close_reason);
       break;
     case Action::Kind::kGrant:
-      Grant(action.waiter, action.connection);
+      Grant(action.waiter, action.connection, action.shared);
       break;
     case Action::Kind::kEvict:
       connections_.at(action.connection).handle->Evict();
@@ -207,7 +248,7 @@ void Pool::Carry(const Action& action) {
       RefuseWaiter(action.waiter, action.refuse_reason);
       break;
     case Action::Kind::kReserved:
-      RefreshFacts();
+      TakePlace();
       break;
   }
 }
@@ -234,19 +275,37 @@ void Pool::Close(ConnectionId id, CloseReason reason) {
     observer_.OnConnectFailed(id, *last_connect_error_, false);
   }
   it->second.handle->Close();
+  for (const Call* call : it->second.handle->TakeUnsent()) {
+    CallState& state = calls_.at(call->id);
+    if (call->session.in_session()) {
+      Outcome outcome;
+      outcome.error = SessionLost();
+      Finish(state, std::move(outcome));
+    } else {
+      ComeBack(state, state.arrived);
+    }
+  }
 }
 
-void Pool::Grant(CallId waiter, ConnectionId id) {
+void Pool::Grant(CallId waiter, ConnectionId id, bool shared) {
   CallState& state = calls_.at(waiter);
   OpenConnection& connection = connections_.at(id);
   state.connection = id;
+  state.shares = shared;
   state.granted = loop_.now();
   ++state.runs;
   state.connect =
       Overlap(state.arrived, state.granted, connection.open_started, connection.opened_at);
-  SetTimer(state, state.deadline);
+  SetTimer(state, TimeToRun(state));
   observer_.OnLeased(id, waiter);
   connection.handle->Execute(*state.call);
+}
+
+// Until when a statement that begins now may run.
+Instant Pool::TimeToRun(const CallState& state) const {
+  const Duration limit = state.call->statement.settings.statement_timeout;
+  if (driver_.has_settings() || limit == Duration::zero()) return state.deadline;
+  return std::min(state.deadline, loop_.now() + limit);
 }
 
 void Pool::RefuseWaiter(CallId waiter, RefuseReason reason) {
@@ -419,10 +478,12 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   CallState& state = calls_.at(call.id);
   OpenConnection& connection = connections_.at(id);
   // On a shared connection it began when the one before it had ended.
+  const Instant began = std::max(state.granted, connection.replied_at);
   // How long a stream takes says more about its reader.
   if (state.history != nullptr && call.sink == nullptr && (!outcome.error || outcome.undone)) {
-    state.history->Record(loop_.now() - std::max(state.granted, connection.replied_at));
+    state.history->Record(loop_.now() - began);
   }
+  if (state.shares) head_of_line_.Record(began - state.granted);
   connection.replied_at = loop_.now();
   if (condition != Condition::kBroken) last_success_ = loop_.now();
   observer_.OnReleased(id, condition);
@@ -601,10 +662,40 @@ void Pool::AskForFacts() {
   if (!facts_wanted_ || place_for_facts_wanted_ || refreshing_facts_ || draining_) return;
   if (driver_.facts_take_a_place()) {
     place_for_facts_wanted_ = true;
-    lanes_[0]->Reserve(loop_.now(), actions_);
+    AskForPlace(PlaceFor::kFacts);
   } else {
     RefreshFacts();
   }
+}
+
+void Pool::AskForPlace(PlaceFor purpose) {
+  if (draining_) return;
+  places_asked_for_.push_back(purpose);
+  lanes_[0]->Reserve(loop_.now(), actions_);
+}
+
+// Each is given in its turn.
+void Pool::TakePlace() {
+  if (places_asked_for_.empty()) {  // A drain came between.
+    lanes_[0]->Unreserve(loop_.now(), actions_);
+    return;
+  }
+  const PlaceFor purpose = places_asked_for_.front();
+  places_asked_for_.pop_front();
+  switch (purpose) {
+    case PlaceFor::kFacts:
+      RefreshFacts();
+      break;
+    case PlaceFor::kListener:
+      hub_->OnPlace();
+      break;
+  }
+}
+
+// The hub may be at its own timer, so whoever calls does not always act.
+void Pool::GivePlaceBack() {
+  lanes_[0]->Unreserve(loop_.now(), actions_);
+  loop_.Post([this] { Act(); });
 }
 
 void Pool::RefreshFacts() {
@@ -709,6 +800,7 @@ void Add(PoolCounters& sum, const PoolCounters& more) {
   sum.granted += more.granted;
   for (size_t i = 0; i < sum.refused.size(); ++i) sum.refused[i] += more.refused[i];
   sum.abandoned += more.abandoned;
+  sum.evictions += more.evictions;
 }
 
 }  // namespace
@@ -730,6 +822,7 @@ PoolStats Pool::Stats() const {
   }
   stats.running = calls_.size() - std::min(calls_.size(), stats.waiting);
   stats.sessions = sessions_.size();
+  stats.subscribers = hub_->subscribers();
   stats.sessions_revoked = sessions_revoked_;
   stats.statements = statements_;
   stats.errors = errors_;
@@ -749,6 +842,7 @@ PoolStats Pool::Stats() const {
   stats.queue = queue_;
   stats.connect = connect_;
   stats.execute = execute_;
+  stats.head_of_line = head_of_line_;
   stats.total_time = total_;
   return stats;
 }

@@ -21,6 +21,7 @@
 #include "pool/driver.h"
 #include "pool/event_loop.h"
 #include "pool/histogram.h"
+#include "pool/notification_hub.h"
 #include "pool/observer.h"
 #include "pool/pool_core.h"
 #include "pool/session.h"
@@ -45,7 +46,8 @@ struct PoolOptions {
   // A caller that leaves its stream's sink full, or its source empty, for so long loses the stream;
   // 0 = no limit.
   Duration stream_stall_timeout = std::chrono::minutes(1);
-  uint64_t seed = 1;  // For back-off and jitter.
+  size_t listen_backlog_max = 1000;  // Notifications that may wait for a subscriber.
+  uint64_t seed = 1;                 // For back-off and jitter.
 };
 
 // A snapshot of the pool's figures. Counters count from the start of the process.
@@ -60,7 +62,8 @@ struct PoolStats {
   size_t waiting = 0;
   size_t running = 0;  // Calls whose statement the database is working on.
   PoolCounters counters;
-  size_t sessions = 0;                               // Open.
+  size_t sessions = 0;  // Open.
+  size_t subscribers = 0;
   std::map<std::string, uint64_t> sessions_revoked;  // By the reason why we ended them.
   uint64_t statements = 0;                           // Answered, well or badly.
   uint64_t errors = 0;                               // Answered with an error.
@@ -75,6 +78,7 @@ struct PoolStats {
   Histogram queue;
   Histogram connect;
   Histogram execute;
+  Histogram head_of_line;  // The part spent behind others on a shared connection.
   Histogram total_time;
 };
 
@@ -93,10 +97,14 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   // The sink of `id`, which was full, takes more, or its source has more; nothing happens if the
   // call is over.
   void Resume(CallId id);
+  // Notifications; see Subscriber.
+  void Subscribe(Subscriber& subscriber);
+  void Unsubscribe(SubscriberId id);
+  void SubscriberCaughtUp();
   // Ends every session that was opened by this owner (SessionUse::owner), with a rollback.
   void EndSessionsOf(uint64_t owner);
-  // Refuses new calls; those accepted are finished, in open sessions too, then the connections are
-  // closed.
+  // Ends all subscriptions and refuses new calls; those accepted are finished, in open sessions
+  // too, then the connections are closed.
   void Drain();
   // Gives up every call that is still unanswered, and every session.
   void CancelAll();
@@ -128,6 +136,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void OnTick(Instant now) override;
 
  private:
+  // What a place in the budget outside the cores is for.
+  enum class PlaceFor { kFacts, kListener };
   // Why a call that the database works on is no longer waited for.
   enum class GiveUp { kNone, kDeadline, kStalled, kCancelled, kDraining };
 
@@ -135,7 +145,9 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     Call* call = nullptr;
     size_t lane = 0;
     bool shareable = false;
+    bool alone = false;           // Never on a connection together with others.
     ConnectionId connection = 0;  // 0 = waiting for one.
+    bool shares = false;          // That connection with others.
     Instant arrived;
     Instant granted;
     Instant deadline;  // The sooner of the caller's and, before a first part, the query timeout.
@@ -166,7 +178,9 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Carry(const Action& action);
   void Open(ConnectionId id);
   void Close(ConnectionId id, CloseReason reason);
-  void Grant(CallId waiter, ConnectionId id);
+  std::optional<Error> Unserved(const Call& call) const;
+  void Grant(CallId waiter, ConnectionId id, bool shared);
+  Instant TimeToRun(const CallState& state) const;
   void RefuseWaiter(CallId waiter, RefuseReason reason);
 
   void Stall(CallState& state);
@@ -201,6 +215,9 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void NoteStatus(std::string_view reason);
   void MaybeWarm();
   void AskForFacts();
+  void AskForPlace(PlaceFor purpose);
+  void GivePlaceBack();
+  void TakePlace();
   void RefreshFacts();
   Error RefusalError(RefuseReason reason) const;
   std::string Diagnosis() const;
@@ -223,6 +240,9 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   Actions actions_;
   bool acting_ = false;
 
+  std::deque<PlaceFor> places_asked_for_;  // And not given yet.
+  std::unique_ptr<NotificationHub> hub_;
+
   bool draining_ = false;
   bool warm_ = false;
   bool database_up_ = false;
@@ -242,6 +262,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   Histogram queue_;
   Histogram connect_;
   Histogram execute_;
+  Histogram head_of_line_;
   Histogram total_;
 };
 

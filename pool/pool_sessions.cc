@@ -108,7 +108,7 @@ void Pool::StartInSession(Session& session, CallState& state) {
   session.idle_until = kNever;
   state.connection = session.connection;
   state.granted = loop_.now();
-  SetTimer(state, state.deadline);
+  SetTimer(state, TimeToRun(state));
   connections_.at(session.connection).handle->Execute(*state.call);
 }
 

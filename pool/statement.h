@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "pool/time.h"
+
 namespace dbsidecar::pool {
 
 // A parameter. Text and bytes are borrowed from whoever owns the call.
@@ -36,6 +38,24 @@ enum class StatementForm : uint8_t {
   kCopyOut,  // COPY TO STDOUT; its data goes to Call::sink.
 };
 
+// Database settings with the reach of SET LOCAL, or of the pinned session that the call opens.
+// Empty and 0 = the pool's own.
+struct CallSettings {
+  std::string_view role{};
+  std::string_view search_path{};
+  std::string_view time_zone{};
+  std::string_view application_name{};
+  Duration statement_timeout{};  // Can only lower the configured one.
+  Duration lock_timeout{};
+
+  // Every database can have a limit on time.
+  bool only_statement_timeout() const {
+    return role.empty() && search_path.empty() && time_zone.empty() && application_name.empty() &&
+           lock_timeout == Duration::zero();
+  }
+  bool none() const { return only_statement_timeout() && statement_timeout == Duration::zero(); }
+};
+
 struct Statement {
   StatementForm form = StatementForm::kSingle;
   bool separate_transactions = false;  // kScript: each of its statements is one.
@@ -44,6 +64,7 @@ struct Statement {
   ResultLimits limits;
   bool read_only = false;   // The caller's word. Enforced by the database, never trusted.
   bool idempotent = false;  // The caller's word: may be run again although it writes.
+  CallSettings settings;
 };
 
 }  // namespace dbsidecar::pool

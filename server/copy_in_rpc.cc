@@ -212,8 +212,7 @@ class CopyInCall final : public pool::Call, public pool::CopySource, public pool
     }
     start_ = std::move(start);
     id = rpc_.database().NextCallId();
-    statement.form = pool::StatementForm::kCopyIn;
-    statement.sql = start_.sql();
+    statement = ToStatement(start_, pool::StatementForm::kCopyIn);
     session = ToSessionUse(start_.session(), 0);
     deadline = DeadlineOf(context_);
     const auto tag = start_.tags().find("caller");

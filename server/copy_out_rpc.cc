@@ -86,8 +86,7 @@ class CopyOutCall final : public pool::Call, public pool::PartSink, public Strea
   void Submit() {
     const v1::CopyStart& start = request_->start();
     id = rpc_.database().NextCallId();
-    statement.form = pool::StatementForm::kCopyOut;
-    statement.sql = start.sql();
+    statement = ToStatement(start, pool::StatementForm::kCopyOut);
     session = ToSessionUse(start.session(), 0);
     deadline = DeadlineOf(context_);
     const auto tag = start.tags().find("caller");

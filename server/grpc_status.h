@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include "pool/error.h"
 #include "server/error_mapping.h"
 
 namespace dbsidecar::server {

@@ -86,6 +86,22 @@ std::optional<pool::Error> CheckSession(const v1::SessionControl& session) {
   return std::nullopt;
 }
 
+std::optional<pool::Error> CheckSettings(const v1::CallSettings& settings) {
+  if (!IsTimeLimit(settings.statement_timeout()) || !IsTimeLimit(settings.lock_timeout())) {
+    return Invalid("the time limits of `settings` must be between 0 and 10 years");
+  }
+  return std::nullopt;
+}
+
+pool::CallSettings ToSettings(const v1::CallSettings& from) {
+  return {.role = from.role(),
+          .search_path = from.search_path(),
+          .time_zone = from.time_zone(),
+          .application_name = from.application_name(),
+          .statement_timeout = ToDuration(from.statement_timeout()),
+          .lock_timeout = ToDuration(from.lock_timeout())};
+}
+
 }  // namespace
 
 pool::Duration ToDuration(const google::protobuf::Duration& duration) {
@@ -107,6 +123,7 @@ pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits
   statement.limits.bytes_max = limits.result_bytes_max;
   statement.read_only = request.read_only();
   statement.idempotent = request.idempotent();
+  if (request.has_settings()) statement.settings = ToSettings(request.settings());
   return statement;
 }
 
@@ -114,10 +131,19 @@ pool::Statement ToStatement(const v1::ScriptRequest& request, const RequestLimit
   pool::Statement statement;
   statement.form = pool::StatementForm::kScript;
   statement.separate_transactions = request.separate_transactions();
+  if (request.has_settings()) statement.settings = ToSettings(request.settings());
   statement.sql = request.sql();
   statement.limits.rows_max = request.max_rows() != 0 ? request.max_rows() : limits.result_rows_max;
   statement.limits.truncate = request.max_rows() != 0;
   statement.limits.bytes_max = limits.result_bytes_max;
+  return statement;
+}
+
+pool::Statement ToStatement(const v1::CopyStart& start, pool::StatementForm form) {
+  pool::Statement statement;
+  statement.form = form;
+  statement.sql = start.sql();
+  if (start.has_settings()) statement.settings = ToSettings(start.settings());
   return statement;
 }
 
@@ -188,12 +214,7 @@ std::optional<pool::Error> CheckPlace(const Request& request) {
         fmt::format("there is no pool \"{}\"; leave `pool` empty", request.pool()));
   }
   if (std::optional<pool::Error> trouble = CheckSession(request.session())) return trouble;
-  if (request.has_settings()) {
-    return pool::OwnError(
-        pool::ErrorKind::kUnsupported,
-        "settings for one call are not served by this version; leave `settings` unset");
-  }
-  return std::nullopt;
+  return CheckSettings(request.settings());
 }
 
 std::optional<pool::Error> CheckFormat(v1::ResultFormat format) {

@@ -28,6 +28,7 @@ pool::Duration ToDuration(const google::protobuf::Duration& duration);
 pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits& limits);
 
 pool::Statement ToStatement(const v1::ScriptRequest& request, const RequestLimits& limits);
+pool::Statement ToStatement(const v1::CopyStart& start, pool::StatementForm form);
 
 // Borrow the token. `owner`: with whose end a session that is opened ends, too; 0 = nobody's.
 pool::SessionUse ToSessionUse(const v1::SessionControl& control, uint64_t owner);

@@ -190,6 +190,24 @@ void EncodeCells(const RowBuffer& rows, size_t column, WireKind kind, uint32_t t
   }
 }
 
+// As PostgreSQL writes a double: the shortest digits that read back as the same number, in fixed
+// notation for the same exponents as there (src/common/d2s.c).
+std::string TextOfDouble(double value) {
+  if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
+  char buffer[64];
+  char* const end = buffer + sizeof(buffer);
+  const std::string_view scientific(
+      buffer, static_cast<size_t>(
+                  std::to_chars(buffer, end, value, std::chars_format::scientific).ptr - buffer));
+  const size_t e = scientific.find('e');
+  int exponent = 0;
+  // from_chars takes no plus sign.
+  const size_t digits = e + (scientific[e + 1] == '+' ? 2 : 1);
+  std::from_chars(buffer + digits, buffer + scientific.size(), exponent);
+  if (exponent < -4 || exponent >= 15) return std::string(scientific);
+  return {buffer, std::to_chars(buffer, end, value, std::chars_format::fixed).ptr};
+}
+
 // SQLite's numbers have no text of their own: PostgreSQL's form is given to them.
 std::string TextOf(const RowBuffer& rows, const RowBuffer::Cell& cell) {
   char buffer[32];
@@ -199,8 +217,7 @@ std::string TextOf(const RowBuffer& rows, const RowBuffer::Cell& cell) {
     case CellKind::kInteger:
       return {buffer, std::to_chars(buffer, buffer + sizeof(buffer), cell.integer).ptr};
     case CellKind::kDouble:
-      if (std::isinf(cell.real)) return cell.real > 0 ? "Infinity" : "-Infinity";
-      return {buffer, std::to_chars(buffer, buffer + sizeof(buffer), cell.real).ptr};
+      return TextOfDouble(cell.real);
     case CellKind::kText:
       return std::string(rows.bytes(cell));
     case CellKind::kBlob: {

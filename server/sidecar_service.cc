@@ -16,11 +16,10 @@
 namespace dbsidecar::server {
 namespace {
 
-grpc::Status StatusOf(const pool::Error& error) { return ToGrpcStatus(error); }
-
 grpc::Status NotServed(const std::string& what) {
-  return StatusOf(pool::OwnError(pool::ErrorKind::kUnsupported,
-                                 what + " is not served by this version (" DBSIDECAR_VERSION ")"));
+  return ToGrpcStatus(
+      pool::OwnError(pool::ErrorKind::kUnsupported,
+                     what + " is not served by this version (" DBSIDECAR_VERSION ")"));
 }
 
 bool Wanted(const v1::MetricsRequest& request, const std::string& pool) {
@@ -72,7 +71,9 @@ grpc::Status SidecarService::ExecuteMany(grpc::ServerContext*, const v1::Execute
 
 grpc::Status SidecarService::Script(grpc::ServerContext* context, const v1::ScriptRequest* request,
                                     v1::ScriptResponse* response) {
-  if (const std::optional<pool::Error> trouble = CheckScript(*request)) return StatusOf(*trouble);
+  if (const std::optional<pool::Error> trouble = CheckScript(*request)) {
+    return ToGrpcStatus(*trouble);
+  }
   AwaitedCall call;
   call.id = database_.NextCallId();
   call.statement = ToStatement(*request, limits_);
@@ -100,7 +101,7 @@ grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
                                         const v1::EndSessionRequest* request,
                                         v1::EndSessionResponse* response) {
   if (const std::optional<pool::Error> trouble = CheckEndSession(*request)) {
-    return StatusOf(*trouble);
+    return ToGrpcStatus(*trouble);
   }
   AwaitedCall call;
   call.id = database_.NextCallId();
@@ -108,7 +109,7 @@ grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
   call.deadline = DeadlineOf(*context);
   database_.Submit(call);
   const pool::Outcome outcome = call.Await();
-  if (outcome.error) return StatusOf(*outcome.error);
+  if (outcome.error) return ToGrpcStatus(*outcome.error);
   WireWriter reply;
   EncodeEnd(outcome, request->want_timing(), reply);
   response->ParseFromArray(reply.bytes().data(), static_cast<int>(reply.size()));
@@ -118,11 +119,6 @@ grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
 grpc::Status SidecarService::Attach(grpc::ServerContext*, const v1::AttachRequest*,
                                     grpc::ServerWriter<v1::AttachResponse>*) {
   return NotServed("Attach");
-}
-
-grpc::Status SidecarService::Listen(grpc::ServerContext*, const v1::ListenRequest*,
-                                    grpc::ServerWriter<v1::ListenResponse>*) {
-  return NotServed("Listen");
 }
 
 grpc::Status SidecarService::Describe(grpc::ServerContext*, const v1::DescribeRequest*,

@@ -1,4 +1,4 @@
-// The service dbsidecar.v1.Sidecar: Query, Pipeline, QueryStream, CopyIn and CopyOut on the
+// The service dbsidecar.v1.Sidecar: Query, Pipeline, QueryStream, CopyIn, CopyOut and Listen on the
 // completion-queue API (query_rpc.h, pipeline_rpc.h, ...), the others on the synchronous one, and
 // an honest answer for the RPCs that this version does not serve.
 //
@@ -21,9 +21,10 @@ namespace dbsidecar::server {
 class Database;
 
 class SidecarService final
-    : public v1::Sidecar::WithRawMethod_Query<v1::Sidecar::WithRawMethod_Pipeline<
-          v1::Sidecar::WithRawMethod_QueryStream<v1::Sidecar::WithRawMethod_CopyIn<
-              v1::Sidecar::WithRawMethod_CopyOut<v1::Sidecar::Service>>>>> {
+    : public v1::Sidecar::WithRawMethod_Query<
+          v1::Sidecar::WithRawMethod_Pipeline<v1::Sidecar::WithRawMethod_QueryStream<
+              v1::Sidecar::WithRawMethod_CopyIn<v1::Sidecar::WithRawMethod_CopyOut<
+                  v1::Sidecar::WithRawMethod_Listen<v1::Sidecar::Service>>>>>> {
  public:
   // Borrowed. `waiters_max` is reported by Metrics.
   SidecarService(Database& database, RequestLimits limits, size_t waiters_max)
@@ -46,8 +47,6 @@ class SidecarService final
                           v1::EndSessionResponse*) override;
   grpc::Status Attach(grpc::ServerContext*, const v1::AttachRequest*,
                       grpc::ServerWriter<v1::AttachResponse>*) override;
-  grpc::Status Listen(grpc::ServerContext*, const v1::ListenRequest*,
-                      grpc::ServerWriter<v1::ListenResponse>*) override;
   grpc::Status Describe(grpc::ServerContext*, const v1::DescribeRequest*,
                         v1::DescribeResponse*) override;
   grpc::Status WatchMetrics(grpc::ServerContext*, const v1::MetricsRequest*,

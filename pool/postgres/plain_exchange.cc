@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "pool/postgres/call_settings.h"
 #include "pool/postgres/copy_exchange.h"
 #include "pool/postgres/postgres_error.h"
 #include "pool/postgres/script_exchange.h"
@@ -15,6 +16,15 @@ PlainExchange::PlainExchange(const Call& call, std::vector<Step> texts) {
   if (session.kind == SessionUse::Kind::kBegin) {
     steps_.push_back({.kind = Step::Kind::kBegin, .sql = BeginText(session.begin)});
   }
+  if (const CallSettings& settings = call.statement.settings; !settings.none()) {
+    const bool in_transaction =
+        session.kind == SessionUse::Kind::kBegin || session.kind == SessionUse::Kind::kContinue;
+    SettingsCommand command = CommandFor(
+        settings, in_transaction ? SettingsReach::kTransaction : SettingsReach::kSession);
+    steps_.push_back({.kind = Step::Kind::kSettings,
+                      .sql = std::move(command.sql),
+                      .values = std::move(command.values)});
+  }
   for (Step& text : texts) steps_.push_back(std::move(text));
   if (session.commit) steps_.push_back({.kind = Step::Kind::kCommit, .sql = "COMMIT"});
 }
@@ -22,7 +32,14 @@ PlainExchange::PlainExchange(const Call& call, std::vector<Step> texts) {
 bool PlainExchange::Begin(PGconn* conn) { return steps_.empty() || SendStep(conn); }
 
 bool PlainExchange::SendStep(PGconn* conn) {
-  if (PQsendQuery(conn, step().sql.c_str()) != 1) return false;
+  std::vector<const char*> values;
+  for (const std::string& value : step().values) values.push_back(value.c_str());
+  const bool sent =
+      step().kind == Step::Kind::kSettings
+          ? PQsendQueryParams(conn, step().sql.c_str(), static_cast<int>(values.size()), nullptr,
+                              values.data(), nullptr, nullptr, 0) == 1
+          : PQsendQuery(conn, step().sql.c_str()) == 1;
+  if (!sent) return false;
   if (row_by_row()) PQsetSingleRowMode(conn);
   return PQflush(conn) >= 0;
 }
@@ -59,6 +76,7 @@ PlainExchange::Progress PlainExchange::TakeResult(PGconn* conn, const PGresult* 
   }
   switch (step().kind) {
     case Step::Kind::kBegin:
+    case Step::Kind::kSettings:
       return Progress::kWaits;
     case Step::Kind::kCommit:
       outcome.end_tag = PQcmdStatus(const_cast<PGresult*>(result));
@@ -76,6 +94,7 @@ void PlainExchange::TakeError(const PGresult* result, Outcome& outcome) {
   if (error.sql.position > 0) {
     error.sql.position += static_cast<int32_t>(step().characters_before);
   }
+  if (step().kind == Step::Kind::kSettings) error.sql.position = 0;
   if (step().kind == Step::Kind::kText) OnError(error);
   outcome.error = std::move(error);
 }

@@ -1,6 +1,6 @@
 // What one call says to the server outside libpq's pipeline mode: scripts and COPY, which pipeline
-// mode does not allow. BEGIN and COMMIT of a session go before and after, as statements of their
-// own.
+// mode does not allow. BEGIN, the call's settings, and COMMIT go before and after, as statements of
+// their own.
 //
 // It knows the connection only while it is called, and is called when the connection is idle first,
 // and then whenever there is something new: input, room in the socket, or in the call's sink or
@@ -46,13 +46,15 @@ class PlainExchange {
 
  protected:
   struct Step {
-    enum class Kind { kBegin, kText, kCommit };
+    enum class Kind { kBegin, kSettings, kText, kCommit };
     Kind kind = Kind::kText;
     std::string sql;
-    size_t characters_before = 0;  // In the call's text.
+    std::vector<std::string> values{};  // Of kSettings.
+    size_t characters_before = 0;       // In the call's text.
   };
 
-  // With BEGIN and COMMIT around `texts`, as the call's session wants it.
+  // With BEGIN, settings and COMMIT around `texts`, as the call wants it. In autocommit settings
+  // last until the connection is reset, which it has to be.
   PlainExchange(const Call& call, std::vector<Step> texts);
 
   // The results of a text. kWaits goes on with the next result.

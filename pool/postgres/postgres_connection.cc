@@ -157,6 +157,9 @@ void PostgresConnection::Execute(Call& call) {
   } else {
     operation.traits = TraitsOf(call.statement, environment_.classifier);
     operation.exchange = NewPlainExchange(call);
+    if (operation.exchange != nullptr && !call.statement.settings.none()) {
+      operation.traits.leaves_traces = true;
+    }
   }
   operation.classified = environment_.classifier.version();
   if (operation.traits.changes_catalog) environment_.classifier.ChangeBegins();
@@ -191,7 +194,8 @@ Duration PostgresConnection::Expected(const Operation& operation) {
 
 bool PostgresConnection::MaySyncLater(const Operation& operation) {
   return operation.traits.plain_read && operation.call->statement.read_only &&
-         !operation.syncs_alone && operation.call->session.none() && !IsStream(operation);
+         operation.call->statement.settings.none() && !operation.syncs_alone &&
+         operation.call->session.none() && !IsStream(operation);
 }
 
 void PostgresConnection::Send(Operation operation, bool sync) {

@@ -61,7 +61,7 @@ class PostgresConnection final : public Connection,
   void OnTick(Instant now) override;
 
  private:
-  enum class Command { kBegin, kPrepare, kReadOnly, kExecute, kCommit, kSync };
+  enum class Command { kBegin, kSettings, kPrepare, kReadOnly, kExecute, kCommit, kSync };
 
   struct Operation {
     enum class Kind { kStatement, kPing, kReset, kForget };
@@ -72,7 +72,7 @@ class PostgresConnection final : public Connection,
     bool over() const { return next == size; }
 
     Kind kind;
-    std::array<Command, 7> commands{};
+    std::array<Command, 8> commands{};
     size_t size = 0;
     size_t next = 0;          // The command whose results come now.
     bool answered = false;    // The current command has sent a result.
@@ -90,6 +90,8 @@ class PostgresConnection final : public Connection,
     bool prepares = false;         // Its text becomes a prepared statement.
     uint64_t prepared_number = 0;  // Of the prepared statement by which it runs; 0 = none.
     uint64_t read_only_number = 0;
+    bool may_be_prepared = true;
+    std::string meaning_key;  // Of the settings under which it runs.
     bool too_large = false;
     bool hit_by_cancel = false;  // Possibly, by one that was meant for another.
     bool stopped = false;        // We cancelled it because no more of its rows were wanted.
@@ -122,6 +124,9 @@ class PostgresConnection final : public Connection,
   bool SendStatement(Operation& operation);
   bool SendExecute(Operation& operation);
   bool SendReadOnly(Operation& operation);
+  void NoteSettings(Operation& operation);
+  bool SendSettings(Operation& operation);
+  static std::string KeyOf(const Operation& operation);
   bool SendPlain(Operation& operation, Command command, const std::string& sql);
   bool RunUnheard(const std::string& sql);
   TransactionStatus transaction_status() const;
@@ -223,6 +228,9 @@ class PostgresConnection final : public Connection,
   uint64_t read_only_number_ = 0;  // Of the one that makes a transaction read-only; 0 = none.
   // The last statement was one of a session, whose transaction an error of ours would undo.
   bool in_session_ = false;
+  // The settings with which the session began, and whether others have come on top of them.
+  std::string session_meaning_key_;
+  bool session_meaning_mixed_ = false;
   int changes_in_transaction_ = 0;  // Of the catalogue, by statements of the open transaction.
   uint64_t next_number_ = 1;
   std::vector<uint64_t> unwanted_;  // Prepared statements to be deallocated.

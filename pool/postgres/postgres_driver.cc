@@ -7,6 +7,7 @@
 #include "pool/postgres/blocking_threads.h"
 #include "pool/postgres/control_connection.h"
 #include "pool/postgres/postgres_connection.h"
+#include "pool/postgres/postgres_listener.h"
 #include "pool/postgres/statement_classifier.h"
 
 namespace dbsidecar::pool {
@@ -32,9 +33,19 @@ Error NotReadOnly() {
   return error;
 }
 
+// They would end where such a statement commits, and the rest of it run without them.
+Error NoSettings() {
+  return Invalid(
+      "a call with settings cannot run CALL, DO, or a maintenance command, which may commit by "
+      "themselves; begin a transaction with the settings and run it there, or set them in a pinned "
+      "session");
+}
+
+bool HasNul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
+
 // What libpq would truncate or the server would answer less clearly.
 std::optional<Error> Validate(const Statement& statement) {
-  if (statement.sql.find('\0') != std::string_view::npos) {
+  if (HasNul(statement.sql)) {
     return Invalid("the statement's text contains a NUL character (U+0000)");
   }
   if (statement.parameters.size() > kParametersMax) {
@@ -45,12 +56,17 @@ std::optional<Error> Validate(const Statement& statement) {
   }
   for (size_t i = 0; i < statement.parameters.size(); ++i) {
     const Value& value = statement.parameters[i];
-    if (value.kind == Value::Kind::kText && value.text.find('\0') != std::string_view::npos) {
+    if (value.kind == Value::Kind::kText && HasNul(value.text)) {
       return Invalid(
           fmt::format("parameter ${} contains a NUL character (U+0000), which "
                       "PostgreSQL's text cannot hold; send it as bytes_value",
                       i + 1));
     }
+  }
+  const CallSettings& settings = statement.settings;
+  if (HasNul(settings.role) || HasNul(settings.search_path) || HasNul(settings.time_zone) ||
+      HasNul(settings.application_name)) {
+    return Invalid("`settings` contains a NUL character (U+0000)");
   }
   return std::nullopt;
 }
@@ -69,6 +85,7 @@ class PostgresDriver final : public Driver {
   bool has_sessions() const override { return true; }
   bool has_streams() const override { return true; }
   bool has(StatementForm /*form*/) const override { return true; }
+  bool has_settings() const override { return true; }
 
   Classification Classify(const Statement& statement) override {
     Classification classification;
@@ -80,6 +97,10 @@ class PostgresDriver final : public Driver {
     if (!classification.refusal && statement.read_only && traits.parameters >= 0 &&
         traits.commits_inside) {
       classification.refusal = NotReadOnly();
+    }
+    if (!classification.refusal && !statement.settings.none() && traits.parameters >= 0 &&
+        traits.commits_inside) {
+      classification.refusal = NoSettings();
     }
     classification.transaction_control = traits.transaction_control;
     classification.may_write = !traits.pure_read;
@@ -101,6 +122,13 @@ class PostgresDriver final : public Driver {
                                                                     .loop = loop_,
                                                                     .threads = threads_,
                                                                     .classifier = classifier_});
+  }
+
+  bool has_notifications() const override { return true; }
+
+  std::unique_ptr<NotificationSource> NewNotificationSource(
+      NotificationSourceEvents& events) override {
+    return std::make_unique<PostgresListener>(events, conninfo_, loop_, threads_);
   }
 
   DatabaseFacts facts() const override { return facts_; }

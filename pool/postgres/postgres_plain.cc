@@ -15,6 +15,12 @@ Error NotInATransaction() {
                   "separate_transactions is not possible inside a transaction; nothing was sent");
 }
 
+Error NoTransactionForSettings() {
+  return OwnError(ErrorKind::kUnsupported,
+                  "settings of a script or a copy in a pinned session would outlast it; set them "
+                  "when the session is pinned, or begin a transaction");
+}
+
 }  // namespace
 
 void PostgresConnection::QueueExchange(Operation operation) {
@@ -34,8 +40,15 @@ void PostgresConnection::BeginExchange() {
   const bool in_transaction = transaction_status() != TransactionStatus::kIdle;
   in_session_ = session.kind != SessionUse::Kind::kNone;
   operation.in_transaction = in_transaction && session.kind == SessionUse::Kind::kContinue;
-  if (in_transaction && operation.call->statement.separate_transactions) {
+  NoteSettings(operation);
+  const Statement& statement = operation.call->statement;
+  if (in_transaction && statement.separate_transactions) {
     operation.outcome.error = NotInATransaction();
+  } else if (!in_transaction && session.kind == SessionUse::Kind::kContinue &&
+             !statement.settings.none()) {
+    operation.outcome.error = NoTransactionForSettings();
+  }
+  if (operation.outcome.error) {
     // From the loop, as if the server had answered.
     environment_.loop.Post([link = link_] {
       PostgresConnection* self = link->connection;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "pool/postgres/call_settings.h"
 #include "pool/postgres/parameters.h"
 #include "pool/postgres/postgres_connection.h"
 #include "pool/postgres/postgres_error.h"
@@ -74,8 +75,42 @@ bool PostgresConnection::SendStatement(Operation& operation) {
       !SendPlain(operation, Command::kBegin, BeginText(session.begin))) {
     return false;
   }
-  return SendExecute(operation) &&
-         (!session.commit || SendPlain(operation, Command::kCommit, "COMMIT"));
+  NoteSettings(operation);
+  // BEGIN as SQL has to be the first in its transaction, and keeps what comes after it.
+  const bool settings_last = operation.traits.transaction_control;
+  if (!settings_last && !SendSettings(operation)) return false;
+  if (!SendExecute(operation)) return false;
+  if (settings_last && !SendSettings(operation)) return false;
+  return !session.commit || SendPlain(operation, Command::kCommit, "COMMIT");
+}
+
+// What a text means depends on the settings, so a statement that was prepared under some must not
+// be run under others.
+void PostgresConnection::NoteSettings(Operation& operation) {
+  const bool continues = operation.call->session.kind == SessionUse::Kind::kContinue;
+  std::string key = MeaningKey(operation.call->statement.settings);
+  if (!continues) {
+    session_meaning_key_ = std::move(key);
+    session_meaning_mixed_ = false;
+  } else if (!key.empty()) {
+    session_meaning_mixed_ = true;
+  }
+  operation.may_be_prepared = !session_meaning_mixed_;
+  operation.meaning_key = session_meaning_key_;
+}
+
+// In the same transaction as the statement, so they end with it; a pinned session keeps them.
+bool PostgresConnection::SendSettings(Operation& operation) {
+  const Call& call = *operation.call;
+  if (call.statement.settings.none()) return true;
+  const bool pins = call.session.kind == SessionUse::Kind::kPin;
+  const SettingsCommand command = CommandFor(
+      call.statement.settings, pins ? SettingsReach::kSession : SettingsReach::kTransaction);
+  std::vector<const char*> values;
+  for (const std::string& value : command.values) values.push_back(value.c_str());
+  operation.Expect(Command::kSettings);
+  return PQsendQueryParams(conn_, command.sql.c_str(), static_cast<int>(values.size()), nullptr,
+                           values.data(), nullptr, nullptr, 0) == 1;
 }
 
 bool PostgresConnection::SendPlain(Operation& operation, Command command, const std::string& sql) {
@@ -86,7 +121,7 @@ bool PostgresConnection::SendPlain(Operation& operation, Command command, const 
 bool PostgresConnection::SendExecute(Operation& operation) {
   const Statement& statement = operation.call->statement;
   const Parameters parameters(statement);
-  ChoosePrepared(PreparedKey(statement), operation);
+  if (operation.may_be_prepared) ChoosePrepared(KeyOf(operation), operation);
   const std::string name =
       operation.prepared_number == 0 ? "" : PreparedName(operation.prepared_number);
   if (operation.prepares) {
@@ -123,6 +158,10 @@ bool PostgresConnection::SendReadOnly(Operation& operation) {
   return PQsendQueryPrepared(conn_, name.c_str(), 0, nullptr, nullptr, nullptr, 0) == 1;
 }
 
+std::string PostgresConnection::KeyOf(const Operation& operation) {
+  return PreparedKey(operation.call->statement) + operation.meaning_key;
+}
+
 // A text is prepared when it comes for the second time: one that comes only once would push out
 // those that come again.
 void PostgresConnection::ChoosePrepared(const std::string& key, Operation& operation) {
@@ -143,7 +182,7 @@ void PostgresConnection::ChoosePrepared(const std::string& key, Operation& opera
 
 // The prepared statement by which it ran is out of date, or was never made.
 void PostgresConnection::Forget(const Operation& operation) {
-  const std::string key = PreparedKey(operation.call->statement);
+  const std::string key = KeyOf(operation);
   const Prepared* known = prepared_.Find(key);
   // It may have been prepared anew already.
   if (known == nullptr || known->number != operation.prepared_number) return;
@@ -241,6 +280,8 @@ void PostgresConnection::TakeRows(Operation& operation, const PGresult* result) 
 void PostgresConnection::TakeError(Operation& operation, const PGresult* result) {
   if (operation.outcome.error.has_value()) return;
   operation.outcome.error = DatabaseError(result);
+  // In a text that is not the caller's.
+  if (operation.current() == Command::kSettings) operation.outcome.error->sql.position = 0;
   operation.fatal = IsFatal(result);
   operation.prepare_failed = operation.current() == Command::kPrepare;
   const bool read_only = operation.current() == Command::kReadOnly;

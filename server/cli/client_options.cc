@@ -124,6 +124,38 @@ absl::Status AddParameter(absl::StatusOr<v1::Value> value, const std::string& wo
   return absl::OkStatus();
 }
 
+absl::Status SetLimit(const Argument& argument, google::protobuf::Duration& limit) {
+  const auto parsed = ParseDuration(argument.value, BareNumber::kRefused);
+  const std::string subject = Concat(argument.flag, " \"", Displayable(argument.value), "\"");
+  if (!parsed.ok()) return Bad(subject, parsed.status());
+  if (parsed->count() <= 0) return Bad(subject, "leaves no time; write 5s, for example");
+  limit.set_seconds(parsed->count() / 1000);
+  limit.set_nanos(static_cast<std::int32_t>(parsed->count() % 1000 * 1'000'000));
+  return absl::OkStatus();
+}
+
+// False = the flag is none of these.
+bool TakeSetting(const Argument& argument, QueryOptions& options, absl::Status& status) {
+  v1::CallSettings settings = options.settings.value_or(v1::CallSettings());
+  if (argument.flag == "--role") {
+    settings.set_role(argument.value);
+  } else if (argument.flag == "--search-path") {
+    settings.set_search_path(argument.value);
+  } else if (argument.flag == "--time-zone") {
+    settings.set_time_zone(argument.value);
+  } else if (argument.flag == "--application-name") {
+    settings.set_application_name(argument.value);
+  } else if (argument.flag == "--statement-timeout") {
+    status = SetLimit(argument, *settings.mutable_statement_timeout());
+  } else if (argument.flag == "--lock-timeout") {
+    status = SetLimit(argument, *settings.mutable_lock_timeout());
+  } else {
+    return false;
+  }
+  options.settings = std::move(settings);
+  return true;
+}
+
 absl::Status TakePlainValue(const std::string& word, bool& sql_given, QueryOptions& options) {
   if (!sql_given) {
     sql_given = true;
@@ -164,8 +196,9 @@ absl::Status CheckTogether(const QueryOptions& options, bool sql_given) {
                  options.rows_max != 0 || options.read_only || !options.parameters.empty() ||
                  options.output != ResultOutput::kTable || options.sql == "-")) {
     return absl::InvalidArgumentError(
-        "--copy-in and --copy-out take one COPY statement and go with --timing, --timeout and "
-        "--addr only; the statement names the format");
+        "--copy-in and --copy-out take one COPY statement, which names the format: no values, and "
+        "no "
+        "flags that shape rows");
   }
   return absl::OkStatus();
 }
@@ -174,7 +207,7 @@ absl::Status CheckTogether(const QueryOptions& options, bool sql_given) {
 
 absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& arguments,
                                               const Environment& environment) {
-  static constexpr std::array<Flag, 13> kFlags{{{"--addr", true},
+  static constexpr std::array<Flag, 19> kFlags{{{"--addr", true},
                                                 {"--timeout", true},
                                                 {"--json", false},
                                                 {"--csv", false},
@@ -186,7 +219,13 @@ absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& ar
                                                 {"--file", true},
                                                 {"--separate-transactions", false},
                                                 {"--stream", false},
-                                                {"--timing", false}}};
+                                                {"--timing", false},
+                                                {"--role", true},
+                                                {"--search-path", true},
+                                                {"--time-zone", true},
+                                                {"--application-name", true},
+                                                {"--statement-timeout", true},
+                                                {"--lock-timeout", true}}};
   QueryOptions options;
   bool sql_given = false;
   const auto take = [&](const Argument& argument) {
@@ -201,6 +240,8 @@ absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& ar
       return AddParameter(ParameterFromTypedWord(argument.value), argument.value, options);
     }
     if (argument.flag.empty()) return TakePlainValue(argument.value, sql_given, options);
+    absl::Status status;
+    if (TakeSetting(argument, options, status)) return status;
     WishOf(argument.flag, options) = true;
     return absl::OkStatus();
   };
@@ -289,7 +330,10 @@ Flags:
   --max-rows N        keep at most N rows and say if there were more
   --read-only         refuse a statement that writes
   --timing            say where the time went
-  --timeout DURATION  give up after this long (default 30s; 24h with --stream, --copy-in and --copy-out)
+  --role NAME  --search-path NAMES  --time-zone ZONE  --application-name NAME
+  --statement-timeout DURATION  --lock-timeout DURATION
+                      settings for this statement alone (SQLite: --statement-timeout only)
+  --timeout DURATION  give up after this long (default 30s; 24h with --stream and copies)
   --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
   --                  only SQL and values follow
   --help              print this

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "dbsidecar/v1/query.pb.h"
 #include "dbsidecar/v1/value.pb.h"
 #include "server/config/config.h"
 
@@ -35,6 +36,7 @@ struct QueryOptions {
   bool stream = false;
   bool copy_in = false;
   bool copy_out = false;
+  std::optional<v1::CallSettings> settings = {};
 };
 
 struct HealthOptions {

@@ -63,6 +63,7 @@ v1::QueryRequest RequestOf(const QueryOptions& options) {
   request.set_max_rows(options.rows_max);
   request.set_read_only(options.read_only);
   request.set_want_timing(options.timing);
+  if (options.settings) *request.mutable_settings() = *options.settings;
   return request;
 }
 
@@ -124,6 +125,7 @@ v1::ScriptRequest ScriptRequestOf(const QueryOptions& options) {
   request.set_max_rows(options.rows_max);
   request.set_want_timing(options.timing);
   request.set_separate_transactions(options.separate_transactions);
+  if (options.settings) *request.mutable_settings() = *options.settings;
   return request;
 }
 

@@ -17,6 +17,7 @@ v1::CopyStart StartOf(const QueryOptions& options) {
   v1::CopyStart start;
   start.set_sql(options.sql);
   start.set_want_timing(options.timing);
+  if (options.settings) *start.mutable_settings() = *options.settings;
   return start;
 }
 

@@ -67,6 +67,30 @@ TEST_P(CallContract, TheQueryTimeoutEndsACallThatHasNoDeadline) {
   EXPECT_LE(call.took(), milliseconds(150) + kLateness);
 }
 
+TEST_P(CallContract, ACallCanBringAStatementTimeout) {
+  const auto pool = NewPool(1);
+  TestCall call(LongStatement());
+  call.statement.settings.statement_timeout = milliseconds(100);
+  pool->Submit(call);
+  // PostgreSQL itself, or the pool.
+  const auto kind = KindOf(call.Await());
+  EXPECT_TRUE(kind == ErrorKind::kDeadline || SqlState(call.Await()) == "57014")
+      << call.AwaitText();
+  EXPECT_LE(call.took(), milliseconds(100) + kLateness);
+  call.AwaitDone();
+  EXPECT_EQ(pool->Text("select 5"), "5");
+}
+
+TEST_P(CallContract, SettingsThatTheDatabaseDoesNotHaveAreRefused) {
+  if (GetParam() == Database::kPostgres) GTEST_SKIP() << "it has them all";
+  const auto pool = NewPool(1);
+  TestCall call("select 1");
+  call.statement.settings.time_zone = "UTC";
+  pool->Submit(call);
+  EXPECT_EQ(KindOf(call.Await()), ErrorKind::kUnsupported) << call.AwaitText();
+  call.AwaitDone();
+}
+
 TEST_P(CallContract, ADeadlineThatHasPassedIsAnsweredWithoutRunningTheStatement) {
   const auto pool = NewPool(1);
   EXPECT_EQ(pool->Text("select 1"), "1");

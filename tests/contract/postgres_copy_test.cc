@@ -149,6 +149,15 @@ TEST_F(PostgresCopy, OnlyCopyFromStdinAndToStdoutAreTaken) {
   }
 }
 
+TEST_F(PostgresCopy, SettingsHoldForOneCopyAlone) {
+  const auto pool = NewPool(1);
+  Out out("copy (select current_setting('TimeZone')) to stdout");
+  out.call.statement.settings.time_zone = "Asia/Tokyo";
+  pool->Submit(out.call);
+  EXPECT_EQ(out.bytes(), "Asia/Tokyo\n");
+  EXPECT_EQ(pool->Text("select current_setting('TimeZone') <> 'Asia/Tokyo'"), "t");
+}
+
 TEST_F(PostgresCopy, AnAbortLeavesNothingBehind) {
   const auto pool = NewPool(1);
   In in("copy t from stdin");

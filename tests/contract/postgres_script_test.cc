@@ -23,6 +23,7 @@ class PostgresScript : public PostgresTest {
     bool separate = false;
     SessionUse session = {};
     pool::ResultLimits limits = {};
+    pool::CallSettings settings = {};
     pool::Duration time = seconds(30);
   };
   static Outcome Run(RunningPool& pool, const std::string& sql, const Options& options) {
@@ -31,6 +32,7 @@ class PostgresScript : public PostgresTest {
     call.statement.separate_transactions = options.separate;
     call.statement.limits = options.limits;
     call.session = options.session;
+    call.statement.settings = options.settings;
     call.deadline = pool::Clock::now() + options.time;
     pool.Submit(call);
     call.AwaitDone();
@@ -162,6 +164,37 @@ TEST_F(PostgresScript, WhatItSetsIsNotSeenByTheNext) {
   EXPECT_NE(pool->Text("select current_setting('application_name')"), "left behind");
   EXPECT_EQ(pool->Text("select count(*) from pg_class where relname = 'left_behind'"), "0");
   EXPECT_EQ(pool->Text("select count(*) from pg_locks where locktype = 'advisory'"), "0");
+}
+
+TEST_F(PostgresScript, SettingsHoldForOneScriptAlone) {
+  Psql("create role other; create schema apart; create table apart.t (own int)");
+  Psql("grant usage on schema apart to other");
+  const auto pool = NewPool(1);
+  Options options;
+  options.settings = {.role = "other", .search_path = "apart", .time_zone = "Asia/Tokyo"};
+  for (const bool separate : {false, true}) {
+    options.separate = separate;
+    const Outcome outcome =
+        Run(*pool, "select current_user; select current_setting('TimeZone'); select 't'::regclass",
+            options);
+    ASSERT_EQ(outcome.results.size(), 3u) << ErrorText(outcome);
+    EXPECT_EQ(CellText(outcome.results[0], 0, 0), "other");
+    EXPECT_EQ(CellText(outcome.results[1], 0, 0), "Asia/Tokyo");
+    EXPECT_EQ(pool->Text("select current_user <> 'other'"), "t");
+    EXPECT_EQ(pool->Text("select current_setting('TimeZone') <> 'Asia/Tokyo'"), "t");
+    EXPECT_EQ(pool->Text("select count(*) from t where id = 0"), "0") << "the other table t";
+  }
+  options.separate = false;
+  options.settings = {.time_zone = "Asia/Tokyo"};
+  options.session = Use(SessionUse::Kind::kBegin);
+  const std::string token = Run(*pool, "select 1", options).session;
+  ASSERT_EQ(token.size(), 32u);
+  options.settings = {};
+  options.session = Use(SessionUse::Kind::kContinue, token);
+  EXPECT_EQ(CellText(Run(*pool, "select current_setting('TimeZone')", options).results[0], 0, 0),
+            "Asia/Tokyo");
+  options.settings = {.time_zone = "No/Where"};
+  EXPECT_EQ(SqlState(Run(*pool, "select 1", options)), "22023");
 }
 
 TEST_F(PostgresScript, ResultsAreBounded) {

@@ -47,7 +47,9 @@ class StreamContract : public DatabaseTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(, StreamContract, testing::Values(Database::kFake, Database::kPostgres),
+INSTANTIATE_TEST_SUITE_P(, StreamContract,
+                         testing::Values(Database::kFake, Database::kSqliteFile,
+                                         Database::kSqliteMemory, Database::kPostgres),
                          NameOf);
 
 TEST_P(StreamContract, AllRowsComeInOrderAndTheColumnsOnce) {

@@ -62,6 +62,8 @@ std::string_view KindName(ErrorKind kind) {
       return "kTransactionOpen";
     case ErrorKind::kTransactionFailed:
       return "kTransactionFailed";
+    case ErrorKind::kSubscriberDropped:
+      return "kSubscriberDropped";
     case ErrorKind::kUnsupported:
       return "kUnsupported";
   }
@@ -126,7 +128,9 @@ TEST(ErrorsTest, TextsAboutRequests) {
   refuse([](v1::QueryRequest& request) {
     request.mutable_session()->mutable_begin()->mutable_idle_timeout()->set_seconds(-1);
   });
-  refuse([](v1::QueryRequest& request) { request.mutable_settings(); });
+  refuse([](v1::QueryRequest& request) {
+    request.mutable_settings()->mutable_lock_timeout()->set_seconds(-1);
+  });
   refuse([](v1::QueryRequest& request) {
     request.add_params();
     request.add_params();

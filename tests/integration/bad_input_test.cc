@@ -268,10 +268,6 @@ TEST_F(BadRequestTest, WhatIsNotServedYetSaysSo) {
   EXPECT_FALSE(outcome.status.error_message().empty());
   EXPECT_EQ(client().RunRaw("/dbsidecar.v1.Sidecar/NoSuchMethod", "").status.error_code(),
             grpc::StatusCode::UNIMPLEMENTED);
-  v1::QueryRequest settings = MakeQuery("select 1");
-  settings.mutable_settings()->set_role("someone");
-  const QueryOutcome set = client().Run(settings);
-  EXPECT_EQ(set.status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << set;
   const QueryOutcome copy = client().Query("copy pg_class to stdout");
   EXPECT_EQ(copy.status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << copy;
 }

@@ -102,6 +102,18 @@ TEST(ClientOptionsTest, ParametersKeepTheOrderInWhichTheyAreGiven) {
   EXPECT_EQ(options->parameters[3].string_value(), "b");
 }
 
+TEST(ClientOptionsTest, SettingsAreThereIfAnyIsGiven) {
+  const auto none = ReadQueryOptions({"select 1"}, {});
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_FALSE(none->settings.has_value());
+  const auto some = ReadQueryOptions(
+      {"--role", "reader", "--lock-timeout=1500ms", "--time-zone", "UTC", "select 1"}, {});
+  ASSERT_TRUE(some.ok()) << some.status();
+  EXPECT_EQ(some->settings->ShortDebugString(),
+            "role: \"reader\" time_zone: \"UTC\" lock_timeout { seconds: 1 nanos: 500000000 }");
+  EXPECT_FALSE(ReadQueryOptions({"--statement-timeout", "0s", "select 1"}, {}).ok());
+}
+
 TEST(ClientOptionsTest, TheFlagWinsOverTheEnvironmentAndTheEnvironmentOverTheDefault) {
   const Environment environment{{"DBSIDECAR_ADDR", "unix:/run/a.sock"}};
   EXPECT_EQ(ReadWaitOptions({}, {})->client.address, "127.0.0.1:50051");

@@ -161,9 +161,30 @@ TEST(RequestParserTest, AnUnknownPoolIsNotFound) {
 
 TEST(RequestParserTest, WhatThisVersionDoesNotServeIsRefusedNotIgnored) {
   for (const char* text :
-       {"sql: 'x' session { client_id: 'c' }", "sql: 'x' session { begin { } client_id: 'c' }",
-        "sql: 'x' settings { }", "sql: 'x' settings { role: 'r' }"}) {
+       {"sql: 'x' session { client_id: 'c' }", "sql: 'x' session { begin { } client_id: 'c' }"}) {
     EXPECT_EQ(RefusalOf(Request(text)).kind, ErrorKind::kUnsupported) << text;
+  }
+}
+
+TEST(RequestParserTest, SettingsComeWithTheStatement) {
+  const v1::QueryRequest request = Request(
+      "sql: 'x' settings { role: 'r' search_path: 's, p' time_zone: 'z' application_name: 'a' "
+      "statement_timeout { nanos: 1 } lock_timeout { seconds: 2 } }");
+  const pool::CallSettings settings = ToStatement(request, {}).settings;
+  EXPECT_EQ(settings.role, "r");
+  EXPECT_EQ(settings.search_path, "s, p");
+  EXPECT_EQ(settings.time_zone, "z");
+  EXPECT_EQ(settings.application_name, "a");
+  EXPECT_EQ(settings.statement_timeout, std::chrono::nanoseconds(1));
+  EXPECT_EQ(settings.lock_timeout, std::chrono::seconds(2));
+  EXPECT_TRUE(ToStatement(Request("sql: 'x' settings { }"), {}).settings.none());
+}
+
+TEST(RequestParserTest, TimeLimitsThatMakeNoSenseAreInvalid) {
+  for (const char* text : {"sql: 'x' settings { statement_timeout { seconds: -1 } }",
+                           "sql: 'x' settings { lock_timeout { nanos: -1 } }",
+                           "sql: 'x' settings { lock_timeout { seconds: 999999999999 } }"}) {
+    EXPECT_EQ(RefusalOf(Request(text)).kind, ErrorKind::kInvalidArgument) << text;
   }
 }
 
@@ -254,7 +275,7 @@ TEST(RequestParserTest, AFormatThatDoesNotExistIsInvalid) {
 TEST(RequestParserTest, ARefusalNeverShowsStatementParametersOrToken) {
   for (const char* text : {"sql: 'hidden' session { pin { } commit: true }",
                            "sql: 'hidden' session { session: 'hidden' client_id: 'hidden' }",
-                           "sql: 'hidden' settings { role: 'hidden' }",
+                           "sql: 'hidden' settings { role: 'hidden' lock_timeout { nanos: -1 } }",
                            "sql: 'hidden' params { string_value: 'hidden' } format: 9",
                            "sql: 'hidden' params { string_value: 'hidden' } pool: 'other'"}) {
     const pool::Error refusal = RefusalOf(Request(text));

@@ -153,6 +153,16 @@ TEST(ResultEncoderTest, A64BitIntegerNeverPassesThroughAFloat) {
               ElementsAre("-9223372036854775808", "9223372036854775807", "9007199254740993"));
 }
 
+TEST(ResultEncoderTest, ADoubleAsTextIsWrittenAsByPostgresql) {
+  const pool::Outcome sqlite =
+      FromSqlite({100000.0, 1.0, 0.5, -0.0, 1e14, 123456789012345.6, 999999999999999.9, 1e15, 1e22,
+                  0.0001, 0.00012, 0.00001, -1.5e-7, 1.7976931348623157e308, 5e-324});
+  EXPECT_THAT(EncodeColumn(sqlite, RESULT_FORMAT_TEXT_COLUMNS).strings(),
+              ElementsAre("100000", "1", "0.5", "-0", "100000000000000", "123456789012345.6",
+                          "999999999999999.9", "1e+15", "1e+22", "0.0001", "0.00012", "1e-05",
+                          "-1.5e-07", "1.7976931348623157e+308", "5e-324"));
+}
+
 TEST(ResultEncoderTest, DoublesKeepEveryBitAndTheirSpecialValues) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   const std::vector<std::optional<std::string>> cells = {"0.1",       "1.7976931348623157e+308",
