@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -20,6 +21,9 @@ using CallId = uint64_t;
 struct Outcome {
   std::optional<Error> error;
   Result result;
+  std::vector<Result> results;  // Of a script: one for each statement.
+  CopyData copy;                // What is left of a COPY TO STDOUT.
+  uint64_t copy_bytes = 0;      // Of a COPY in all.
   std::vector<Notice> notices;
   TransactionStatus transaction_status = TransactionStatus::kIdle;  // Afterwards.
   std::string session;  // The token of the session that is open now; empty = none.
@@ -35,6 +39,7 @@ struct Outcome {
 
 // A part of a result that is still coming.
 struct Part {
+  CopyData copy;
   Result result;  // Rows. The columns are in the first part only, the counts and the tag in none.
   std::vector<Notice> notices;  // That came before these rows.
 };
@@ -60,6 +65,20 @@ class PartSink {
   [[nodiscard]] virtual bool Take(Part part) = 0;
 };
 
+// Gives the data of a COPY FROM STDIN. Loop thread.
+class CopySource {
+ public:
+  enum class Next {
+    kData,     // `data` is the next piece, or for kAbort the reason.
+    kNothing,  // Nothing is there yet: Pool::Resume says when there is.
+    kEnd,
+    kAbort,
+  };
+
+  virtual ~CopySource() = default;
+  virtual Next TakeNext(std::string& data) = 0;
+};
+
 // Life: Submit, then exactly one Answer, then exactly one Done, both on the loop thread. A call
 // that gave up is answered while the database still runs its statement; until Done the pool and
 // its drivers (SQLite's on their own threads) read `statement`, so it must stay unchanged.
@@ -82,6 +101,7 @@ class Call {
   // again once a part has gone out.
   PartSink* sink = nullptr;
   PartLimits part_limits;
+  CopySource* source = nullptr;  // Of StatementForm::kCopyIn; its sink only hears of the start.
 };
 
 }  // namespace dbsidecar::pool

@@ -45,7 +45,9 @@ class ConnectionEvents {
   virtual void OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condition) = 0;
   // Rows of a call with a sink. False = the sink is full: read no more of them until
   // Connection::Resume or Connection::Cancel.
-  [[nodiscard]] virtual bool OnPart(ConnectionId id, Call& call, Part part) = 0;
+  [[nodiscard]] virtual bool OnPart(ConnectionId, Call&, Part) { return true; }
+  // The source of a call has nothing now, so its connection waits for Connection::Resume.
+  virtual void OnStarved(ConnectionId, Call&) {}
   // The statement was not run: it belongs to `lane`. The driver has let go of `call`, and will
   // name that lane for this text from now on.
   virtual void OnWrongLane(ConnectionId id, Call& call, size_t lane) = 0;
@@ -80,7 +82,8 @@ class Connection {
   // longer hit whatever runs here next; another call that was hit is run again. Rows that a sink
   // would have got are dropped from now on.
   virtual void Cancel(Call& call) = 0;
-  // The call's sink, which was full, takes more. May come to nothing, when the call is over.
+  // The call's sink, which was full, takes more, or its source has more. May come to nothing, when
+  // the call is over.
   virtual void Resume(Call& /*call*/) {}
   // Interrupts whatever runs now, because others wait behind it on a shared connection; it is
   // reported with Outcome::undone. May come to nothing. For a driver that hands back those who
@@ -150,6 +153,7 @@ class Driver {
   }
   // Whether calls may have a sink (Call::sink).
   virtual bool has_streams() const { return false; }
+  virtual bool has(StatementForm form) const { return form == StatementForm::kSingle; }
   // Whether calls may bring settings (Statement::settings). Without, the pool itself sees to
   // `statement_timeout` and refuses the others.
   virtual bool has_settings() const { return false; }

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace dbsidecar::pool {
@@ -49,11 +51,18 @@ struct SqlError {
   int32_t sqlite_extended_code = 0;
 };
 
+// Which of a call's parts failed, counting from 0.
+struct ErrorPlace {
+  std::string_view part;  // "statement", or another key of Error.metadata in error.proto.
+  uint64_t index = 0;
+};
+
 struct Error {
   ErrorKind kind = ErrorKind::kDatabase;
   std::string message;  // For people: what was wrong and what to do. Never SQL text or secrets.
   SqlError sql;         // `sqlstate` empty unless the database spoke.
   bool outcome_unknown = false;  // The statement may have taken effect.
+  std::optional<ErrorPlace> place{};
 };
 
 // An error of our own, not the database's, of a statement that took no effect.

@@ -19,6 +19,19 @@ Duration Overlap(Instant a_begin, Instant a_end, Instant b_begin, Instant b_end)
   return std::max(Duration::zero(), std::min(a_end, b_end) - std::max(a_begin, b_begin));
 }
 
+std::string_view Plural(StatementForm form) {
+  switch (form) {
+    case StatementForm::kSingle:
+      return "statements";
+    case StatementForm::kScript:
+      return "scripts";
+    case StatementForm::kCopyIn:
+    case StatementForm::kCopyOut:
+      return "COPY FROM STDIN and TO STDOUT";
+  }
+  return "";
+}
+
 Outcome Failure(ErrorKind kind, std::string message, bool outcome_unknown = false) {
   Outcome outcome;
   outcome.error = Error{
@@ -95,6 +108,7 @@ void Pool::Submit(Call& call) {
     state.lane = call.session.none() ? classification.lane
                                      : driver_.SessionLane(call.session, classification);
     state.alone = call.session.kind != SessionUse::Kind::kNone || call.sink != nullptr ||
+                  call.statement.form != StatementForm::kSingle ||
                   (call.session.auto_pin && classification.transaction_control);
     state.shareable = classification.shareable && is_short && !state.alone;
     Arrive(state, std::nullopt);
@@ -104,6 +118,11 @@ void Pool::Submit(Call& call) {
 
 // What this database cannot do for anybody.
 std::optional<Error> Pool::Unserved(const Call& call) const {
+  if (!driver_.has(call.statement.form)) {
+    return OwnError(
+        ErrorKind::kUnsupported,
+        fmt::format("{} are not served on {}", Plural(call.statement.form), driver_.name()));
+  }
   if (call.sink != nullptr && !driver_.has_streams()) {
     return OwnError(ErrorKind::kUnsupported, fmt::format("streams are not served on {} by this "
                                                          "version",
@@ -137,9 +156,9 @@ void Pool::Cancel(CallId id) {
 
 void Pool::Resume(CallId id) {
   const auto it = calls_.find(id);
-  if (it == calls_.end() || !it->second.sink_full) return;
+  if (it == calls_.end() || !it->second.stalled) return;
   CallState& state = it->second;
-  state.sink_full = false;
+  state.stalled = false;
   if (state.gave_up != GiveUp::kNone) return;
   SetTimer(state, state.deadline);
   connections_.at(state.connection).handle->Resume(*state.call);
@@ -319,7 +338,7 @@ void Pool::StopWaitingFor(CallState& state, GiveUp why) {
 
 void Pool::OnCallTimer(CallState& state) {
   if (state.gave_up == GiveUp::kNone) {
-    const bool stalled = state.sink_full && loop_.now() < state.deadline;
+    const bool stalled = state.stalled && loop_.now() < state.deadline;
     StopWaitingFor(state, stalled ? GiveUp::kStalled : GiveUp::kDeadline);
   } else if (!state.answered) {
     SetTimer(state, loop_.now() + options_.cancel_grace);
@@ -368,9 +387,9 @@ Outcome Pool::Judge(const CallState& state, Outcome outcome) const {
       break;
     case GiveUp::kStalled:
       error.kind = ErrorKind::kDeadline;
-      error.message =
-          fmt::format("the stream was given up because its reader took nothing for {:g} s; {}",
-                      Seconds(options_.stream_stall_timeout), effect);
+      error.message = fmt::format(
+          "the stream was given up because its caller took or sent nothing for {:g} s; {}",
+          Seconds(options_.stream_stall_timeout), effect);
       break;
     case GiveUp::kCancelled:
       error.kind = ErrorKind::kCancelled;
@@ -518,10 +537,19 @@ bool Pool::OnPart(ConnectionId /*id*/, Call& call, Part part) {
     SetTimer(state, state.deadline);
   }
   if (call.sink->Take(std::move(part))) return true;
-  state.sink_full = true;
+  Stall(state);
+  return false;
+}
+
+void Pool::OnStarved(ConnectionId /*id*/, Call& call) {
+  CallState& state = calls_.at(call.id);
+  if (state.gave_up == GiveUp::kNone) Stall(state);
+}
+
+void Pool::Stall(CallState& state) {
+  state.stalled = true;
   const Duration limit = options_.stream_stall_timeout;
   if (limit != Duration::zero()) SetTimer(state, std::min(state.deadline, loop_.now() + limit));
-  return false;
 }
 
 void Pool::OnWrongLane(ConnectionId id, Call& call, size_t lane) {

@@ -43,7 +43,8 @@ struct PoolOptions {
   // back; 0 = no limit.
   Duration session_idle_timeout = std::chrono::minutes(1);
   Duration transaction_timeout = std::chrono::minutes(5);
-  // A reader that leaves its stream's sink full for so long loses the stream; 0 = no limit.
+  // A caller that leaves its stream's sink full, or its source empty, for so long loses the stream;
+  // 0 = no limit.
   Duration stream_stall_timeout = std::chrono::minutes(1);
   size_t listen_backlog_max = 1000;  // Notifications that may wait for a subscriber.
   uint64_t seed = 1;                 // For back-off and jitter.
@@ -92,7 +93,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Submit(Call& call);
   // The caller of `id` left; nothing happens if it is answered already.
   void Cancel(CallId id);
-  // The sink of `id`, which was full, takes more; nothing happens if the call is over.
+  // The sink of `id`, which was full, takes more, or its source has more; nothing happens if the
+  // call is over.
   void Resume(CallId id);
   // Notifications; see Subscriber.
   void Subscribe(Subscriber& subscriber);
@@ -125,6 +127,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void OnReset(ConnectionId id, bool ok) override;
   void OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condition) override;
   [[nodiscard]] bool OnPart(ConnectionId id, Call& call, Part part) override;
+  void OnStarved(ConnectionId id, Call& call) override;
   void OnWrongLane(ConnectionId id, Call& call, size_t lane) override;
   void OnHandedBack(ConnectionId id, Call& call) override;
   void OnLost(ConnectionId id, Error error) override;
@@ -155,7 +158,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     GiveUp gave_up = GiveUp::kNone;
     bool answered = false;
     bool parts_went_out = false;
-    bool sink_full = false;
+    bool stalled = false;  // Its sink is full, or its source has nothing.
     int runs = 0;
     Instant timer = kNever;  // Its entry in timers_.
     Duration connect{};
@@ -183,6 +186,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   Instant TimeToRun(const CallState& state) const;
   void RefuseWaiter(CallId waiter, RefuseReason reason);
 
+  void Stall(CallState& state);
   void Arrive(CallState& state, std::optional<Instant> came_first);
   void ComeBack(CallState& state, Instant since);
   void StopWaitingFor(CallState& state, GiveUp why);

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -74,6 +75,18 @@ struct Result {
   std::string command_tag;     // PostgreSQL's, such as "INSERT 0 1"; synthesised for SQLite.
   int64_t last_insert_id = 0;  // SQLite only.
   bool truncated = false;      // More rows existed than `rows_max`.
+};
+
+// PostgreSQL's CopyInResponse and CopyOutResponse.
+struct CopyFormat {
+  bool binary = false;  // Otherwise text or csv.
+  uint32_t columns = 0;
+};
+
+// Of a COPY, in the format that the statement names.
+struct CopyData {
+  std::optional<CopyFormat> format;  // Before the first bytes, once.
+  std::string bytes;
 };
 
 struct Notice {

@@ -30,6 +30,14 @@ struct ResultLimits {
   uint64_t bytes_max = 0;  // Data bytes kept; a result over it fails. 0 = no limit.
 };
 
+// What a text is, and how it travels.
+enum class StatementForm : uint8_t {
+  kSingle,
+  kScript,   // Any number of statements, without parameters.
+  kCopyIn,   // COPY FROM STDIN; its data comes from Call::source.
+  kCopyOut,  // COPY TO STDOUT; its data goes to Call::sink.
+};
+
 // Database settings with the reach of SET LOCAL, or of the pinned session that the call opens.
 // Empty and 0 = the pool's own.
 struct CallSettings {
@@ -49,7 +57,9 @@ struct CallSettings {
 };
 
 struct Statement {
-  std::string_view sql;  // One statement with $1, $2, ... for its parameters.
+  StatementForm form = StatementForm::kSingle;
+  bool separate_transactions = false;  // kScript: each of its statements is one.
+  std::string_view sql;                // One statement with $1, $2, ... for its parameters.
   std::vector<Value> parameters;
   ResultLimits limits;
   bool read_only = false;   // The caller's word. Enforced by the database, never trusted.

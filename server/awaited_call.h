@@ -1,6 +1,7 @@
 // A call whose submitter waits for it on its own thread.
 #pragma once
 
+#include <chrono>
 #include <future>
 #include <utility>
 
@@ -18,8 +19,22 @@ class AwaitedCall final : public pool::Call {
     done_.get_future().wait();
     return std::move(outcome_);
   }
+  // The same, but asks now and then whether the caller has left; then `cancel` is called, once.
+  template <typename HasLeft, typename Cancel>
+  pool::Outcome Await(HasLeft has_left, Cancel cancel) {
+    std::future<void> done = done_.get_future();
+    bool cancelled = false;
+    while (done.wait_for(kPause) != std::future_status::ready) {
+      if (cancelled || !has_left()) continue;
+      cancelled = true;
+      cancel();
+    }
+    return std::move(outcome_);
+  }
 
  private:
+  static constexpr std::chrono::milliseconds kPause{50};
+
   pool::Outcome outcome_;
   std::promise<void> done_;
 };

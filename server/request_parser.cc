@@ -122,6 +122,26 @@ pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits
   return statement;
 }
 
+pool::Statement ToStatement(const v1::ScriptRequest& request, const RequestLimits& limits) {
+  pool::Statement statement;
+  statement.form = pool::StatementForm::kScript;
+  statement.separate_transactions = request.separate_transactions();
+  if (request.has_settings()) statement.settings = ToSettings(request.settings());
+  statement.sql = request.sql();
+  statement.limits.rows_max = request.max_rows() != 0 ? request.max_rows() : limits.result_rows_max;
+  statement.limits.truncate = request.max_rows() != 0;
+  statement.limits.bytes_max = limits.result_bytes_max;
+  return statement;
+}
+
+pool::Statement ToStatement(const v1::CopyStart& start, pool::StatementForm form) {
+  pool::Statement statement;
+  statement.form = form;
+  statement.sql = start.sql();
+  if (start.has_settings()) statement.settings = ToSettings(start.settings());
+  return statement;
+}
+
 pool::SessionUse ToSessionUse(const v1::SessionControl& control, uint64_t owner) {
   pool::SessionUse use;
   use.commit = control.commit();
@@ -179,29 +199,54 @@ std::optional<pool::Error> CheckEndSession(const v1::EndSessionRequest& request)
   return std::nullopt;
 }
 
-std::optional<pool::Error> CheckRequest(const v1::QueryRequest& request,
-                                        const RequestLimits& limits) {
-  if (request.sql().empty()) {
-    return pool::OwnError(pool::ErrorKind::kInvalidArgument, "the statement is empty; set `sql`");
-  }
+namespace {
+
+// What requests that run something share.
+template <typename Request>
+std::optional<pool::Error> CheckPlace(const Request& request) {
   if (!request.pool().empty() && request.pool() != "default") {
     return pool::OwnError(
         pool::ErrorKind::kPoolNotFound,
         fmt::format("there is no pool \"{}\"; leave `pool` empty", request.pool()));
   }
   if (std::optional<pool::Error> trouble = CheckSession(request.session())) return trouble;
-  if (std::optional<pool::Error> trouble = CheckSettings(request.settings())) return trouble;
+  return CheckSettings(request.settings());
+}
+
+std::optional<pool::Error> CheckFormat(v1::ResultFormat format) {
+  if (v1::ResultFormat_IsValid(format)) return std::nullopt;
+  return Invalid(fmt::format("unknown result format {}", static_cast<int>(format)));
+}
+
+}  // namespace
+
+std::optional<pool::Error> CheckCopy(const v1::CopyStart& start) {
+  if (start.sql().empty()) return Invalid("there is no statement; set `start.sql`");
+  return CheckPlace(start);
+}
+
+std::optional<pool::Error> CheckScript(const v1::ScriptRequest& request) {
+  if (std::optional<pool::Error> trouble = CheckPlace(request)) return trouble;
+  if (request.separate_transactions() && request.session().has_begin()) {
+    return Invalid(
+        "`separate_transactions` is not possible inside a transaction, and `begin` "
+        "opens one; set one of the two");
+  }
+  return CheckFormat(request.format());
+}
+
+std::optional<pool::Error> CheckRequest(const v1::QueryRequest& request,
+                                        const RequestLimits& limits) {
+  if (request.sql().empty()) {
+    return pool::OwnError(pool::ErrorKind::kInvalidArgument, "the statement is empty; set `sql`");
+  }
+  if (std::optional<pool::Error> trouble = CheckPlace(request)) return trouble;
   if (static_cast<size_t>(request.params_size()) > limits.parameters_max) {
     return pool::OwnError(pool::ErrorKind::kInvalidArgument,
                           fmt::format("{} parameters are over the limit of {} (params-max)",
                                       request.params_size(), limits.parameters_max));
   }
-  if (!v1::ResultFormat_IsValid(request.format())) {
-    return pool::OwnError(
-        pool::ErrorKind::kInvalidArgument,
-        fmt::format("unknown result format {}", static_cast<int>(request.format())));
-  }
-  return std::nullopt;
+  return CheckFormat(request.format());
 }
 
 }  // namespace dbsidecar::server

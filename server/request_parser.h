@@ -1,8 +1,10 @@
-// From a QueryRequest to the pool's statement and its use of sessions.
+// From requests to the pool's statement and its use of sessions.
 #pragma once
 
 #include <optional>
 
+#include "dbsidecar/v1/batch.pb.h"
+#include "dbsidecar/v1/copy.pb.h"
 #include "dbsidecar/v1/query.pb.h"
 #include "dbsidecar/v1/session.pb.h"
 #include "pool/error.h"
@@ -25,6 +27,9 @@ pool::Duration ToDuration(const google::protobuf::Duration& duration);
 // Borrows text and bytes from `request`.
 pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits& limits);
 
+pool::Statement ToStatement(const v1::ScriptRequest& request, const RequestLimits& limits);
+pool::Statement ToStatement(const v1::CopyStart& start, pool::StatementForm form);
+
 // Borrow the token and the client's id. `owner`: with whose end a session that is opened ends, too;
 // 0 = nobody's.
 pool::SessionUse ToSessionUse(const v1::SessionControl& control, uint64_t owner);
@@ -32,6 +37,8 @@ pool::SessionUse ToSessionUse(const v1::EndSessionRequest& request);
 
 // What in the request cannot be served, or nothing.
 std::optional<pool::Error> CheckEndSession(const v1::EndSessionRequest& request);
+std::optional<pool::Error> CheckCopy(const v1::CopyStart& start);
+std::optional<pool::Error> CheckScript(const v1::ScriptRequest& request);
 std::optional<pool::Error> CheckRequest(const v1::QueryRequest& request,
                                         const RequestLimits& limits);
 

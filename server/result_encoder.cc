@@ -437,6 +437,40 @@ void StreamEncoder::Learn(const Columns& columns) {
   if (!columns.empty()) columns_ = columns;
 }
 
+void EncodeScript(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
+                  WireWriter& out) {
+  const pool::Instant began = want_timing ? pool::Clock::now() : pool::Instant();
+  EncodeNotices(outcome.notices, v1::ScriptResponse::kNoticesFieldNumber, out);
+  out.Varint(v1::ScriptResponse::kTransactionStatusFieldNumber,
+             WireStatus(outcome.transaction_status));
+  out.Text(v1::ScriptResponse::kSessionFieldNumber, outcome.session);
+  for (size_t i = outcome.results.size(); i-- > 0;) {
+    const size_t end = out.End();
+    EncodeResult(outcome.results[i], format, out);
+    out.Begin(v1::ScriptResponse::kResultsFieldNumber, end);
+  }
+  if (want_timing) {
+    EncodeTiming(outcome.timing, began, v1::ScriptResponse::kTimingFieldNumber, out);
+  }
+}
+
+void EncodeCopyResult(const pool::Outcome& outcome, bool want_timing, int field, WireWriter& out) {
+  const size_t end = out.End();
+  EncodeNotices(outcome.notices, v1::CopyResult::kNoticesFieldNumber, out);
+  if (want_timing) {
+    EncodeTiming(outcome.timing, pool::Clock::now(), v1::CopyResult::kTimingFieldNumber, out);
+  }
+  out.Varint(v1::CopyResult::kTransactionStatusFieldNumber, WireStatus(outcome.transaction_status));
+  out.Text(v1::CopyResult::kSessionFieldNumber, outcome.session);
+  const std::string_view tag = outcome.result.command_tag;
+  out.Text(v1::CopyResult::kCommandTagFieldNumber, tag);
+  out.Varint(v1::CopyResult::kBytesFieldNumber, outcome.copy_bytes);
+  if (tag.starts_with("COPY ")) {
+    out.Int(v1::CopyResult::kRowsFieldNumber, ParseInteger(tag.substr(5)));
+  }
+  out.Begin(field, end);
+}
+
 void EncodeEnd(const pool::Outcome& outcome, bool want_timing, WireWriter& out) {
   const pool::Instant began = pool::Clock::now();
   if (want_timing) {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "dbsidecar/v1/batch.pb.h"
+#include "dbsidecar/v1/copy.pb.h"
 #include "dbsidecar/v1/query.pb.h"
 #include "dbsidecar/v1/session.pb.h"
 #include "dbsidecar/v1/value.pb.h"
@@ -37,6 +39,13 @@ class StreamEncoder {
   const bool want_timing_;
   std::vector<pool::ColumnInfo> columns_;  // They come with the first part, and are shown there.
 };
+
+// The fields of a ScriptResponse, likewise.
+void EncodeScript(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
+                  WireWriter& out);
+
+// A CopyResult as this field, likewise.
+void EncodeCopyResult(const pool::Outcome& outcome, bool want_timing, int field, WireWriter& out);
 
 // The fields of an EndSessionResponse, likewise.
 void EncodeEnd(const pool::Outcome& outcome, bool want_timing, WireWriter& out);

@@ -18,6 +18,8 @@
 
 #include "absl/synchronization/mutex.h"
 #include "server/attach_rpc.h"
+#include "server/copy_in_rpc.h"
+#include "server/copy_out_rpc.h"
 #include "server/database.h"
 #include "server/health_service.h"
 #include "server/listen_rpc.h"
@@ -171,7 +173,7 @@ class Server {
       : config_(config),
         signals_(signals),
         database_(config, [this](bool up) { readiness_.SetDatabaseUp(up); }),
-        service_(database_, static_cast<size_t>(config.pool.waiters_max)),
+        service_(database_, LimitsOf(config), static_cast<size_t>(config.pool.waiters_max)),
         rpc_(service_, database_, LimitsOf(config), encoder_loop_),
         attach_(rpc_),
         listen_(rpc_, static_cast<size_t>(config.query.listen_buffer)),
@@ -236,6 +238,8 @@ class Server {
     attach_.Accept(*queues_);
     listen_.Accept(*queues_);
     AcceptQueryStreams(rpc_, *queues_);
+    AcceptCopiesIn(rpc_, *queues_);
+    AcceptCopiesOut(rpc_, *queues_);
     health_.AcceptWatches(*queues_);
     queues_->Start();
     for (size_t i = 0; i < ports.size(); ++i) LogListening(config_.listen[i], ports[i]);

@@ -69,9 +69,32 @@ grpc::Status SidecarService::ExecuteMany(grpc::ServerContext*, const v1::Execute
   return NotServed("ExecuteMany");
 }
 
-grpc::Status SidecarService::Script(grpc::ServerContext*, const v1::ScriptRequest*,
-                                    v1::ScriptResponse*) {
-  return NotServed("Script");
+grpc::Status SidecarService::Script(grpc::ServerContext* context, const v1::ScriptRequest* request,
+                                    v1::ScriptResponse* response) {
+  if (const std::optional<pool::Error> trouble = CheckScript(*request)) {
+    return ToGrpcStatus(*trouble);
+  }
+  AwaitedCall call;
+  call.id = database_.NextCallId();
+  call.statement = ToStatement(*request, limits_);
+  call.session = ToSessionUse(request->session(), 0);
+  call.deadline = DeadlineOf(*context);
+  const auto tag = request->tags().find("caller");
+  if (tag != request->tags().end()) call.caller = tag->second;
+  database_.Submit(call);
+  const pool::Outcome outcome =
+      call.Await([context] { return context->IsCancelled(); }, [&] { database_.Cancel(call.id); });
+  if (outcome.error) {
+    KeepRetriesAway(*context, *outcome.error);
+    return ToGrpcStatus(*outcome.error);
+  }
+  WireWriter reply;
+  EncodeScript(outcome, request->format(), request->want_timing(), reply);
+  if (limits_.result_bytes_max != 0 && reply.size() > limits_.result_bytes_max) {
+    return ToGrpcStatus(pool::ResultTooLarge(call.statement.limits, true));
+  }
+  response->ParseFromArray(reply.bytes().data(), static_cast<int>(reply.size()));
+  return grpc::Status::OK;
 }
 
 grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
@@ -91,16 +114,6 @@ grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
   EncodeEnd(outcome, request->want_timing(), reply);
   response->ParseFromArray(reply.bytes().data(), static_cast<int>(reply.size()));
   return grpc::Status::OK;
-}
-
-grpc::Status SidecarService::CopyIn(grpc::ServerContext*, grpc::ServerReader<v1::CopyInRequest>*,
-                                    v1::CopyInResponse*) {
-  return NotServed("CopyIn");
-}
-
-grpc::Status SidecarService::CopyOut(grpc::ServerContext*, const v1::CopyOutRequest*,
-                                     grpc::ServerWriter<v1::CopyOutResponse>*) {
-  return NotServed("CopyOut");
 }
 
 grpc::Status SidecarService::Describe(grpc::ServerContext*, const v1::DescribeRequest*,

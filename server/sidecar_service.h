@@ -1,7 +1,6 @@
-// The service dbsidecar.v1.Sidecar: Query, Pipeline, QueryStream, Listen and Attach on the
-// completion-queue API (query_rpc.h, pipeline_rpc.h, query_stream_rpc.h, listen_rpc.h,
-// attach_rpc.h), the others on the synchronous one, and an honest answer for the RPCs that this
-// version does not serve.
+// The service dbsidecar.v1.Sidecar: Query, Pipeline, QueryStream, CopyIn, CopyOut, Listen and
+// Attach on the completion-queue API (query_rpc.h, pipeline_rpc.h, ...), the others on the
+// synchronous one, and an honest answer for the RPCs that this version does not serve.
 //
 // The synchronous API, because its threads do not poll when a server has completion queues, too:
 // whatever polls besides these takes events from them and wakes them for each (docs/adr/0016). So
@@ -15,6 +14,7 @@
 #include <string>
 
 #include "dbsidecar/v1/sidecar.grpc.pb.h"
+#include "server/request_parser.h"
 
 namespace dbsidecar::server {
 
@@ -22,12 +22,13 @@ class Database;
 
 class SidecarService final
     : public v1::Sidecar::WithRawMethod_Query<v1::Sidecar::WithRawMethod_Pipeline<
-          v1::Sidecar::WithRawMethod_QueryStream<v1::Sidecar::WithRawMethod_Listen<
-              v1::Sidecar::WithRawMethod_Attach<v1::Sidecar::Service>>>>> {
+          v1::Sidecar::WithRawMethod_QueryStream<v1::Sidecar::WithRawMethod_CopyIn<
+              v1::Sidecar::WithRawMethod_CopyOut<v1::Sidecar::WithRawMethod_Listen<
+                  v1::Sidecar::WithRawMethod_Attach<v1::Sidecar::Service>>>>>>> {
  public:
   // Borrowed. `waiters_max` is reported by Metrics.
-  SidecarService(Database& database, size_t waiters_max)
-      : database_(database), waiters_max_(waiters_max) {}
+  SidecarService(Database& database, RequestLimits limits, size_t waiters_max)
+      : database_(database), limits_(limits), waiters_max_(waiters_max) {}
 
   void SetPhase(v1::LifecyclePhase phase) { phase_.store(phase); }
 
@@ -35,18 +36,15 @@ class SidecarService final
                       v1::HealthResponse* response) override;
   grpc::Status Metrics(grpc::ServerContext* context, const v1::MetricsRequest* request,
                        v1::MetricsResponse* response) override;
+  grpc::Status Script(grpc::ServerContext* context, const v1::ScriptRequest* request,
+                      v1::ScriptResponse* response) override;
 
   // Not served by this version: UNIMPLEMENTED, and the message says so.
   grpc::Status Batch(grpc::ServerContext*, const v1::BatchRequest*, v1::BatchResponse*) override;
   grpc::Status ExecuteMany(grpc::ServerContext*, const v1::ExecuteManyRequest*,
                            v1::ExecuteManyResponse*) override;
-  grpc::Status Script(grpc::ServerContext*, const v1::ScriptRequest*, v1::ScriptResponse*) override;
   grpc::Status EndSession(grpc::ServerContext*, const v1::EndSessionRequest*,
                           v1::EndSessionResponse*) override;
-  grpc::Status CopyIn(grpc::ServerContext*, grpc::ServerReader<v1::CopyInRequest>*,
-                      v1::CopyInResponse*) override;
-  grpc::Status CopyOut(grpc::ServerContext*, const v1::CopyOutRequest*,
-                       grpc::ServerWriter<v1::CopyOutResponse>*) override;
   grpc::Status Describe(grpc::ServerContext*, const v1::DescribeRequest*,
                         v1::DescribeResponse*) override;
   grpc::Status WatchMetrics(grpc::ServerContext*, const v1::MetricsRequest*,
@@ -56,6 +54,7 @@ class SidecarService final
 
  private:
   Database& database_;
+  const RequestLimits limits_;
   const size_t waiters_max_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   const std::chrono::system_clock::time_point started_at_ = std::chrono::system_clock::now();

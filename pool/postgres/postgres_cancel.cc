@@ -36,6 +36,9 @@ void PostgresConnection::Cancel(Call& call) {
   if (cancels_wanted_.empty()) environment_.loop.AddTimer(this);
   cancels_wanted_.push_back(&call);
   cancel_pause_ = kCancelPauseMin;
+  if (!in_flight_.empty() && in_flight_.front().call == &call && in_flight_.front().exchange) {
+    in_flight_.front().exchange->Cancel();
+  }
   Resume(call);  // What is left of a stream is read and dropped.
   OnTick(environment_.loop.now());
 }

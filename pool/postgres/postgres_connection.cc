@@ -155,7 +155,11 @@ void PostgresConnection::Execute(Call& call) {
   if (call.session.kind == SessionUse::Kind::kEnd) {
     operation.traits = TraitsOfTheEnd();
   } else {
-    operation.traits = environment_.classifier.Classify(call.statement.sql);
+    operation.traits = TraitsOf(call.statement, environment_.classifier);
+    operation.exchange = NewPlainExchange(call);
+    if (operation.exchange != nullptr && !call.statement.settings.none()) {
+      operation.traits.leaves_traces = true;
+    }
   }
   operation.classified = environment_.classifier.version();
   if (operation.traits.changes_catalog) environment_.classifier.ChangeBegins();
@@ -195,6 +199,10 @@ bool PostgresConnection::MaySyncLater(const Operation& operation) {
 }
 
 void PostgresConnection::Send(Operation operation, bool sync) {
+  if (operation.exchange != nullptr) {
+    QueueExchange(std::move(operation));
+    return;
+  }
   const bool usable = !lost_ && conn_ != nullptr;
   // Without its Sync a statement is undone, unless it commits by itself.
   operation.sent = usable && operation.traits.commits_inside;
@@ -252,6 +260,7 @@ void PostgresConnection::Flush() {
 // --- Receiving. ---
 
 void PostgresConnection::OnReady(bool readable, bool writable) {
+  if (readable) PeekForError();
   if (readable && PQconsumeInput(conn_) != 1) {
     ReadResults();
     if (closing_) {
@@ -281,6 +290,7 @@ void PostgresConnection::ReadResults() {
 // False when no more can be read now.
 bool PostgresConnection::ReadResult() {
   Operation& operation = in_flight_.front();
+  if (operation.exchange != nullptr) return AdvanceExchange();
   if (operation.current() == Command::kExecute && !operation.row_by_row) {
     operation.row_by_row = PQsetSingleRowMode(conn_) == 1;
   }

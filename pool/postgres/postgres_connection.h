@@ -22,6 +22,7 @@
 #include "pool/event_loop.h"
 #include "pool/lru_cache.h"
 #include "pool/postgres/blocking_threads.h"
+#include "pool/postgres/plain_exchange.h"
 #include "pool/postgres/statement_classifier.h"
 
 namespace dbsidecar::pool {
@@ -95,6 +96,7 @@ class PostgresConnection final : public Connection,
     bool hit_by_cancel = false;  // Possibly, by one that was meant for another.
     bool stopped = false;        // We cancelled it because no more of its rows were wanted.
     uint64_t dropped_rows = 0;
+    std::unique_ptr<PlainExchange> exchange;  // Set: it runs outside pipeline mode.
     bool has_columns = false;     // Of a stream: they went out with an earlier part, perhaps.
     bool parts_went_out = false;  // So it must not run again.
     Call* call = nullptr;
@@ -154,6 +156,14 @@ class PostgresConnection final : public Connection,
   static bool IsStream(const Operation& operation) {
     return operation.call != nullptr && operation.call->sink != nullptr;
   }
+
+  // The simple protocol; postgres_plain.cc.
+  void QueueExchange(Operation operation);
+  void BeginExchange();
+  bool AdvanceExchange();
+  void EndExchange();
+  void PeekForError();
+
   void TakeStreamedRows(Operation& operation, const PGresult* result);
   void SendPart(Operation& operation);
   void SendPartWhenDue();
@@ -208,6 +218,8 @@ class PostgresConnection final : public Connection,
   std::deque<Operation> held_;  // Complete, but a cancel is still on its way.
   // Of the stream that runs: its sink is full, so the socket is not read.
   bool paused_ = false;
+  // Its source had nothing, and has not got more since.
+  bool starved_ = false;
   // When the rows that wait for a part to become full go out; kNever = none wait.
   Instant part_due_at_ = kNever;
   PartTimer part_timer_{*this};

@@ -84,12 +84,14 @@ class PostgresDriver final : public Driver {
 
   bool has_sessions() const override { return true; }
   bool has_streams() const override { return true; }
+  bool has(StatementForm /*form*/) const override { return true; }
   bool has_settings() const override { return true; }
 
   Classification Classify(const Statement& statement) override {
     Classification classification;
     classification.refusal = Validate(statement);
     if (classification.refusal) return classification;
+    if (statement.form != StatementForm::kSingle) return ClassifyPlain(statement);
     const StatementTraits& traits = classifier_.Classify(statement.sql);
     classification.refusal = traits.refusal;
     if (!classification.refusal && statement.read_only && traits.parameters >= 0 &&
@@ -151,6 +153,16 @@ class PostgresDriver final : public Driver {
   }
 
  private:
+  // What the simple protocol carries: it is alone on its connection, and without a history.
+  Classification ClassifyPlain(const Statement& statement) {
+    Classification classification;
+    const StatementTraits traits = TraitsOf(statement, classifier_);
+    classification.refusal = traits.refusal;
+    classification.transaction_control = traits.transaction_control;
+    classification.may_write = !traits.pure_read;
+    return classification;
+  }
+
   const size_t prepared_max_;
   const std::string conninfo_;
   EventLoop& loop_;

@@ -25,26 +25,6 @@ constexpr uint64_t kDroppedRowsMax = 1000;
 constexpr char kMakeReadOnly[] =
     "SELECT pg_catalog.set_config('transaction_read_only', 'on', true)";
 
-std::string BeginText(const BeginOptions& options) {
-  std::string sql = "BEGIN";
-  switch (options.isolation) {
-    case BeginOptions::Isolation::kDefault:
-      break;
-    case BeginOptions::Isolation::kReadCommitted:
-      sql += " ISOLATION LEVEL READ COMMITTED";
-      break;
-    case BeginOptions::Isolation::kRepeatableRead:
-      sql += " ISOLATION LEVEL REPEATABLE READ";
-      break;
-    case BeginOptions::Isolation::kSerializable:
-      sql += " ISOLATION LEVEL SERIALIZABLE";
-      break;
-  }
-  if (options.read_only) sql += " READ ONLY";
-  if (options.deferrable) sql += " DEFERRABLE";
-  return sql;
-}
-
 std::string PreparedName(uint64_t number) { return fmt::format("dbsidecar_{}", number); }
 
 // Outside a transaction it would just be prepared anew. To the caller it is a conflict like others.
@@ -56,6 +36,12 @@ Error StaleInTransaction() {
   error.sql.severity = "ERROR";
   error.sql.message = error.message;
   return error;
+}
+
+Error LeftATransactionOpen() {
+  return OwnError(ErrorKind::kNeedsSession,
+                  "the statement left a transaction open; it was rolled back. Use "
+                  "SessionControl.begin");
 }
 
 }  // namespace
@@ -367,12 +353,8 @@ void PostgresConnection::Reply(Operation operation) {
   if (status != TransactionStatus::kIdle && session.none()) {
     outcome.transaction_status = TransactionStatus::kIdle;
     condition = Condition::kBroken;  // Closing it rolls back.
-    outcome.error = Error{.kind = ErrorKind::kNeedsSession,
-                          .message =
-                              "the statement left a transaction open; it was rolled back. "
-                              "Use SessionControl.begin",
-                          .sql = {},
-                          .outcome_unknown = false};
+    // A script may have failed inside a transaction of its own.
+    if (!outcome.error) outcome.error = LeftATransactionOpen();
   }
   ForgetCancel(&call);
   if (!outcome.error && !operation.traits.unknown_names.empty() &&

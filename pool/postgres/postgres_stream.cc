@@ -19,6 +19,7 @@ void PostgresConnection::BeginStream() { environment_.loop.AddTimer(&part_timer_
 
 void PostgresConnection::EndStream() {
   part_due_at_ = kNever;
+  starved_ = false;
   environment_.loop.RemoveTimer(&part_timer_);
 }
 
@@ -55,6 +56,7 @@ void PostgresConnection::SendPart(Operation& operation) {
   part.result.columns = std::exchange(outcome.result.columns, {});
   part.result.rows = std::exchange(outcome.result.rows, {});
   part.notices = std::exchange(outcome.notices, {});
+  part.copy = std::exchange(outcome.copy, {});
   if (events_.OnPart(id_, *operation.call, std::move(part))) return;
   paused_ = true;
   environment_.loop.Unwatch(fd_, this);
@@ -66,7 +68,9 @@ void PostgresConnection::SendPartWhenDue() {
   Operation& operation = in_flight_.front();
   // What is complete goes with the answer.
   if (!IsStream(operation) || operation.completed) return;
-  if (operation.outcome.result.rows.row_count() == 0) return;
+  const CopyData& copy = operation.outcome.copy;
+  const bool empty = operation.outcome.result.rows.row_count() == 0 && copy.bytes.empty();
+  if (empty && !copy.format) return;
   if (!operation.parts_went_out) {
     SendPart(operation);
   } else if (part_due_at_ == kNever) {
@@ -80,9 +84,9 @@ void PostgresConnection::PartTimer::OnTick(Instant /*now*/) {
 }
 
 void PostgresConnection::Resume(Call& call) {
-  if (!paused_ || in_flight_.empty() || in_flight_.front().call != &call) return;
-  paused_ = false;
-  environment_.loop.Watch(fd_, this);
+  if (in_flight_.empty() || in_flight_.front().call != &call) return;
+  starved_ = false;
+  if (std::exchange(paused_, false)) environment_.loop.Watch(fd_, this);
   // libpq has more already, perhaps all. From the loop, so that the pool is not surprised by it.
   environment_.loop.Post([link = link_] {
     if (link->connection != nullptr) link->connection->ReadOn();

@@ -377,16 +377,32 @@ StatementTraits ClassifyTree(const Json& tree, const Catalog& catalog) {
   return traits;
 }
 
-StatementTraits ClassifyText(std::string_view sql, const Catalog& catalog) {
-  if (sql.size() > kParsedBytesMax) return Unknown();
+// Null for a text that is not understood.
+Json Parse(std::string_view sql) {
+  if (sql.size() > kParsedBytesMax) return nullptr;
   PgQueryParseResult parsed = pg_query_parse(std::string(sql).c_str());
-  StatementTraits traits = Unknown();
-  if (parsed.error == nullptr) {
-    const Json tree = Json::parse(parsed.parse_tree, nullptr, false);
-    if (!tree.is_discarded()) traits = ClassifyTree(tree, catalog);
-  }
+  Json tree = nullptr;
+  if (parsed.error == nullptr) tree = Json::parse(parsed.parse_tree, nullptr, false);
   pg_query_free_parse_result(parsed);
-  return traits;
+  return tree.is_discarded() ? Json(nullptr) : tree;
+}
+
+StatementTraits ClassifyText(std::string_view sql, const Catalog& catalog) {
+  const Json tree = Parse(sql);
+  return tree.is_null() ? Unknown() : ClassifyTree(tree, catalog);
+}
+
+Error NotACopy(bool in) {
+  return OwnError(ErrorKind::kInvalidArgument,
+                  fmt::format("{} takes one COPY {} statement and nothing else",
+                              in ? "CopyIn" : "CopyOut", in ? "FROM STDIN" : "TO STDOUT"));
+}
+
+bool IsCopyByStream(const Json& statement, bool in) {
+  if (!statement.contains("CopyStmt")) return false;
+  const Json& copy = statement["CopyStmt"];
+  return copy.value("is_from", false) == in && !copy.contains("filename") &&
+         !copy.value("is_program", false);
 }
 
 }  // namespace
@@ -400,6 +416,42 @@ const StatementTraits& StatementClassifier::Classify(std::string_view sql) {
   if (sql.size() <= kParsedBytesMax) return cache_.Insert(sql, std::move(traits));
   uncached_ = std::move(traits);
   return uncached_;
+}
+
+StatementTraits StatementClassifier::ClassifyScript(std::string_view sql) const {
+  StatementTraits traits = Unknown();
+  const Json tree = Parse(sql);
+  if (tree.is_null()) return traits;
+  traits.commits_inside = false;
+  traits.changes_catalog = false;
+  for (const Json& statement : tree.value("stmts", Json::array())) {
+    StatementTraits one = ClassifyTree({{"stmts", Json::array({statement})}}, catalog_);
+    traits.transaction_control |= one.transaction_control;
+    traits.commits_inside |= one.commits_inside || one.transaction_control;
+    traits.changes_catalog |= one.changes_catalog;
+    // What else would be refused belongs to the session, which is reset afterwards.
+    const bool refused = one.refusal && one.refusal->kind == ErrorKind::kUnsupported;
+    if (refused && !traits.refusal) traits.refusal = std::move(one.refusal);
+  }
+  return traits;
+}
+
+StatementTraits StatementClassifier::ClassifyCopy(std::string_view sql, bool in) const {
+  StatementTraits traits = Unknown();
+  const Json tree = Parse(sql);
+  const Json statements = tree.is_null() ? Json::array() : tree.value("stmts", Json::array());
+  if (statements.size() != 1 || !IsCopyByStream(statements[0]["stmt"], in)) {
+    traits.refusal = NotACopy(in);
+    return traits;
+  }
+  traits.commits_inside = false;
+  traits.leaves_traces = false;
+  traits.changes_catalog = false;
+  traits.pure_read = !in;
+  TreeWalk(catalog_, traits).Run(statements[0]);
+  // That it is a COPY.
+  if (traits.refusal && traits.refusal->kind == ErrorKind::kUnsupported) traits.refusal.reset();
+  return traits;
 }
 
 bool StatementClassifier::TakeUnknown(std::string_view sql) {
@@ -421,5 +473,19 @@ void StatementClassifier::SetCatalog(Catalog catalog) {
 }
 
 void StatementClassifier::ForgetCatalog() { SetCatalog({}); }
+
+StatementTraits TraitsOf(const Statement& statement, StatementClassifier& classifier) {
+  switch (statement.form) {
+    case StatementForm::kSingle:
+      break;
+    case StatementForm::kScript:
+      return classifier.ClassifyScript(statement.sql);
+    case StatementForm::kCopyIn:
+      return classifier.ClassifyCopy(statement.sql, true);
+    case StatementForm::kCopyOut:
+      return classifier.ClassifyCopy(statement.sql, false);
+  }
+  return classifier.Classify(statement.sql);
+}
 
 }  // namespace dbsidecar::pool

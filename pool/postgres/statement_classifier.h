@@ -11,6 +11,7 @@
 #include "pool/error.h"
 #include "pool/lru_cache.h"
 #include "pool/postgres/catalog.h"
+#include "pool/statement.h"
 #include "pool/statement_history.h"
 
 namespace dbsidecar::pool {
@@ -40,6 +41,11 @@ class StatementClassifier {
   // Valid until the next call.
   const StatementTraits& Classify(std::string_view sql);
 
+  // Of a text with any number of statements. Not cached.
+  StatementTraits ClassifyScript(std::string_view sql) const;
+  // Of one COPY FROM STDIN (`in`) or TO STDOUT; anything else is refused. Not cached.
+  StatementTraits ClassifyCopy(std::string_view sql, bool in) const;
+
   // Until a catalogue is set (again), every name is suspect.
   void SetCatalog(Catalog catalog);
   void ForgetCatalog();
@@ -63,5 +69,8 @@ class StatementClassifier {
   LruCache<StatementTraits> cache_;
   StatementTraits uncached_;
 };
+
+// By the statement's form.
+StatementTraits TraitsOf(const Statement& statement, StatementClassifier& classifier);
 
 }  // namespace dbsidecar::pool

@@ -168,17 +168,56 @@ absl::Status TakePlainValue(const std::string& word, bool& sql_given, QueryOptio
   return absl::OkStatus();
 }
 
+bool& WishOf(const std::string& flag, QueryOptions& options) {
+  if (flag == "--timing") return options.timing;
+  if (flag == "--stream") return options.stream;
+  if (flag == "--copy-in") return options.copy_in;
+  if (flag == "--copy-out") return options.copy_out;
+  if (flag == "--separate-transactions") return options.separate_transactions;
+  return options.read_only;
+}
+
+// Flags that exclude each other.
+absl::Status CheckTogether(const QueryOptions& options, bool sql_given) {
+  if (options.stream && options.rows_max != 0) {
+    return absl::InvalidArgumentError(
+        "--stream prints every row, so it goes without --max-rows; write LIMIT in the statement");
+  }
+  if (options.separate_transactions && options.file.empty()) {
+    return absl::InvalidArgumentError("--separate-transactions is for a script, with --file");
+  }
+  if (!options.file.empty() &&
+      (sql_given || options.stream || options.read_only || !options.parameters.empty())) {
+    return absl::InvalidArgumentError(
+        "--file runs a script, which goes without SQL, values, --param, --stream and --read-only");
+  }
+  const bool copies = options.copy_in || options.copy_out;
+  if (copies && ((options.copy_in && options.copy_out) || !options.file.empty() || options.stream ||
+                 options.rows_max != 0 || options.read_only || !options.parameters.empty() ||
+                 options.output != ResultOutput::kTable || options.sql == "-")) {
+    return absl::InvalidArgumentError(
+        "--copy-in and --copy-out take one COPY statement, which names the format: no values, and "
+        "no "
+        "flags that shape rows");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& arguments,
                                               const Environment& environment) {
-  static constexpr std::array<Flag, 15> kFlags{{{"--addr", true},
+  static constexpr std::array<Flag, 19> kFlags{{{"--addr", true},
                                                 {"--timeout", true},
                                                 {"--json", false},
                                                 {"--csv", false},
                                                 {"--param", true},
                                                 {"--max-rows", true},
                                                 {"--read-only", false},
+                                                {"--copy-in", false},
+                                                {"--copy-out", false},
+                                                {"--file", true},
+                                                {"--separate-transactions", false},
                                                 {"--stream", false},
                                                 {"--timing", false},
                                                 {"--role", true},
@@ -193,26 +232,25 @@ absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& ar
     if (argument.flag == "--json") return SetOutput(ResultOutput::kJson, options);
     if (argument.flag == "--csv") return SetOutput(ResultOutput::kCsv, options);
     if (argument.flag == "--max-rows") return SetRowsMax(argument.value, options);
+    if (argument.flag == "--file") {
+      options.file = argument.value;
+      return absl::OkStatus();
+    }
     if (argument.flag == "--param") {
       return AddParameter(ParameterFromTypedWord(argument.value), argument.value, options);
     }
     if (argument.flag.empty()) return TakePlainValue(argument.value, sql_given, options);
     absl::Status status;
     if (TakeSetting(argument, options, status)) return status;
-    bool& wish = argument.flag == "--timing"   ? options.timing
-                 : argument.flag == "--stream" ? options.stream
-                                               : options.read_only;
-    wish = true;
+    WishOf(argument.flag, options) = true;
     return absl::OkStatus();
   };
   const absl::Status status = ReadInto(options.client, arguments, environment, kFlags, take);
   if (!status.ok()) return status;
-  if (options.client.timeout == 0s) options.client.timeout = options.stream ? 24h : 30s;
-  if (options.stream && options.rows_max != 0) {
-    return absl::InvalidArgumentError(
-        "--stream prints every row, so it goes without --max-rows; write LIMIT in the statement");
-  }
-  if (!sql_given && !options.client.help_wanted) {
+  const bool may_be_long = options.stream || options.copy_in || options.copy_out;
+  if (options.client.timeout == 0s) options.client.timeout = may_be_long ? 24h : 30s;
+  if (absl::Status together = CheckTogether(options, sql_given); !together.ok()) return together;
+  if (!sql_given && options.file.empty() && !options.client.help_wanted) {
     return absl::InvalidArgumentError(
         "no statement is given; write it after the verb in quotes, or - to read standard input");
   }
@@ -298,6 +336,7 @@ absl::StatusOr<ListenOptions> ReadListenOptions(const std::vector<std::string>& 
 
 const std::string_view kQueryHelp =
     R"(Usage: dbsidecar query [FLAG]... SQL [VALUE]...
+       dbsidecar query [FLAG]... --file SCRIPT
 
 Runs one statement through a running sidecar and prints its result. SQL - reads it from standard
 input. $1, $2, ... in the statement are the parameters, in the order in which they are given:
@@ -310,6 +349,11 @@ Flags:
   --json              an array with an object for each row: integers and numeric with all their
                       digits, raw bytes as "\x00ff", what has no JSON form as PostgreSQL's text
   --csv               a line of names, then the rows; NULL is an empty field, an empty text is ""
+  --file SCRIPT       run this file's statements, all or none of them (- = standard input)
+  --separate-transactions
+                      with --file: each statement is a transaction; stops at the first error
+  --copy-in           SQL is a COPY ... FROM STDIN: sends it standard input
+  --copy-out          SQL is a COPY ... TO STDOUT: prints what it gives
   --stream            print rows as they come, however many: as --csv or --json
   --max-rows N        keep at most N rows and say if there were more
   --read-only         refuse a statement that writes
@@ -317,7 +361,7 @@ Flags:
   --role NAME  --search-path NAMES  --time-zone ZONE  --application-name NAME
   --statement-timeout DURATION  --lock-timeout DURATION
                       settings for this statement alone (SQLite: --statement-timeout only)
-  --timeout DURATION  give up after this long (default 30s, with --stream 24h)
+  --timeout DURATION  give up after this long (default 30s; 24h with --stream and copies)
   --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
   --                  only SQL and values follow
   --help              print this

@@ -25,13 +25,17 @@ enum class ResultOutput { kTable, kJson, kCsv };
 
 struct QueryOptions {
   ClientOptions client;
-  std::string sql = {};  // `-` = standard input.
+  std::string sql = {};   // `-` = standard input.
+  std::string file = {};  // A script, instead of `sql`; `-` = standard input.
+  bool separate_transactions = false;
   std::vector<v1::Value> parameters = {};
   ResultOutput output = ResultOutput::kTable;
   std::uint32_t rows_max = 0;  // 0 = the sidecar's own limit.
   bool read_only = false;
   bool timing = false;
   bool stream = false;
+  bool copy_in = false;
+  bool copy_out = false;
   std::optional<v1::CallSettings> settings = {};
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <string_view>
@@ -13,6 +14,7 @@
 
 #include "server/cli/call_outcome.h"
 #include "server/cli/client_options.h"
+#include "server/cli/copy_verb.h"
 #include "server/cli/display_text.h"
 #include "server/cli/error_report.h"
 #include "server/cli/health_text.h"
@@ -104,6 +106,50 @@ absl::Status ReadStatement(std::string& sql) {
   return absl::OkStatus();
 }
 
+absl::Status ReadScript(const std::string& path, std::string& sql) {
+  std::ifstream file;
+  if (path != "-") file.open(path, std::ios::binary);
+  std::istream& in = path == "-" ? std::cin : file;
+  sql.assign(std::istreambuf_iterator<char>(in), {});
+  if (!in) {
+    return absl::InvalidArgumentError(Concat("\"", Displayable(path), "\" cannot be read"));
+  }
+  return IsValidUtf8(sql) ? absl::OkStatus()
+                          : absl::InvalidArgumentError("the script is not valid UTF-8");
+}
+
+v1::ScriptRequest ScriptRequestOf(const QueryOptions& options) {
+  v1::ScriptRequest request;
+  request.set_sql(options.sql);
+  request.set_format(v1::RESULT_FORMAT_COLUMNS);
+  request.set_max_rows(options.rows_max);
+  request.set_want_timing(options.timing);
+  request.set_separate_transactions(options.separate_transactions);
+  if (options.settings) *request.mutable_settings() = *options.settings;
+  return request;
+}
+
+// Every result in turn.
+int RunScript(SidecarClient& client, const QueryOptions& options) {
+  v1::ScriptResponse response;
+  const auto start = std::chrono::steady_clock::now();
+  const CallOutcome outcome =
+      client.Script(ScriptRequestOf(options), options.client.timeout, response);
+  const auto elapsed = std::chrono::steady_clock::now() - start;
+  if (!outcome.ok()) return ReportFailure(outcome, options.client, options.sql);
+  for (const v1::Notice& notice : response.notices()) std::cerr << ReportOfNotice(notice);
+  v1::QueryResponse answer;
+  QueryOptions without_timing = options;
+  without_timing.timing = false;
+  for (v1::ResultSet& result : *response.mutable_results()) {
+    answer.mutable_result()->Swap(&result);
+    const int exit_code = PrintAnswer(answer, without_timing, elapsed);
+    if (exit_code != kOk) return exit_code;
+  }
+  if (options.timing) std::cerr << TextOfTiming(response.timing());
+  return kOk;
+}
+
 CallOutcome Check(SidecarClient& client, const std::string& service,
                   std::chrono::milliseconds timeout, HealthCheckResponse& response) {
   HealthCheckRequest request;
@@ -190,10 +236,13 @@ int RunQuery(const std::vector<std::string>& arguments, const Environment& envir
   absl::StatusOr<QueryOptions> options = ReadQueryOptions(arguments, environment);
   if (!options.ok()) return UsageError("query", options.status());
   if (options->client.help_wanted) return Print(kQueryHelp);
-  if (const absl::Status status = ReadStatement(options->sql); !status.ok()) {
-    return UsageError("query", status);
-  }
+  const absl::Status status =
+      options->file.empty() ? ReadStatement(options->sql) : ReadScript(options->file, options->sql);
+  if (!status.ok()) return UsageError("query", status);
   SidecarClient client(options->client.address);
+  if (!options->file.empty()) return RunScript(client, *options);
+  if (options->copy_in) return CopyIn(client, *options);
+  if (options->copy_out) return CopyOut(client, *options);
   if (options->stream) return StreamQuery(client, RequestOf(*options), *options);
   v1::QueryResponse response;
   const auto start = std::chrono::steady_clock::now();

@@ -90,6 +90,39 @@ CallOutcome SidecarClient::QueryStream(const v1::QueryRequest& request,
   });
 }
 
+CallOutcome SidecarClient::Script(const v1::ScriptRequest& request,
+                                  std::chrono::milliseconds timeout, v1::ScriptResponse& response) {
+  return connection_->Run(timeout, [&](grpc::ClientContext& context) {
+    return connection_->sidecar->Script(&context, request, &response);
+  });
+}
+
+CallOutcome SidecarClient::CopyIn(const v1::CopyInRequest& start, std::chrono::milliseconds timeout,
+                                  const std::function<bool(v1::CopyInRequest&)>& next,
+                                  v1::CopyInResponse& response) {
+  return connection_->Run(timeout, [&](grpc::ClientContext& context) {
+    const auto writer = connection_->sidecar->CopyIn(&context, &response);
+    v1::CopyInRequest part;
+    bool open = writer->Write(start);
+    while (open && next(part)) open = writer->Write(part);
+    writer->WritesDone();
+    return writer->Finish();
+  });
+}
+
+CallOutcome SidecarClient::CopyOut(const v1::CopyOutRequest& request,
+                                   std::chrono::milliseconds timeout,
+                                   const std::function<bool(const v1::CopyOutResponse&)>& take) {
+  return connection_->Run(timeout, [&](grpc::ClientContext& context) {
+    const auto reader = connection_->sidecar->CopyOut(&context, request);
+    v1::CopyOutResponse part;
+    while (reader->Read(&part)) {
+      if (!take(part)) context.TryCancel();
+    }
+    return reader->Finish();
+  });
+}
+
 CallOutcome SidecarClient::Health(const v1::HealthRequest& request,
                                   std::chrono::milliseconds timeout, v1::HealthResponse& response) {
   return connection_->Run(timeout, [&](grpc::ClientContext& context) {

@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "dbsidecar/v1/batch.pb.h"
+#include "dbsidecar/v1/copy.pb.h"
 #include "dbsidecar/v1/health.pb.h"
 #include "dbsidecar/v1/listen.pb.h"
 #include "dbsidecar/v1/metrics.pb.h"
@@ -31,6 +33,15 @@ class SidecarClient {
   // `take` gets each part; false = no more is wanted, and the call is cancelled.
   CallOutcome QueryStream(const v1::QueryRequest& request, std::chrono::milliseconds timeout,
                           const std::function<bool(v1::QueryResponse&)>& take);
+  CallOutcome Script(const v1::ScriptRequest& request, std::chrono::milliseconds timeout,
+                     v1::ScriptResponse& response);
+  // `next` fills each message after `start`; false = that was all.
+  CallOutcome CopyIn(const v1::CopyInRequest& start, std::chrono::milliseconds timeout,
+                     const std::function<bool(v1::CopyInRequest&)>& next,
+                     v1::CopyInResponse& response);
+  // As QueryStream.
+  CallOutcome CopyOut(const v1::CopyOutRequest& request, std::chrono::milliseconds timeout,
+                      const std::function<bool(const v1::CopyOutResponse&)>& take);
   CallOutcome Health(const v1::HealthRequest& request, std::chrono::milliseconds timeout,
                      v1::HealthResponse& response);
   CallOutcome Metrics(const v1::MetricsRequest& request, std::chrono::milliseconds timeout,

@@ -122,7 +122,7 @@ TEST_P(StreamContract, AReaderThatTakesNothingLosesItsStream) {
   ASSERT_TRUE(sink.AwaitParts(2));
   const Outcome& outcome = call.Await();
   EXPECT_EQ(KindOf(outcome), ErrorKind::kDeadline);
-  EXPECT_NE(outcome.error->message.find("took nothing for 0.3 s"), std::string::npos)
+  EXPECT_NE(outcome.error->message.find("took or sent nothing for 0.3 s"), std::string::npos)
       << outcome.error->message;
   EXPECT_GE(call.took(), milliseconds(300));
   EXPECT_TRUE(IsFree(*pool));

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -107,6 +108,14 @@ class FakeSidecar : public v1::Sidecar::Service {
     if (request->sql() == "fail") return MissingTable();
     part.mutable_result()->add_data();
     writer->Write(part);
+    return grpc::Status::OK;
+  }
+
+  // Answers with a tag of the text's length.
+  grpc::Status Script(grpc::ServerContext*, const v1::ScriptRequest* request,
+                      v1::ScriptResponse* response) override {
+    response->add_results()->set_command_tag("CREATE " + std::to_string(request->sql().size()));
+    response->add_results()->set_command_tag(request->separate_transactions() ? "EACH" : "ALL");
     return grpc::Status::OK;
   }
 
@@ -220,6 +229,19 @@ TEST_F(ClientVerbsTest, AStreamIsPrintedAsOneResult) {
   EXPECT_EQ(out_, "n\n0\n1\n");
   EXPECT_NE(err_.find("42P01"), std::string::npos) << err_;
   EXPECT_EQ(Run(RunQuery, {"--stream", "--max-rows", "5", "numbers"}), 2);
+}
+
+TEST_F(ClientVerbsTest, AScriptComesFromAFileAndEveryResultIsPrinted) {
+  Serve();
+  const std::string path = folder_ + "/script.sql";
+  std::ofstream(path) << "select 1";
+  EXPECT_EQ(Run(RunQuery, {"--file", path}), 0) << err_;
+  EXPECT_EQ(out_, "CREATE 8\nALL\n");
+  EXPECT_EQ(Run(RunQuery, {"--file", path, "--separate-transactions"}), 0) << err_;
+  EXPECT_EQ(out_, "CREATE 8\nEACH\n");
+  EXPECT_EQ(Run(RunQuery, {"--file", folder_ + "/none.sql"}), 2);
+  EXPECT_EQ(Run(RunQuery, {"--file", path, "select 1"}), 2);
+  EXPECT_EQ(Run(RunQuery, {"--separate-transactions", "select 1"}), 2);
 }
 
 TEST_F(ClientVerbsTest, QueryShowsTheDatabasesErrorWithItsPosition) {

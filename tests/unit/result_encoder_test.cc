@@ -451,7 +451,9 @@ TEST(ResultEncoderTest, TimingComesWhenAskedFor) {
 
 TEST(ResultEncoderTest, LaterPartsOfAStreamGoByTheColumnsOfTheFirst) {
   StreamEncoder encoder(RESULT_FORMAT_COLUMNS, true);
-  pool::Part first{.result = FromPostgres(kInt8, {"1", kNull}).result, .notices = {{}}};
+  pool::Part first;
+  first.result = FromPostgres(kInt8, {"1", kNull}).result;
+  first.notices = {{}};
   WireWriter sent;
   encoder.EncodePart(first, sent);
   v1::QueryResponse response;
