@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pool/batch.h"
 #include "pool/error.h"
 #include "pool/result.h"
 #include "pool/session.h"
@@ -25,6 +26,8 @@ struct Outcome {
   std::string session;  // The token of the session that is open now; empty = none.
   std::string end_tag;  // What an inline COMMIT, or the end of a session, answered.
   Timing timing;
+  std::vector<StepResult> steps;              // Of a batch that went well, one for each.
+  std::vector<int64_t> rows_affected_by_row;  // If Call::wants_rows_affected; -1 = none.
   // The connection was lost, or the call was cancelled, before the statement went out.
   bool never_sent = false;
   // A cancel that was not its caller's wish undid it.
@@ -51,6 +54,11 @@ class Call {
   Instant deadline = kNever;     // The caller's own.
   bool flow_controlled = false;  // Its sender is held back by other means than a full queue.
   std::string_view caller;       // Who it is, for diagnoses; may be empty.
+  // At most one of the two, borrowed until Done. A call with either is alone on its connection.
+  const Batch* batch = nullptr;  // Instead of `statement`, whose flags count for it all.
+  const ParameterRows* rows =
+      nullptr;                       // `statement` runs for each; its own parameters are ignored.
+  bool wants_rows_affected = false;  // Outcome::rows_affected_by_row.
 };
 
 }  // namespace dbsidecar::pool

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace dbsidecar::pool {
@@ -52,6 +53,9 @@ struct Error {
   std::string message;  // For people: what was wrong and what to do. Never SQL text or secrets.
   SqlError sql;         // `sqlstate` empty unless the database spoke.
   bool outcome_unknown = false;  // The statement may have taken effect.
+  // Which part of the call failed, from 0: "step" of a batch, "row" of many. Empty = none of them.
+  std::string_view part{};
+  uint64_t part_number = 0;
 };
 
 // An error of our own, not the database's, of a statement that took no effect.

@@ -116,6 +116,12 @@ v1::SqlError ToSqlError(const pool::Error& error, size_t field_max) {
   return sql;
 }
 
+void AddPart(const pool::Error& error, google::protobuf::Map<std::string, std::string>& metadata) {
+  if (!error.part.empty()) {
+    metadata[std::string(error.part)] = std::to_string(error.part_number);
+  }
+}
+
 google::rpc::Status Compose(const pool::Error& error, const MappedError& mapped, size_t field_max) {
   google::rpc::Status status;
   status.set_code(static_cast<int>(mapped.code));
@@ -127,6 +133,7 @@ google::rpc::Status Compose(const pool::Error& error, const MappedError& mapped,
   info.set_domain("dbsidecar");
   if (!error.sql.sqlstate.empty()) (*info.mutable_metadata())["sqlstate"] = error.sql.sqlstate;
   if (error.outcome_unknown) (*info.mutable_metadata())["outcome_unknown"] = "true";
+  AddPart(error, *info.mutable_metadata());
   status.add_details()->PackFrom(info);
   if (mapped.retry) {
     google::rpc::RetryInfo retry;
@@ -218,6 +225,7 @@ void FillError(const pool::Error& error, v1::Error& into) {
   if (!error.sql.sqlstate.empty() || error.outcome_unknown) {
     *into.mutable_sql() = ToSqlError(error, kFieldMax);
   }
+  AddPart(error, *into.mutable_metadata());
 }
 
 }  // namespace dbsidecar::server

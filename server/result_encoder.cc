@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "server/error_mapping.h"
 #include "server/utf8.h"
 
 namespace dbsidecar::server {
@@ -268,9 +269,45 @@ v1::TransactionStatus WireStatus(pool::TransactionStatus status) {
   return v1::TRANSACTION_STATUS_UNSPECIFIED;
 }
 
+v1::StepOutcome WireOutcome(pool::StepOutcome outcome) {
+  switch (outcome) {
+    case pool::StepOutcome::kOk:
+      return v1::STEP_OUTCOME_OK;
+    case pool::StepOutcome::kFailed:
+      return v1::STEP_OUTCOME_FAILED;
+    case pool::StepOutcome::kSkipped:
+      return v1::STEP_OUTCOME_SKIPPED;
+  }
+  return v1::STEP_OUTCOME_UNSPECIFIED;
+}
+
+void EncodeResult(const pool::Result& result, v1::ResultFormat format, v1::ResultSet& set) {
+  for (const pool::ColumnInfo& column : result.columns) {
+    EncodeColumnInfo(column, *set.add_columns());
+  }
+  set.set_row_count(static_cast<uint32_t>(result.rows.row_count()));
+  const bool typed_by_oid = !result.typed_cells;
+  if (format == v1::RESULT_FORMAT_ROWS) {
+    EncodeRows(result, typed_by_oid, set);
+  } else {
+    for (size_t column = 0; column < result.columns.size(); ++column) {
+      if (format == v1::RESULT_FORMAT_TEXT_COLUMNS) {
+        EncodeTextColumn(result.rows, column, *set.add_data());
+      } else {
+        EncodeColumn(result.rows, column, result.columns[column].type_oid, typed_by_oid,
+                     *set.add_data());
+      }
+    }
+  }
+  set.set_rows_affected(result.rows_affected);
+  set.set_command_tag(result.command_tag);
+  set.set_last_insert_id(result.last_insert_id);
+  set.set_truncated(result.truncated);
+}
+
 template <typename Response>
-void EncodeNotices(const pool::Outcome& outcome, Response& response) {
-  for (const pool::Notice& notice : outcome.notices) {
+void EncodeNotices(const std::vector<pool::Notice>& notices, Response& response) {
+  for (const pool::Notice& notice : notices) {
     v1::Notice& into = *response.add_notices();
     into.set_severity(notice.severity);
     into.set_sqlstate(notice.sqlstate);
@@ -283,6 +320,17 @@ void EncodeTiming(const pool::Outcome& outcome, pool::Instant began, v1::Timing&
   timing.set_connect_nanos(Nanos(outcome.timing.connect));
   timing.set_execute_nanos(Nanos(outcome.timing.execute));
   timing.set_encode_nanos(Nanos(pool::Clock::now() - began));
+}
+
+template <typename Response>
+void EncodeWhole(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
+                 Response& response) {
+  const pool::Instant began = pool::Clock::now();
+  EncodeResult(outcome.result, format, *response.mutable_result());
+  response.set_session(outcome.session);
+  response.set_transaction_status(WireStatus(outcome.transaction_status));
+  EncodeNotices(outcome.notices, response);
+  if (want_timing) EncodeTiming(outcome, began, *response.mutable_timing());
 }
 
 }  // namespace
@@ -307,40 +355,37 @@ WireKind WireKindOf(uint32_t type_oid) {
 
 void EncodeOutcome(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
                    v1::QueryResponse& response) {
+  EncodeWhole(outcome, format, want_timing, response);
+}
+
+void EncodeMany(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
+                v1::ExecuteManyResponse& response) {
+  EncodeWhole(outcome, format, want_timing, response);
+  response.mutable_rows_affected_by_row()->Assign(outcome.rows_affected_by_row.begin(),
+                                                  outcome.rows_affected_by_row.end());
+}
+
+void EncodeBatch(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
+                 v1::BatchResponse& response) {
   const pool::Instant began = pool::Clock::now();
-  const pool::Result& result = outcome.result;
-  v1::ResultSet& set = *response.mutable_result();
-  for (const pool::ColumnInfo& column : result.columns) {
-    EncodeColumnInfo(column, *set.add_columns());
-  }
-  set.set_row_count(static_cast<uint32_t>(result.rows.row_count()));
-  const bool typed_by_oid = !result.typed_cells;
-  if (format == v1::RESULT_FORMAT_ROWS) {
-    EncodeRows(result, typed_by_oid, set);
-  } else {
-    for (size_t column = 0; column < result.columns.size(); ++column) {
-      if (format == v1::RESULT_FORMAT_TEXT_COLUMNS) {
-        EncodeTextColumn(result.rows, column, *set.add_data());
-      } else {
-        EncodeColumn(result.rows, column, result.columns[column].type_oid, typed_by_oid,
-                     *set.add_data());
-      }
+  for (const pool::StepResult& step : outcome.steps) {
+    v1::StepResult& into = *response.add_results();
+    into.set_outcome(WireOutcome(step.outcome));
+    if (step.outcome == pool::StepOutcome::kOk) {
+      EncodeResult(step.result, format, *into.mutable_result());
     }
+    if (step.error) FillError(*step.error, *into.mutable_error());
+    EncodeNotices(step.notices, into);
   }
-  set.set_rows_affected(result.rows_affected);
-  set.set_command_tag(result.command_tag);
-  set.set_last_insert_id(result.last_insert_id);
-  set.set_truncated(result.truncated);
   response.set_session(outcome.session);
   response.set_transaction_status(WireStatus(outcome.transaction_status));
-  EncodeNotices(outcome, response);
   if (want_timing) EncodeTiming(outcome, began, *response.mutable_timing());
 }
 
 void EncodeEnd(const pool::Outcome& outcome, bool want_timing, v1::EndSessionResponse& response) {
   const pool::Instant began = pool::Clock::now();
   response.set_command_tag(outcome.end_tag);
-  EncodeNotices(outcome, response);
+  EncodeNotices(outcome.notices, response);
   if (want_timing) EncodeTiming(outcome, began, *response.mutable_timing());
 }
 

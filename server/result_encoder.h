@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "dbsidecar/v1/batch.pb.h"
 #include "dbsidecar/v1/query.pb.h"
 #include "dbsidecar/v1/session.pb.h"
 #include "dbsidecar/v1/value.pb.h"
@@ -13,6 +14,12 @@ namespace dbsidecar::server {
 // Fills `response` from a call that went well.
 void EncodeOutcome(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
                    v1::QueryResponse& response);
+
+// The same for several statements.
+void EncodeBatch(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
+                 v1::BatchResponse& response);
+void EncodeMany(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
+                v1::ExecuteManyResponse& response);
 
 // The same for the end of a session.
 void EncodeEnd(const pool::Outcome& outcome, bool want_timing, v1::EndSessionResponse& response);

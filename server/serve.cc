@@ -165,7 +165,7 @@ class Server {
       : config_(config),
         signals_(signals),
         database_(config, [this](bool up) { readiness_.SetDatabaseUp(up); }),
-        service_(database_, static_cast<size_t>(config.pool.waiters_max)),
+        service_(database_, LimitsOf(config), static_cast<size_t>(config.pool.waiters_max)),
         rpc_(service_, database_, LimitsOf(config), encoder_loop_),
         encoder_(std::make_unique<LoopThread>(encoder_loop_, "encoder")) {}
 

@@ -4,6 +4,7 @@
 
 #include "pool/error.h"
 #include "server/awaited_call.h"
+#include "server/batch_rpc.h"
 #include "server/database.h"
 #include "server/deadline.h"
 #include "server/error_mapping.h"
@@ -69,14 +70,15 @@ grpc::Status SidecarService::QueryStream(grpc::ServerContext*, const v1::QueryRe
   return NotServed("QueryStream");
 }
 
-grpc::Status SidecarService::Batch(grpc::ServerContext*, const v1::BatchRequest*,
-                                   v1::BatchResponse*) {
-  return NotServed("Batch");
+grpc::Status SidecarService::Batch(grpc::ServerContext* context, const v1::BatchRequest* request,
+                                   v1::BatchResponse* response) {
+  return RunBatch(database_, limits_, *context, *request, *response);
 }
 
-grpc::Status SidecarService::ExecuteMany(grpc::ServerContext*, const v1::ExecuteManyRequest*,
-                                         v1::ExecuteManyResponse*) {
-  return NotServed("ExecuteMany");
+grpc::Status SidecarService::ExecuteMany(grpc::ServerContext* context,
+                                         const v1::ExecuteManyRequest* request,
+                                         v1::ExecuteManyResponse* response) {
+  return RunExecuteMany(database_, limits_, *context, *request, *response);
 }
 
 grpc::Status SidecarService::Script(grpc::ServerContext*, const v1::ScriptRequest*,

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "dbsidecar/v1/sidecar.grpc.pb.h"
+#include "server/request_parser.h"
 
 namespace dbsidecar::server {
 
@@ -23,8 +24,8 @@ class SidecarService final : public v1::Sidecar::WithRawMethod_Query<
                                  v1::Sidecar::WithRawMethod_Pipeline<v1::Sidecar::Service>> {
  public:
   // Borrowed. `waiters_max` is reported by Metrics.
-  SidecarService(Database& database, size_t waiters_max)
-      : database_(database), waiters_max_(waiters_max) {}
+  SidecarService(Database& database, RequestLimits limits, size_t waiters_max)
+      : database_(database), limits_(limits), waiters_max_(waiters_max) {}
 
   void SetPhase(v1::LifecyclePhase phase) { phase_.store(phase); }
 
@@ -33,12 +34,14 @@ class SidecarService final : public v1::Sidecar::WithRawMethod_Query<
   grpc::Status Metrics(grpc::ServerContext* context, const v1::MetricsRequest* request,
                        v1::MetricsResponse* response) override;
 
+  grpc::Status Batch(grpc::ServerContext* context, const v1::BatchRequest* request,
+                     v1::BatchResponse* response) override;
+  grpc::Status ExecuteMany(grpc::ServerContext* context, const v1::ExecuteManyRequest* request,
+                           v1::ExecuteManyResponse* response) override;
+
   // Not served by this version: UNIMPLEMENTED, and the message says so.
   grpc::Status QueryStream(grpc::ServerContext*, const v1::QueryRequest*,
                            grpc::ServerWriter<v1::QueryResponse>*) override;
-  grpc::Status Batch(grpc::ServerContext*, const v1::BatchRequest*, v1::BatchResponse*) override;
-  grpc::Status ExecuteMany(grpc::ServerContext*, const v1::ExecuteManyRequest*,
-                           v1::ExecuteManyResponse*) override;
   grpc::Status Script(grpc::ServerContext*, const v1::ScriptRequest*, v1::ScriptResponse*) override;
   grpc::Status EndSession(grpc::ServerContext*, const v1::EndSessionRequest*,
                           v1::EndSessionResponse*) override;
@@ -59,6 +62,7 @@ class SidecarService final : public v1::Sidecar::WithRawMethod_Query<
 
  private:
   Database& database_;
+  const RequestLimits limits_;
   const size_t waiters_max_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   const std::chrono::system_clock::time_point started_at_ = std::chrono::system_clock::now();

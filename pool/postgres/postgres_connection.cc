@@ -151,6 +151,8 @@ void PostgresConnection::Execute(Call& call) {
   operation.call = &call;
   if (call.session.kind == SessionUse::Kind::kEnd) {
     operation.traits = TraitsOfTheEnd();
+  } else if (HasSeveral(call)) {
+    operation.traits = TraitsOfAll(call);
   } else {
     operation.traits = environment_.classifier.Classify(call.statement.sql);
   }
@@ -187,10 +189,14 @@ Duration PostgresConnection::Expected(const Operation& operation) {
 bool PostgresConnection::MaySyncLater(const Operation& operation) {
   return operation.traits.plain_read && operation.call->statement.read_only &&
          operation.call->statement.settings.none() && !operation.syncs_alone &&
-         operation.call->session.none();
+         operation.call->session.none() && !HasSeveral(*operation.call);
 }
 
 void PostgresConnection::Send(Operation operation, bool sync) {
+  if (operation.call != nullptr && HasSeveral(*operation.call)) {
+    SendRun(std::move(operation));
+    return;
+  }
   const bool usable = !lost_ && conn_ != nullptr;
   // Without its Sync a statement is undone, unless it commits by itself.
   operation.sent = usable && operation.traits.commits_inside;
@@ -242,7 +248,8 @@ void PostgresConnection::Flush() {
     Lose(PQerrorMessage(conn_));
     return;
   }
-  environment_.loop.WatchWritable(fd_, this, left == 1);
+  const PostgresRun* run = in_flight_.empty() ? nullptr : in_flight_.back().run.get();
+  environment_.loop.WatchWritable(fd_, this, left == 1 || (run != nullptr && run->wants_to_send()));
 }
 
 // --- Receiving. ---
@@ -258,6 +265,7 @@ void PostgresConnection::OnReady(bool readable, bool writable) {
     return;
   }
   ReadResults();
+  SendMore();
   if (writable && !lost_ && !closing_ && conn_ != nullptr) Flush();
 }
 
@@ -276,6 +284,7 @@ void PostgresConnection::ReadResults() {
 // False when no more can be read now.
 bool PostgresConnection::ReadResult() {
   Operation& operation = in_flight_.front();
+  if (operation.run != nullptr) return ReadRunResult(operation);
   if (operation.current() == Command::kExecute && !operation.row_by_row) {
     operation.row_by_row = PQsetSingleRowMode(conn_) == 1;
   }
@@ -302,12 +311,16 @@ bool PostgresConnection::ReadResult() {
 void PostgresConnection::OnNotice(void* self, const PGresult* result) {
   auto* connection = static_cast<PostgresConnection*>(self);
   if (connection->in_flight_.empty()) return;
-  std::vector<Notice>& notices = connection->in_flight_.front().outcome.notices;
-  if (notices.size() >= kNoticesMax) return;
   SqlError fields = SqlErrorOf(result);
-  notices.push_back({.severity = std::move(fields.severity),
-                     .sqlstate = std::move(fields.sqlstate),
-                     .message = std::move(fields.message)});
+  Notice notice{.severity = std::move(fields.severity),
+                .sqlstate = std::move(fields.sqlstate),
+                .message = std::move(fields.message)};
+  Operation& operation = connection->in_flight_.front();
+  if (operation.run != nullptr) {
+    operation.run->TakeNotice(std::move(notice));
+  } else if (operation.outcome.notices.size() < kNoticesMax) {
+    operation.outcome.notices.push_back(std::move(notice));
+  }
 }
 
 // --- Completing. ---
@@ -380,8 +393,12 @@ void PostgresConnection::FailAll(const std::string& reason) {
         const bool undone = operation.fatal && !operation.completed &&
                             !operation.traits.commits_inside &&
                             operation.call->session.kind != SessionUse::Kind::kEnd;
-        if (!undone) outcome.error = LostError(operation, reason);
-        outcome.never_sent = !operation.sent;
+        if (operation.run != nullptr) {
+          outcome = operation.run->Lost(reason);
+        } else {
+          if (!undone) outcome.error = LostError(operation, reason);
+          outcome.never_sent = !operation.sent;
+        }
         outcome.may_run_again =
             !operation.call->session.in_session() && !operation.traits.commits_inside &&
             (operation.call->statement.read_only || operation.call->statement.idempotent);

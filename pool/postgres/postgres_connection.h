@@ -22,6 +22,7 @@
 #include "pool/event_loop.h"
 #include "pool/lru_cache.h"
 #include "pool/postgres/blocking_threads.h"
+#include "pool/postgres/postgres_run.h"
 #include "pool/postgres/statement_classifier.h"
 
 namespace dbsidecar::pool {
@@ -95,6 +96,7 @@ class PostgresConnection final : public Connection,
     bool stopped = false;        // We cancelled it because no more of its rows were wanted.
     uint64_t dropped_rows = 0;
     Call* call = nullptr;
+    std::unique_ptr<PostgresRun> run;  // Of a call with several statements, once it is sent.
     StatementTraits traits;
     uint64_t classified = 0;  // The classifier's version at that time.
     Outcome outcome;
@@ -130,6 +132,16 @@ class PostgresConnection final : public Connection,
   void ForgetReadOnly(const Operation& operation);
   void DeallocateUnwanted();
   void Flush();
+
+  // Calls with several statements; postgres_batch.cc.
+  static bool HasSeveral(const Call& call) { return call.batch != nullptr || call.rows != nullptr; }
+  static std::vector<std::string_view> TextsOf(const Call& call);
+  StatementTraits TraitsOfAll(const Call& call);
+  void SendRun(Operation operation);
+  void SendMore();
+  bool ReadRunResult(Operation& operation);
+  void StopRun(const Call& call);
+  bool TakeUnknown(const Call& call);
 
   void ReadResults();
   bool ReadResult();
