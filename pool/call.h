@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "pool/batch.h"
+#include "pool/description.h"
 #include "pool/error.h"
 #include "pool/result.h"
 #include "pool/session.h"
@@ -54,10 +55,13 @@ class Call {
   Instant deadline = kNever;     // The caller's own.
   bool flow_controlled = false;  // Its sender is held back by other means than a full queue.
   std::string_view caller;       // Who it is, for diagnoses; may be empty.
-  // At most one of the two, borrowed until Done. A call with either is alone on its connection.
+  // At most one of these, borrowed until Done. Such a call is alone on its connection.
   const Batch* batch = nullptr;  // Instead of `statement`, whose flags count for it all.
   const ParameterRows* rows =
-      nullptr;                       // `statement` runs for each; its own parameters are ignored.
+      nullptr;  // `statement` runs for each; its own parameters are ignored.
+  // Set: the statement is described there instead of run; its parameters count by their types
+  // alone, and may be fewer than it has. Borrowed until Done.
+  Description* description = nullptr;
   bool wants_rows_affected = false;  // Outcome::rows_affected_by_row.
 };
 

@@ -136,6 +136,9 @@ class Driver {
   virtual bool has_settings() const { return false; }
   // Whether calls may have several statements (Call::batch, Call::rows).
   virtual bool has_batches() const { return false; }
+  // What is known of the statement without asking the database: the part of Description that says
+  // so. Or why it cannot be described.
+  virtual std::optional<Error> Describe(const Statement& statement, Description& into);
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
                                                     ConnectionEvents& events) = 0;

@@ -66,7 +66,10 @@ void Pool::Submit(Call& call) {
   state.arrived = loop_.now();
   state.deadline = EarlierDeadline(call.deadline, state.arrived, options_.query_timeout);
   Classification classification;
-  if (call.batch != nullptr || call.rows != nullptr) {
+  if (call.description != nullptr) {
+    classification.may_write = false;
+    classification.refusal = driver_.Describe(call.statement, *call.description);
+  } else if (call.batch != nullptr || call.rows != nullptr) {
     classification = ClassifyMany(call);
   } else if (call.session.kind != SessionUse::Kind::kEnd) {
     classification = driver_.Classify(call.statement);

@@ -244,6 +244,34 @@ pool::Statement ToStatement(const v1::ExecuteManyRequest& request, const Request
   return statement;
 }
 
+std::optional<pool::Error> CheckDescribe(const v1::DescribeRequest& request,
+                                         const RequestLimits& limits) {
+  if (request.sql().empty()) return Invalid("the statement is empty; set `sql`");
+  if (auto trouble = CheckPool(request.pool())) return trouble;
+  const v1::SessionControl& session = request.session();
+  if (session.has_begin() || session.has_pin() || session.commit() || session.auto_pin()) {
+    return Invalid("Describe takes a session's token, and no other session control");
+  }
+  if (auto trouble = CheckSession(session)) return trouble;
+  if (auto trouble = CheckSettings(request.settings())) return trouble;
+  if (static_cast<size_t>(request.param_type_oids_size()) > limits.parameters_max) {
+    return Invalid(fmt::format("{} parameters are over the limit of {} (params-max)",
+                               request.param_type_oids_size(), limits.parameters_max));
+  }
+  return std::nullopt;
+}
+
+pool::Statement ToStatement(const v1::DescribeRequest& request, const RequestLimits& /*limits*/) {
+  pool::Statement statement;
+  statement.sql = request.sql();
+  statement.read_only = true;  // It runs nothing, so it may be asked again.
+  if (request.has_settings()) statement.settings = ToSettings(request.settings());
+  for (const uint32_t oid : request.param_type_oids()) {
+    statement.parameters.emplace_back().type_oid = oid;
+  }
+  return statement;
+}
+
 ColumnRows::ColumnRows(const v1::ExecuteManyRequest& request)
     : request_(request), nulls_(static_cast<size_t>(request.params_size())) {
   for (size_t i = 0; i < nulls_.size(); ++i) {

@@ -1,4 +1,4 @@
-// From a BatchRequest or an ExecuteManyRequest to what the pool runs.
+// From a BatchRequest, an ExecuteManyRequest or a DescribeRequest to what the pool runs.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dbsidecar/v1/batch.pb.h"
+#include "dbsidecar/v1/describe.pb.h"
 #include "pool/batch.h"
 #include "pool/error.h"
 #include "server/request_parser.h"
@@ -17,12 +18,18 @@ std::optional<pool::Error> CheckBatch(const v1::BatchRequest& request, const Req
 std::optional<pool::Error> CheckExecuteMany(const v1::ExecuteManyRequest& request,
                                             const RequestLimits& limits);
 
+std::optional<pool::Error> CheckDescribe(const v1::DescribeRequest& request,
+                                         const RequestLimits& limits);
+
 // These borrow text and bytes from the request, and REQUIRE that its check found nothing.
 pool::Batch ToBatch(const v1::BatchRequest& request, const RequestLimits& limits);
 // The flags, settings and limits of the whole, without any statement.
 pool::Statement ToStatement(const v1::BatchRequest& request, const RequestLimits& limits);
 // The statement, without parameters.
 pool::Statement ToStatement(const v1::ExecuteManyRequest& request, const RequestLimits& limits);
+
+// With a NULL of its type for each parameter that the request names.
+pool::Statement ToStatement(const v1::DescribeRequest& request, const RequestLimits& limits);
 
 class ColumnRows final : public pool::ParameterRows {
  public:

@@ -83,4 +83,18 @@ grpc::Status RunExecuteMany(Database& database, const RequestLimits& limits,
   return Failure(context, pool::ResultTooLarge(call.statement.limits, !request.read_only()));
 }
 
+grpc::Status RunDescribe(Database& database, const RequestLimits& limits,
+                         grpc::ServerContext& context, const v1::DescribeRequest& request,
+                         v1::DescribeResponse& response) {
+  if (const auto trouble = CheckDescribe(request, limits)) return Failure(context, *trouble);
+  pool::Description description;
+  AwaitedCall call;
+  Prepare(database, limits, context, request, call);
+  call.description = &description;
+  const pool::Outcome outcome = Run(database, context, call);
+  if (outcome.error) return Failure(context, *outcome.error);
+  EncodeDescription(description, response);
+  return grpc::Status::OK;
+}
+
 }  // namespace dbsidecar::server

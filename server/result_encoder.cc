@@ -322,6 +322,31 @@ void EncodeTiming(const pool::Outcome& outcome, pool::Instant began, v1::Timing&
   timing.set_encode_nanos(Nanos(pool::Clock::now() - began));
 }
 
+v1::TypeKind WireTypeKind(pool::TypeInfo::Kind kind) {
+  using Kind = pool::TypeInfo::Kind;
+  switch (kind) {
+    case Kind::kUnknown:
+      return v1::TYPE_KIND_UNSPECIFIED;
+    case Kind::kBase:
+      return v1::TYPE_KIND_BASE;
+    case Kind::kArray:
+      return v1::TYPE_KIND_ARRAY;
+    case Kind::kEnum:
+      return v1::TYPE_KIND_ENUM;
+    case Kind::kDomain:
+      return v1::TYPE_KIND_DOMAIN;
+    case Kind::kComposite:
+      return v1::TYPE_KIND_COMPOSITE;
+    case Kind::kRange:
+      return v1::TYPE_KIND_RANGE;
+    case Kind::kMultirange:
+      return v1::TYPE_KIND_MULTIRANGE;
+    case Kind::kPseudo:
+      return v1::TYPE_KIND_PSEUDO;
+  }
+  return v1::TYPE_KIND_UNSPECIFIED;
+}
+
 template <typename Response>
 void EncodeWhole(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
                  Response& response) {
@@ -380,6 +405,36 @@ void EncodeBatch(const pool::Outcome& outcome, v1::ResultFormat format, bool wan
   response.set_session(outcome.session);
   response.set_transaction_status(WireStatus(outcome.transaction_status));
   if (want_timing) EncodeTiming(outcome, began, *response.mutable_timing());
+}
+
+void EncodeDescription(const pool::Description& description, v1::DescribeResponse& response) {
+  response.mutable_param_type_oids()->Assign(description.parameter_types.begin(),
+                                             description.parameter_types.end());
+  for (const pool::ColumnInfo& column : description.columns) {
+    EncodeColumnInfo(column, *response.add_columns());
+  }
+  response.set_read_only(description.only_reads ? v1::READ_ONLY_VERDICT_READ_ONLY
+                                                : v1::READ_ONLY_VERDICT_MAY_WRITE);
+  if (IsValidUtf8(description.verdict_reason)) {
+    response.set_verdict_reason(description.verdict_reason);
+  }
+  response.set_needs_session(description.needs_session);
+  response.set_needs_own_connection(description.needs_own_connection);
+  response.set_fingerprint(description.fingerprint);
+  for (const pool::TypeInfo& type : description.types) {
+    v1::TypeInfo& into = *response.add_types();
+    into.set_oid(type.oid);
+    if (IsValidUtf8(type.schema)) into.set_schema(type.schema);
+    if (IsValidUtf8(type.name)) into.set_name(type.name);
+    into.set_kind(WireTypeKind(type.kind));
+    into.set_base_oid(type.base_oid);
+    for (const std::string& label : type.labels) {
+      if (IsValidUtf8(label)) into.add_labels(label);
+    }
+    for (const pool::ColumnInfo& attribute : type.attributes) {
+      EncodeColumnInfo(attribute, *into.add_attributes());
+    }
+  }
 }
 
 void EncodeEnd(const pool::Outcome& outcome, bool want_timing, v1::EndSessionResponse& response) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "dbsidecar/v1/batch.pb.h"
+#include "dbsidecar/v1/describe.pb.h"
 #include "dbsidecar/v1/query.pb.h"
 #include "dbsidecar/v1/session.pb.h"
 #include "dbsidecar/v1/value.pb.h"
@@ -20,6 +21,8 @@ void EncodeBatch(const pool::Outcome& outcome, v1::ResultFormat format, bool wan
                  v1::BatchResponse& response);
 void EncodeMany(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
                 v1::ExecuteManyResponse& response);
+
+void EncodeDescription(const pool::Description& description, v1::DescribeResponse& response);
 
 // The same for the end of a session.
 void EncodeEnd(const pool::Outcome& outcome, bool want_timing, v1::EndSessionResponse& response);

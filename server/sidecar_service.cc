@@ -123,9 +123,10 @@ grpc::Status SidecarService::Listen(grpc::ServerContext*, const v1::ListenReques
   return NotServed("Listen");
 }
 
-grpc::Status SidecarService::Describe(grpc::ServerContext*, const v1::DescribeRequest*,
-                                      v1::DescribeResponse*) {
-  return NotServed("Describe");
+grpc::Status SidecarService::Describe(grpc::ServerContext* context,
+                                      const v1::DescribeRequest* request,
+                                      v1::DescribeResponse* response) {
+  return RunDescribe(database_, limits_, *context, *request, *response);
 }
 
 grpc::Status SidecarService::WatchMetrics(grpc::ServerContext*, const v1::MetricsRequest*,

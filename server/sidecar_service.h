@@ -38,6 +38,8 @@ class SidecarService final : public v1::Sidecar::WithRawMethod_Query<
                      v1::BatchResponse* response) override;
   grpc::Status ExecuteMany(grpc::ServerContext* context, const v1::ExecuteManyRequest* request,
                            v1::ExecuteManyResponse* response) override;
+  grpc::Status Describe(grpc::ServerContext* context, const v1::DescribeRequest* request,
+                        v1::DescribeResponse* response) override;
 
   // Not served by this version: UNIMPLEMENTED, and the message says so.
   grpc::Status QueryStream(grpc::ServerContext*, const v1::QueryRequest*,
@@ -53,8 +55,6 @@ class SidecarService final : public v1::Sidecar::WithRawMethod_Query<
                        grpc::ServerWriter<v1::CopyOutResponse>*) override;
   grpc::Status Listen(grpc::ServerContext*, const v1::ListenRequest*,
                       grpc::ServerWriter<v1::ListenResponse>*) override;
-  grpc::Status Describe(grpc::ServerContext*, const v1::DescribeRequest*,
-                        v1::DescribeResponse*) override;
   grpc::Status WatchMetrics(grpc::ServerContext*, const v1::MetricsRequest*,
                             grpc::ServerWriter<v1::MetricsResponse>*) override;
   grpc::Status MetricsHistory(grpc::ServerContext*, const v1::MetricsHistoryRequest*,

@@ -1,13 +1,16 @@
-// The part of PostgresConnection that runs calls with several statements.
+// The part of PostgresConnection that runs calls that are more than one statement.
 #include <memory>
 #include <utility>
 
+#include "pool/postgres/describe_run.h"
 #include "pool/postgres/postgres_connection.h"
 #include "pool/postgres/postgres_error.h"
+#include "pool/postgres/steps_run.h"
 
 namespace dbsidecar::pool {
 
 std::vector<std::string_view> PostgresConnection::TextsOf(const Call& call) {
+  if (call.description != nullptr) return {};  // It does not run.
   if (call.batch == nullptr) return {call.statement.sql};
   std::vector<std::string_view> texts;
   for (const BatchStep& step : call.batch->steps) texts.push_back(step.statement.sql);
@@ -34,18 +37,24 @@ StatementTraits PostgresConnection::TraitsOfAll(const Call& call) {
   return all;
 }
 
+std::unique_ptr<PostgresRun> PostgresConnection::NewRun(const Operation& operation) {
+  const Call& call = *operation.call;
+  if (call.description != nullptr) {
+    return std::make_unique<DescribeRun>(call, conn_, operation.in_transaction);
+  }
+  const RunTraits traits{.only_reads = operation.traits.pure_read,
+                         .plain_reads = operation.traits.plain_read,
+                         .may_commit_inside = operation.traits.commits_inside};
+  return std::make_unique<StepsRun>(call, traits, conn_, operation.in_transaction);
+}
+
 void PostgresConnection::SendRun(Operation operation) {
   const Call& call = *operation.call;
   const bool continues = call.session.kind == SessionUse::Kind::kContinue;
   operation.in_transaction = continues && transaction_status() != TransactionStatus::kIdle;
   in_session_ = call.session.kind != SessionUse::Kind::kNone;
   NoteSettings(operation);
-  operation.run =
-      std::make_unique<PostgresRun>(call,
-                                    RunTraits{.only_reads = operation.traits.pure_read,
-                                              .plain_reads = operation.traits.plain_read,
-                                              .may_commit_inside = operation.traits.commits_inside},
-                                    conn_, operation.in_transaction);
+  operation.run = NewRun(operation);
   // In its block nothing can.
   if (call.batch == nullptr || call.batch->atomic) operation.traits.commits_inside = false;
   in_flight_.push_back(std::move(operation));

@@ -151,7 +151,7 @@ void PostgresConnection::Execute(Call& call) {
   operation.call = &call;
   if (call.session.kind == SessionUse::Kind::kEnd) {
     operation.traits = TraitsOfTheEnd();
-  } else if (HasSeveral(call)) {
+  } else if (IsRun(call)) {
     operation.traits = TraitsOfAll(call);
   } else {
     operation.traits = environment_.classifier.Classify(call.statement.sql);
@@ -189,11 +189,11 @@ Duration PostgresConnection::Expected(const Operation& operation) {
 bool PostgresConnection::MaySyncLater(const Operation& operation) {
   return operation.traits.plain_read && operation.call->statement.read_only &&
          operation.call->statement.settings.none() && !operation.syncs_alone &&
-         operation.call->session.none() && !HasSeveral(*operation.call);
+         operation.call->session.none() && !IsRun(*operation.call);
 }
 
 void PostgresConnection::Send(Operation operation, bool sync) {
-  if (operation.call != nullptr && HasSeveral(*operation.call)) {
+  if (operation.call != nullptr && IsRun(*operation.call)) {
     SendRun(std::move(operation));
     return;
   }

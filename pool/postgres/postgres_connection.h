@@ -96,7 +96,7 @@ class PostgresConnection final : public Connection,
     bool stopped = false;        // We cancelled it because no more of its rows were wanted.
     uint64_t dropped_rows = 0;
     Call* call = nullptr;
-    std::unique_ptr<PostgresRun> run;  // Of a call with several statements, once it is sent.
+    std::unique_ptr<PostgresRun> run;  // Of a call that is more than one statement, once sent.
     StatementTraits traits;
     uint64_t classified = 0;  // The classifier's version at that time.
     Outcome outcome;
@@ -133,10 +133,13 @@ class PostgresConnection final : public Connection,
   void DeallocateUnwanted();
   void Flush();
 
-  // Calls with several statements; postgres_batch.cc.
-  static bool HasSeveral(const Call& call) { return call.batch != nullptr || call.rows != nullptr; }
+  // Calls that are more than one statement; postgres_batch.cc.
+  static bool IsRun(const Call& call) {
+    return call.batch != nullptr || call.rows != nullptr || call.description != nullptr;
+  }
   static std::vector<std::string_view> TextsOf(const Call& call);
   StatementTraits TraitsOfAll(const Call& call);
+  std::unique_ptr<PostgresRun> NewRun(const Operation& operation);
   void SendRun(Operation operation);
   void SendMore();
   bool ReadRunResult(Operation& operation);

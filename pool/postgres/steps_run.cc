@@ -1,4 +1,4 @@
-#include "pool/postgres/postgres_run.h"
+#include "pool/postgres/steps_run.h"
 
 #include <fmt/format.h>
 
@@ -52,7 +52,7 @@ bool Opens(const Call& call) { return call.session.kind == SessionUse::Kind::kBe
 
 }  // namespace
 
-PostgresRun::PostgresRun(const Call& call, RunTraits traits, PGconn* conn, bool in_transaction)
+StepsRun::StepsRun(const Call& call, RunTraits traits, PGconn* conn, bool in_transaction)
     : call_(call),
       traits_(traits),
       conn_(conn),
@@ -68,17 +68,17 @@ PostgresRun::PostgresRun(const Call& call, RunTraits traits, PGconn* conn, bool 
   }
 }
 
-size_t PostgresRun::size() const {
+size_t StepsRun::size() const {
   return call_.batch != nullptr ? call_.batch->steps.size() : call_.rows->size();
 }
 
-bool PostgresRun::MayFail(size_t step) const {
+bool StepsRun::MayFail(size_t step) const {
   return call_.batch != nullptr && call_.batch->steps[step].may_fail;
 }
 
 // --- Sending. ---
 
-bool PostgresRun::Send() {
+bool StepsRun::Send() {
   wants_to_send_ = false;
   if (stage_ == Stage::kBegin && !SendBegin()) return false;
   if (stage_ == Stage::kSteps && !SendSteps()) return false;
@@ -86,7 +86,7 @@ bool PostgresRun::Send() {
   return stage_ != Stage::kUndo || SendUndo();
 }
 
-bool PostgresRun::SendBegin() {
+bool StepsRun::SendBegin() {
   stage_ = Stage::kSteps;
   if (Opens(call_) && !SendControl(BeginText(call_.session.begin), kNoStep)) return false;
   if (own_block_ && !SendControl("BEGIN", kNoStep)) return false;
@@ -98,12 +98,12 @@ bool PostgresRun::SendBegin() {
 }
 
 // Steps that are independent would run without them if they failed.
-bool PostgresRun::WaitsForItsSettings() const {
+bool StepsRun::WaitsForItsSettings() const {
   return !atomic() && call_.session.kind == SessionUse::Kind::kPin && !expected_.empty() &&
          next_ == 0;
 }
 
-bool PostgresRun::SendSteps() {
+bool StepsRun::SendSteps() {
   if (WaitsForItsSettings()) return true;
   for (size_t sent = 0; next_ < size() && !failed_ && !stopped_; ++sent) {
     if (unflushed_bytes_ >= kUnflushedMax) {
@@ -131,7 +131,7 @@ bool PostgresRun::SendSteps() {
   return true;
 }
 
-PostgresRun::Readiness PostgresRun::ReadinessOf(size_t step) const {
+StepsRun::Readiness StepsRun::ReadinessOf(size_t step) const {
   if (call_.batch == nullptr) return Readiness::kYes;
   for (const StepCondition& condition : call_.batch->steps[step].conditions) {
     DBSIDECAR_CHECK(condition.step < step);
@@ -141,14 +141,14 @@ PostgresRun::Readiness PostgresRun::ReadinessOf(size_t step) const {
   return Readiness::kYes;
 }
 
-bool PostgresRun::SendStep(size_t step) {
+bool StepsRun::SendStep(size_t step) {
   if (call_.batch != nullptr) states_[step] = StepState::kSent;
   if (!atomic()) return SendAlone(step);
   return MayFail(step) ? SendInSavepoint(step) : SendStatement(step);
 }
 
-// See the head of postgres_run.h.
-bool PostgresRun::SendInSavepoint(size_t step) {
+// See the head of steps_run.h.
+bool StepsRun::SendInSavepoint(size_t step) {
   return SendControl("SAVEPOINT dbsidecar_step", kNoStep) &&
          SendControl("SAVEPOINT dbsidecar_try", kNoStep) && SendStatement(step) &&
          SendControl("SAVEPOINT dbsidecar_try", kNoStep) && SendSync(kNoStep) &&
@@ -156,12 +156,12 @@ bool PostgresRun::SendInSavepoint(size_t step) {
          SendControl("RELEASE SAVEPOINT dbsidecar_step", kNoStep);
 }
 
-bool PostgresRun::SendAlone(size_t step) {
+bool StepsRun::SendAlone(size_t step) {
   return SendPreamble(step) && SendStatement(step) && SendSync(step);
 }
 
 // What holds for one transaction, at its start.
-bool PostgresRun::SendPreamble(size_t step) {
+bool StepsRun::SendPreamble(size_t step) {
   const SessionUse::Kind kind = call_.session.kind;
   if (kind != SessionUse::Kind::kPin && !SendSettings(SettingsReach::kTransaction, step)) {
     return false;
@@ -172,7 +172,7 @@ bool PostgresRun::SendPreamble(size_t step) {
   return !make_read_only || SendControl(kMakeReadOnly, step);
 }
 
-bool PostgresRun::SendSettings(SettingsReach reach, size_t step) {
+bool StepsRun::SendSettings(SettingsReach reach, size_t step) {
   if (call_.statement.settings.none()) return true;
   const SettingsCommand command = CommandFor(call_.statement.settings, reach);
   std::vector<const char*> values;
@@ -185,7 +185,7 @@ bool PostgresRun::SendSettings(SettingsReach reach, size_t step) {
 
 // A text that comes several times in a row is parsed once. Not where its first parse may have
 // failed and others run on.
-bool PostgresRun::SendStatement(size_t step) {
+bool StepsRun::SendStatement(size_t step) {
   const Statement& statement = StatementOf(step);
   if (std::any_of(statement.parameters.begin(), statement.parameters.end(), &HasNul)) {
     FailAll(OwnError(ErrorKind::kInvalidArgument,
@@ -208,19 +208,19 @@ bool PostgresRun::SendStatement(size_t step) {
                            parameters.formats(), 0) == 1;
 }
 
-const Statement& PostgresRun::StatementOf(size_t step) {
+const Statement& StepsRun::StatementOf(size_t step) {
   if (call_.batch != nullptr) return call_.batch->steps[step].statement;
   row_.parameters.clear();
   call_.rows->Get(step, row_.parameters);
   return row_;
 }
 
-bool PostgresRun::IsUnnamedOneOnServer(const Statement& statement) const {
+bool StepsRun::IsUnnamedOneOnServer(const Statement& statement) const {
   if (unnamed_key_.empty()) return false;
   return call_.batch == nullptr || unnamed_key_ == PreparedKey(statement);
 }
 
-void PostgresRun::NoteUnnamed(size_t step, const Statement& statement) {
+void StepsRun::NoteUnnamed(size_t step, const Statement& statement) {
   if (atomic() && !MayFail(step)) {
     unnamed_key_ = PreparedKey(statement);
   } else {
@@ -228,7 +228,7 @@ void PostgresRun::NoteUnnamed(size_t step, const Statement& statement) {
   }
 }
 
-bool PostgresRun::SendEnd() {
+bool StepsRun::SendEnd() {
   stage_ = Stage::kSent;
   if (!atomic()) return true;
   if (stopped_ && next_ < size() && !failed_) {
@@ -249,31 +249,31 @@ bool PostgresRun::SendEnd() {
 }
 
 // The error has left our block open, as a failed one.
-bool PostgresRun::SendUndo() {
+bool StepsRun::SendUndo() {
   stage_ = Stage::kSent;
   rolled_back_ = true;
   return SendControl("ROLLBACK", kNoStep) && SendSync(kNoStep);
 }
 
-bool PostgresRun::SendControl(const std::string& sql, size_t step, Command command) {
+bool StepsRun::SendControl(const std::string& sql, size_t step, Command command) {
   Expect(command, step);
   unnamed_key_.clear();
   return PQsendQueryParams(conn_, sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) == 1;
 }
 
-bool PostgresRun::SendSync(size_t step) {
+bool StepsRun::SendSync(size_t step) {
   Expect(Command::kSync, step);
   unasked_ = 0;
   return PQpipelineSync(conn_) == 1;
 }
 
-bool PostgresRun::AskForResults() {
+bool StepsRun::AskForResults() {
   if (unasked_ == 0) return true;
   unasked_ = 0;
   return PQsendFlushRequest(conn_) == 1;
 }
 
-void PostgresRun::Expect(Command command, size_t step) {
+void StepsRun::Expect(Command command, size_t step) {
   expected_.push_back({command, step});
   sent_anything_ = true;
   ++unasked_;
@@ -282,7 +282,7 @@ void PostgresRun::Expect(Command command, size_t step) {
 
 // --- Receiving. ---
 
-void PostgresRun::Take(const PGresult* result) {
+void StepsRun::Take(const PGresult* result) {
   const Expected at = expected_.front();
   switch (PQresultStatus(result)) {
     case PGRES_SINGLE_TUPLE:
@@ -317,16 +317,16 @@ void PostgresRun::Take(const PGresult* result) {
   }
 }
 
-Result& PostgresRun::ResultOf(size_t step) {
+Result& StepsRun::ResultOf(size_t step) {
   return call_.batch != nullptr ? outcome_.steps[step].result : outcome_.result;
 }
 
-const ResultLimits& PostgresRun::LimitsOf(size_t step) const {
+const ResultLimits& StepsRun::LimitsOf(size_t step) const {
   return call_.batch != nullptr ? call_.batch->steps[step].statement.limits
                                 : call_.statement.limits;
 }
 
-void PostgresRun::TakeRows(size_t step, const PGresult* result) {
+void StepsRun::TakeRows(size_t step, const PGresult* result) {
   Result& into = ResultOf(step);
   const ResultLimits& limits = LimitsOf(step);
   if (into.columns.empty() && PQnfields(result) > 0) {
@@ -352,7 +352,7 @@ void PostgresRun::TakeRows(size_t step, const PGresult* result) {
   into.rows.SetColumnCount(into.columns.size());
 }
 
-void PostgresRun::TakeTag(size_t step, const PGresult* result) {
+void StepsRun::TakeTag(size_t step, const PGresult* result) {
   Result& into = ResultOf(step);
   into.command_tag = PQcmdStatus(const_cast<PGresult*>(result));
   const int64_t affected = RowsAffected(into.command_tag);
@@ -364,7 +364,7 @@ void PostgresRun::TakeTag(size_t step, const PGresult* result) {
   if (affected >= 0) into.rows_affected = std::max<int64_t>(into.rows_affected, 0) + affected;
 }
 
-void PostgresRun::TakeError(Error error) {
+void StepsRun::TakeError(Error error) {
   command_failed_ = true;
   const Expected at = expected_.front();
   if (failed_ || at.command == Command::kGiveUp) return;
@@ -380,7 +380,7 @@ void PostgresRun::TakeError(Error error) {
   FailAll(std::move(error), at.step);
 }
 
-void PostgresRun::FailStep(size_t step, Error error) {
+void StepsRun::FailStep(size_t step, Error error) {
   if (states_[step] == StepState::kOver) return;
   states_[step] = StepState::kOver;
   if (!atomic() && traits_.may_commit_inside && error.sql.sqlstate.starts_with("57")) {
@@ -392,7 +392,7 @@ void PostgresRun::FailStep(size_t step, Error error) {
   into.error = std::move(error);
 }
 
-void PostgresRun::FailAll(Error error, size_t step) {
+void StepsRun::FailAll(Error error, size_t step) {
   failed_ = true;
   if (step != kNoStep) {
     error.part = call_.batch != nullptr ? "step" : "row";
@@ -401,7 +401,7 @@ void PostgresRun::FailAll(Error error, size_t step) {
   outcome_.error = std::move(error);
 }
 
-void PostgresRun::EndCommand() {
+void StepsRun::EndCommand() {
   const Expected done = expected_.front();
   expected_.pop_front();
   const bool ok = !std::exchange(command_failed_, false);
@@ -409,7 +409,7 @@ void PostgresRun::EndCommand() {
   if (done.command == Command::kExecute && ok && atomic()) EndStep(done.step);
 }
 
-void PostgresRun::EndSync() {
+void StepsRun::EndSync() {
   const Expected done = expected_.front();
   expected_.pop_front();
   command_failed_ = false;
@@ -420,7 +420,7 @@ void PostgresRun::EndSync() {
   }
 }
 
-void PostgresRun::EndStep(size_t step) {
+void StepsRun::EndStep(size_t step) {
   const bool too_large = std::exchange(too_large_, false) && call_.batch != nullptr;
   if (call_.batch == nullptr) return;
   if (too_large && !atomic()) {
@@ -432,7 +432,7 @@ void PostgresRun::EndStep(size_t step) {
   outcome_.steps[step].outcome = StepOutcome::kOk;
 }
 
-void PostgresRun::TakeNotice(Notice notice) {
+void StepsRun::TakeNotice(Notice notice) {
   if (expected_.empty() || expected_.front().command != Command::kExecute) return;
   std::vector<Notice>& notices =
       call_.batch != nullptr ? outcome_.steps[expected_.front().step].notices : outcome_.notices;
@@ -441,7 +441,7 @@ void PostgresRun::TakeNotice(Notice notice) {
 
 // --- The end. ---
 
-Outcome PostgresRun::Finish() {
+Outcome StepsRun::Finish() {
   for (size_t step = 0; step < states_.size() && !atomic(); ++step) {
     if (states_[step] == StepState::kUnsent) FailStep(step, OwnError(ErrorKind::kCancelled, ""));
   }
@@ -456,7 +456,7 @@ Outcome PostgresRun::Finish() {
   return std::move(outcome_);
 }
 
-Outcome PostgresRun::Lost(const std::string& reason) {
+Outcome StepsRun::Lost(const std::string& reason) {
   const bool harmless = call_.statement.read_only || (in_transaction_ && !call_.session.commit);
   if (!failed_ && atomic()) {
     FailAll(LostError(reason, commit_sent_ && !harmless), kNoStep);
@@ -474,7 +474,7 @@ Outcome PostgresRun::Lost(const std::string& reason) {
   return outcome;
 }
 
-Error PostgresRun::LostError(const std::string& reason, bool unknown) const {
+Error StepsRun::LostError(const std::string& reason, bool unknown) const {
   Error error = OwnError(
       ErrorKind::kConnectionLost,
       fmt::format("the connection was lost, {}: {}",
