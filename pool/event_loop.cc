@@ -6,10 +6,17 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "pool/check.h"
 
 namespace dbsidecar::pool {
+namespace {
+
+// So that a turn that another thread takes seldom sets a timer for which this one has to be woken.
+constexpr Duration kSleepMax = std::chrono::seconds(1);
+
+}  // namespace
 
 EventLoop::EventLoop()
     : epoll_fd_(epoll_create1(EPOLL_CLOEXEC)), wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
@@ -24,14 +31,26 @@ EventLoop::~EventLoop() {
 }
 
 void EventLoop::Post(std::function<void()> task) {
-  bool was_empty;
+  bool was_asleep;
   {
-    std::lock_guard lock(mutex_);
-    was_empty = tasks_.empty();
+    const std::lock_guard lock(mutex_);
     tasks_.push_back(std::move(task));
+    was_asleep = std::exchange(asleep_, false);
   }
-  // Whoever found the queue empty wakes the loop; it takes the whole queue at once.
-  if (was_empty) Wake();
+  if (was_asleep) Wake();
+}
+
+void EventLoop::RunOrPost(std::function<void()> task) {
+  std::unique_lock turn(turn_, std::try_to_lock);
+  if (!turn.owns_lock()) {
+    Post(std::move(task));
+    return;
+  }
+  now_ = Clock::now();
+  RunTasks();
+  task();
+  EndTurn();
+  if (NextTick() < wakes_at_) Wake();
 }
 
 void EventLoop::Stop() {
@@ -46,22 +65,36 @@ void EventLoop::Wake() {
 }
 
 void EventLoop::Run() {
+  std::array<epoll_event, 64> events;
   while (!stopping_.load(std::memory_order_relaxed)) {
-    Wait(TimeoutMillis());
-    now_ = Clock::now();
-    RunTasks();
-    RunTimers();
-    EndTurn();
+    const int count = epoll_wait(epoll_fd_, events.data(), events.size(), FallAsleep());
+    Turn(events.data(), count);
   }
+  const std::lock_guard turn(turn_);
   while (HasTasks()) {
     RunTasks();
     EndTurn();
   }
 }
 
-void EventLoop::Wait(int timeout_ms) {
-  std::array<epoll_event, 64> events;
-  const int count = epoll_wait(epoll_fd_, events.data(), events.size(), timeout_ms);
+// For how many milliseconds.
+int EventLoop::FallAsleep() {
+  const std::lock_guard turn(turn_);
+  const std::lock_guard lock(mutex_);
+  if (!tasks_.empty()) return 0;
+  asleep_ = true;
+  const Instant now = Clock::now();
+  wakes_at_ = std::min(NextTick(), now + kSleepMax);
+  const auto wait = std::chrono::ceil<std::chrono::milliseconds>(wakes_at_ - now).count();
+  return static_cast<int>(std::max<int64_t>(wait, 0));
+}
+
+void EventLoop::Turn(const epoll_event* events, int count) {
+  const std::lock_guard turn(turn_);
+  {
+    const std::lock_guard lock(mutex_);
+    asleep_ = false;
+  }
   now_ = Clock::now();
   for (int i = 0; i < count; ++i) {
     const int fd = events[i].data.fd;
@@ -70,13 +103,17 @@ void EventLoop::Wait(int timeout_ms) {
       [[maybe_unused]] const ssize_t size = read(wake_fd_, &ignored, sizeof(ignored));
       continue;
     }
-    // A handler earlier in this batch may have unwatched it.
+    // It may have been unwatched meanwhile.
     const auto it = watched_.find(fd);
     if (it == watched_.end()) continue;
     const uint32_t ready = events[i].events;
     it->second.handler->OnReady((ready & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0,
                                 (ready & EPOLLOUT) != 0);
   }
+  now_ = Clock::now();
+  RunTasks();
+  RunTimers();
+  EndTurn();
 }
 
 void EventLoop::RunTasks() {
@@ -114,12 +151,10 @@ void EventLoop::NotAtTurnEnd(const TurnEndHandler& handler) {
   }
 }
 
-int EventLoop::TimeoutMillis() {
+Instant EventLoop::NextTick() const {
   Instant next = kNever;
   for (const TimerHandler* timer : timers_) next = std::min(next, timer->NextTick());
-  if (next == kNever) return -1;
-  const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now()).count();
-  return static_cast<int>(std::clamp<int64_t>(wait, 0, 60'000));
+  return next;
 }
 
 void EventLoop::Watch(int fd, FdHandler* handler) {

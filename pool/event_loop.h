@@ -1,8 +1,8 @@
-// EventLoop is the one thread that owns the pool: it waits for sockets, posted tasks and the next
-// deadline, and runs whatever is due.
+// EventLoop owns the pool: its thread waits for sockets, posted tasks and the next deadline, and
+// runs whatever is due, in turns. While it waits, another thread may take a turn in its place.
 //
-// Threads: Post and Stop may be called from any; everything else only on the loop thread, or
-// before Run starts.
+// Threads: Post, RunOrPost and Stop may be called from any; everything else only within a turn
+// (what is called "the loop thread" elsewhere is whoever has the turn), or before Run starts.
 #pragma once
 
 #include <atomic>
@@ -13,6 +13,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "pool/time.h"
+
+struct epoll_event;
 
 namespace dbsidecar::pool {
 
@@ -49,6 +51,9 @@ class EventLoop {
   // Runs `task` on the loop thread, after everything posted before. Tasks left when the loop
   // stops are run before Run returns.
   void Post(std::function<void()> task);
+  // The same, but when the loop has nothing to do the task is run before this returns, in a turn on
+  // the caller's thread, which spares the loop's thread being woken. Not within a turn.
+  void RunOrPost(std::function<void()> task);
 
   // Returns after Stop.
   void Run();
@@ -86,8 +91,9 @@ class EventLoop {
   bool HasTasks();
   void RunTimers();
   void EndTurn();
-  int TimeoutMillis();
-  void Wait(int timeout_ms);
+  int FallAsleep();
+  Instant NextTick() const;
+  void Turn(const epoll_event* events, int count);
   void Wake();
 
   const int epoll_fd_;
@@ -98,9 +104,14 @@ class EventLoop {
   std::vector<TimerHandler*> timers_;
   std::vector<TurnEndHandler*> turn_end_;  // Null = wants it no more.
 
-  std::mutex mutex_;
-  std::vector<std::function<void()>> tasks_;    // Guarded by mutex_.
+  std::mutex turn_;                             // Held during a turn: guards everything above.
   std::vector<std::function<void()>> running_;  // Swapped with tasks_, to keep its memory.
+  Instant wakes_at_{};                          // By itself.
+
+  std::mutex mutex_;
+  // Guarded by mutex_:
+  std::vector<std::function<void()>> tasks_;
+  bool asleep_ = false;  // The loop's thread waits, and has not been woken.
 };
 
 }  // namespace dbsidecar::pool

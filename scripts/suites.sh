@@ -48,7 +48,7 @@ run_sanitized() {
   export DBSIDECAR_TEST_SECONDS_LOAD="${DBSIDECAR_TEST_SECONDS_LOAD:-5}"
   export DBSIDECAR_TEST_SECONDS_CANARY="${DBSIDECAR_TEST_SECONDS_CANARY:-10}"
   export DBSIDECAR_SIM_RUNS="${DBSIDECAR_SIM_RUNS:-1000}"
-  if [[ $# -eq 0 ]]; then set -- unit simulation contract golden integration; fi
+  if [[ $# -eq 0 ]]; then set -- unit simulation contract golden client_cpp integration; fi
   for suite in "$@"; do
     if [[ "$suite" == integration ]]; then
       run_integration_against "$preset"

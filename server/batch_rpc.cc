@@ -4,9 +4,9 @@
 
 #include "server/awaited_call.h"
 #include "server/batch_request.h"
+#include "server/batch_response.h"
 #include "server/deadline.h"
 #include "server/error_mapping.h"
-#include "server/result_encoder.h"
 
 namespace dbsidecar::server {
 namespace {
@@ -62,7 +62,7 @@ grpc::Status RunBatch(Database& database, const RequestLimits& limits, grpc::Ser
   call.batch = &batch;
   const pool::Outcome outcome = Run(database, context, call);
   if (outcome.error) return Failure(context, *outcome.error);
-  EncodeBatch(outcome, request.format(), request.want_timing(), response);
+  FillBatch(outcome, request.format(), request.want_timing(), response);
   if (!IsTooLarge(limits, response)) return grpc::Status::OK;
   return Failure(context, pool::ResultTooLarge(call.statement.limits, !request.read_only()));
 }
@@ -78,7 +78,7 @@ grpc::Status RunExecuteMany(Database& database, const RequestLimits& limits,
   call.wants_rows_affected = request.want_rows_affected_by_row();
   const pool::Outcome outcome = Run(database, context, call);
   if (outcome.error) return Failure(context, *outcome.error);
-  EncodeMany(outcome, request.format(), request.want_timing(), response);
+  FillMany(outcome, request.format(), request.want_timing(), response);
   if (!IsTooLarge(limits, response)) return grpc::Status::OK;
   return Failure(context, pool::ResultTooLarge(call.statement.limits, !request.read_only()));
 }
@@ -93,7 +93,7 @@ grpc::Status RunDescribe(Database& database, const RequestLimits& limits,
   call.description = &description;
   const pool::Outcome outcome = Run(database, context, call);
   if (outcome.error) return Failure(context, *outcome.error);
-  EncodeDescription(description, response);
+  FillDescription(description, response);
   return grpc::Status::OK;
 }
 

@@ -36,15 +36,18 @@ CompletionQueues::CompletionQueues(grpc::ServerBuilder& builder, int count) {
 }
 
 void CompletionQueues::Start() {
-  for (const auto& queue : queues_) threads_.emplace_back(&Drive, queue.get());
+  for (const auto& queue : queues_) {
+    threads_.push_back(
+        std::make_unique<DeepThread>("grpc-queue", [queue = queue.get()] { Drive(queue); }));
+  }
 }
 
 CompletionQueues::~CompletionQueues() {
   for (const auto& queue : queues_) queue->Shutdown();
-  for (std::thread& thread : threads_) thread.join();
+  const bool started = !threads_.empty();
+  threads_.clear();
   for (const auto& queue : queues_) {
-    // Without Start there was no thread to empty them.
-    if (threads_.empty()) Drive(queue.get());
+    if (!started) Drive(queue.get());
   }
 }
 

@@ -1,11 +1,13 @@
-// gRPC's completion queues for the hot RPCs, with a thread for each.
+// gRPC's completion queues for the hot RPCs, with a thread for each, which may take turns of the
+// event loop.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
-#include <thread>
 #include <vector>
+
+#include "server/deep_thread.h"
 
 namespace dbsidecar::server {
 
@@ -52,7 +54,7 @@ class CompletionQueues {
 
  private:
   std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
-  std::vector<std::thread> threads_;
+  std::vector<std::unique_ptr<DeepThread>> threads_;
 };
 
 }  // namespace dbsidecar::server

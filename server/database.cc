@@ -111,9 +111,15 @@ void Database::Submit(pool::Call& call) {
 }
 
 void Database::Submit(std::vector<pool::Call*> calls) {
-  loop_.Post([this, calls = std::move(calls)] {
-    for (pool::Call* call : calls) pool_->Submit(*call);
-  });
+  loop_.Post([this, calls = std::move(calls)] { SubmitAll(calls); });
+}
+
+void Database::SubmitAtOnce(std::vector<pool::Call*> calls) {
+  loop_.RunOrPost([this, calls = std::move(calls)] { SubmitAll(calls); });
+}
+
+void Database::SubmitAll(const std::vector<pool::Call*>& calls) {
+  for (pool::Call* call : calls) pool_->Submit(*call);
 }
 
 void Database::Cancel(pool::CallId id) {

@@ -1,26 +1,24 @@
 // The thread that runs an event loop.
 #pragma once
 
-#include <pthread.h>
-
 #include "pool/event_loop.h"
+#include "server/deep_thread.h"
 
 namespace dbsidecar::server {
 
-// Its stack is large because the statement parser recurses as deeply as a statement nests; pages
-// that are never reached cost nothing.
 class LoopThread {
  public:
-  // `name` is the thread's, for tools such as top.
-  LoopThread(pool::EventLoop& loop, const char* name);
+  // `loop` is borrowed.
+  LoopThread(pool::EventLoop& loop, const char* name)
+      : loop_(loop), thread_(name, [&loop] { loop.Run(); }) {}
   // Stops the loop and waits for it.
-  ~LoopThread();
+  ~LoopThread() { loop_.Stop(); }
   LoopThread(const LoopThread&) = delete;
   LoopThread& operator=(const LoopThread&) = delete;
 
  private:
   pool::EventLoop& loop_;
-  pthread_t thread_;
+  DeepThread thread_;  // Joined after the loop was told to stop.
 };
 
 }  // namespace dbsidecar::server

@@ -27,6 +27,8 @@ constexpr int kAcceptors = 4;
 // longer read: flow control instead of errors.
 constexpr size_t kCallsMax = 1024;
 constexpr size_t kUnwrittenBytesMax = 4 * 1024 * 1024;
+// A thread keeps the memory of its last reply, unless that was larger.
+constexpr size_t kReusedMax = 64 * 1024;
 
 class PipelineStream;
 
@@ -80,13 +82,13 @@ pool::Error Invalid(std::string why) {
 // Replies one after another, as the bytes of a PipelineResponse.
 class ReplyBuffer {
  public:
-  void Add(const v1::Reply& reply) {
-    const size_t size = reply.ByteSizeLong();
+  // `reply`: the fields of a Reply.
+  void Add(std::string_view reply) {
     google::protobuf::io::StringOutputStream stream(&bytes_);
     google::protobuf::io::CodedOutputStream out(&stream);
     out.WriteTag(v1::PipelineResponse::kRepliesFieldNumber << 3 | 2);
-    out.WriteVarint32(static_cast<uint32_t>(size));
-    reply.SerializeWithCachedSizes(&out);
+    out.WriteVarint32(static_cast<uint32_t>(reply.size()));
+    out.WriteRaw(reply.data(), static_cast<int>(reply.size()));
     ++replies_;
   }
   bool empty() const { return replies_ == 0; }
@@ -138,18 +140,14 @@ class PipelineStream final : public pool::TurnEndHandler {
   // Any thread. True: nothing else waits to be written, and nobody is going to write it.
   bool Reply(const v1::Call& call, pool::Outcome outcome) {
     // Reused, with its memory.
-    thread_local v1::Reply reply;
+    thread_local WireWriter reply;
+    if (reply.size() > kReusedMax) reply = WireWriter();
     reply.Clear();
-    reply.set_id(call.id());
-    if (call.has_end_session()) {
-      EncodeTheEnd(call.end_session(), outcome, reply);
-    } else {
-      Encode(call.query(), outcome, reply);
-    }
+    EncodeReply(call, outcome, reply);
     const std::lock_guard lock(mutex_);
     in_flight_.erase(call.id());
     const bool first = replies_.empty() && !writing_;
-    replies_.Add(reply);
+    replies_.Add(reply.bytes());
     return first;
   }
 
@@ -280,7 +278,7 @@ class PipelineStream final : public pool::TurnEndHandler {
       calls.push_back(&NewCall(*frame, request, stream_deadline));
     }
     // Cancels come after the calls of their own frame.
-    if (!calls.empty()) rpc_.database().Submit(std::move(calls));
+    if (!calls.empty()) rpc_.Submit(std::move(calls));
     for (const pool::CallId call : cancels) rpc_.database().Cancel(call);
     frame->Release();
   }
@@ -330,11 +328,10 @@ class PipelineStream final : public pool::TurnEndHandler {
 
   // A refused call must not take the entry of an earlier one with the same id.
   void Refuse(const v1::Call& request, pool::Outcome outcome) {
-    v1::Reply reply;
-    reply.set_id(request.id());
-    FillError(*outcome.error, *reply.mutable_error());
+    WireWriter reply;
+    EncodeError(request.id(), *outcome.error, reply);
     const std::lock_guard lock(mutex_);
-    replies_.Add(reply);
+    replies_.Add(reply.bytes());
   }
 
   // The stream as a whole is of no use any more.
@@ -351,25 +348,40 @@ class PipelineStream final : public pool::TurnEndHandler {
                    finished_.Tag());
   }
 
-  static void EncodeTheEnd(const v1::EndSessionRequest& request, const pool::Outcome& outcome,
-                           v1::Reply& reply) {
+  void EncodeReply(const v1::Call& call, pool::Outcome& outcome, WireWriter& reply) const {
+    if (!outcome.error.has_value()) {
+      if (call.has_end_session()) {
+        EncodeEnd(outcome, call.end_session().want_timing(), reply);
+        reply.Begin(v1::Reply::kSessionEndedFieldNumber, 0);
+      } else {
+        EncodeResponse(call.query(), outcome, reply);
+      }
+    }
     if (outcome.error.has_value()) {
-      FillError(*outcome.error, *reply.mutable_error());
+      EncodeError(call.id(), *outcome.error, reply);
     } else {
-      EncodeEnd(outcome, request.want_timing(), *reply.mutable_session_ended());
+      reply.Varint(v1::Reply::kIdFieldNumber, call.id());
     }
   }
 
-  void Encode(const v1::QueryRequest& query, pool::Outcome& outcome, v1::Reply& reply) const {
-    if (!outcome.error.has_value()) {
-      EncodeOutcome(outcome, query.format(), query.want_timing(), *reply.mutable_response());
-      const uint64_t limit = rpc_.limits().result_bytes_max;
-      if (limit != 0 && reply.response().ByteSizeLong() > limit) {
-        outcome.error = pool::ResultTooLarge(ToStatement(query, rpc_.limits()).limits,
-                                             outcome.result.rows_affected >= 0);
-      }
+  void EncodeResponse(const v1::QueryRequest& query, pool::Outcome& outcome,
+                      WireWriter& reply) const {
+    EncodeOutcome(outcome, query.format(), query.want_timing(), reply);
+    const uint64_t limit = rpc_.limits().result_bytes_max;
+    if (limit != 0 && reply.size() > limit) {
+      outcome.error = pool::ResultTooLarge(ToStatement(query, rpc_.limits()).limits,
+                                           outcome.result.rows_affected >= 0);
+      reply.Clear();
+    } else {
+      reply.Begin(v1::Reply::kResponseFieldNumber, 0);
     }
-    if (outcome.error.has_value()) FillError(*outcome.error, *reply.mutable_error());
+  }
+
+  static void EncodeError(uint64_t id, const pool::Error& error, WireWriter& reply) {
+    v1::Error message;
+    FillError(error, message);
+    reply.Element(v1::Reply::kErrorFieldNumber, message.SerializeAsString());
+    reply.Varint(v1::Reply::kIdFieldNumber, id);
   }
 
   RpcContext& rpc_;

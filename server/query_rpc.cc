@@ -2,6 +2,7 @@
 
 #include "pool/call.h"
 #include "server/arena_message.h"
+#include "server/byte_buffer.h"
 #include "server/deadline.h"
 #include "server/error_mapping.h"
 #include "server/result_encoder.h"
@@ -74,7 +75,7 @@ class QueryCall final : public pool::Call {
     if (tag != request_->tags().end()) caller = tag->second;
     holders_.fetch_add(1);
     submitted_.store(true);
-    rpc_.database().Submit(*this);
+    rpc_.Submit({this});
   }
 
   // The caller has its answer, or has left.
@@ -93,18 +94,13 @@ class QueryCall final : public pool::Call {
       FinishWith(*outcome_.error);
       return;
     }
-    ArenaMessage<v1::QueryResponse> response;
+    auto response = std::make_unique<WireWriter>(outcome_.result.rows.data_bytes() + 512);
     EncodeOutcome(outcome_, request_->format(), request_->want_timing(), *response);
-    if (rpc_.limits().result_bytes_max != 0 &&
-        response->ByteSizeLong() > rpc_.limits().result_bytes_max) {
+    if (rpc_.limits().result_bytes_max != 0 && response->size() > rpc_.limits().result_bytes_max) {
       FinishWith(pool::ResultTooLarge(statement.limits, outcome_.result.rows_affected >= 0));
       return;
     }
-    grpc::ByteBuffer bytes;
-    bool own = false;
-    const grpc::Status status =
-        grpc::SerializationTraits<v1::QueryResponse>::Serialize(*response, &bytes, &own);
-    responder_.Finish(bytes, status, finished_.Tag());
+    responder_.Finish(ToByteBuffer(std::move(response)), grpc::Status::OK, finished_.Tag());
   }
 
   void Refuse(std::string why) {

@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 
-#include "server/error_mapping.h"
 #include "server/utf8.h"
 
 namespace dbsidecar::server {
@@ -93,26 +92,33 @@ std::string BytesOf(const RowBuffer& rows, const RowBuffer::Cell& cell, uint32_t
   return bytea_text ? ParseBytea(bytes) : std::string(bytes);
 }
 
+bool BoolOf(const RowBuffer& rows, const RowBuffer::Cell& cell) { return rows.bytes(cell) == "t"; }
+
+// --- From here on last first, as WireWriter wants it. ---
+
 void EncodeValue(const RowBuffer& rows, const RowBuffer::Cell& cell, WireKind kind,
-                 uint32_t type_oid, v1::Value& value) {
-  if (cell.kind == CellKind::kNull) return;
-  switch (kind) {
-    case WireKind::kInteger:
-      value.set_int_value(IntegerOf(rows, cell));
-      break;
-    case WireKind::kDouble:
-      value.set_double_value(DoubleOf(rows, cell));
-      break;
-    case WireKind::kBool:
-      value.set_bool_value(rows.bytes(cell) == "t");
-      break;
-    case WireKind::kText:
-      value.set_string_value(std::string(rows.bytes(cell)));
-      break;
-    case WireKind::kBytes:
-      value.set_bytes_value(BytesOf(rows, cell, type_oid));
-      break;
+                 uint32_t type_oid, int field, WireWriter& out) {
+  const size_t end = out.End();
+  if (cell.kind != CellKind::kNull) {
+    switch (kind) {
+      case WireKind::kInteger:
+        out.Element(v1::Value::kIntValueFieldNumber, WireWriter::ZigZag(IntegerOf(rows, cell)));
+        break;
+      case WireKind::kDouble:
+        out.Element(v1::Value::kDoubleValueFieldNumber, DoubleOf(rows, cell));
+        break;
+      case WireKind::kBool:
+        out.Element(v1::Value::kBoolValueFieldNumber, uint64_t{BoolOf(rows, cell)});
+        break;
+      case WireKind::kText:
+        out.Element(v1::Value::kStringValueFieldNumber, rows.bytes(cell));
+        break;
+      case WireKind::kBytes:
+        out.Element(v1::Value::kBytesValueFieldNumber, BytesOf(rows, cell, type_oid));
+        break;
+    }
   }
+  out.Begin(field, end);
 }
 
 WireKind KindOfCell(const RowBuffer& rows, const RowBuffer::Cell& cell, uint32_t type_oid,
@@ -133,53 +139,52 @@ WireKind KindOfCell(const RowBuffer& rows, const RowBuffer::Cell& cell, uint32_t
                                                                        : WireKind::kBytes;
 }
 
-void EncodeMixed(const RowBuffer& rows, size_t column, v1::Column& into) {
-  for (size_t row = 0; row < rows.row_count(); ++row) {
+void EncodeMixed(const RowBuffer& rows, size_t column, WireWriter& out) {
+  for (size_t row = rows.row_count(); row-- > 0;) {
     const RowBuffer::Cell& cell = rows.at(row, column);
-    EncodeValue(rows, cell, KindOfCell(rows, cell, 0, false), 0, *into.add_mixed());
+    EncodeValue(rows, cell, KindOfCell(rows, cell, 0, false), 0, v1::Column::kMixedFieldNumber,
+                out);
   }
 }
 
-void AddCell(const RowBuffer& rows, const RowBuffer::Cell& cell, WireKind kind, uint32_t type_oid,
-             v1::Column& into) {
-  const bool null = cell.kind == CellKind::kNull;
+void EncodeCells(const RowBuffer& rows, size_t column, WireKind kind, uint32_t type_oid,
+                 WireWriter& out) {
+  const size_t end = out.End();
+  for (size_t row = rows.row_count(); row-- > 0;) {
+    const RowBuffer::Cell& cell = rows.at(row, column);
+    const bool null = cell.kind == CellKind::kNull;
+    switch (kind) {
+      case WireKind::kInteger:
+        out.PackedVarint(null ? 0 : WireWriter::ZigZag(IntegerOf(rows, cell)));
+        break;
+      case WireKind::kDouble:
+        out.PackedDouble(null ? 0 : DoubleOf(rows, cell));
+        break;
+      case WireKind::kBool:
+        out.PackedVarint(!null && BoolOf(rows, cell));
+        break;
+      case WireKind::kText:
+        out.Element(v1::Column::kStringsFieldNumber, null ? std::string_view() : rows.bytes(cell));
+        break;
+      case WireKind::kBytes:
+        out.Element(v1::Column::kBlobsFieldNumber,
+                    null ? std::string() : BytesOf(rows, cell, type_oid));
+        break;
+    }
+  }
   switch (kind) {
     case WireKind::kInteger:
-      into.add_ints(null ? 0 : IntegerOf(rows, cell));
+      out.Begin(v1::Column::kIntsFieldNumber, end);
       break;
     case WireKind::kDouble:
-      into.add_doubles(null ? 0 : DoubleOf(rows, cell));
+      out.Begin(v1::Column::kDoublesFieldNumber, end);
       break;
     case WireKind::kBool:
-      into.add_bools(!null && rows.bytes(cell) == "t");
+      out.Begin(v1::Column::kBoolsFieldNumber, end);
       break;
-    case WireKind::kText: {
-      const std::string_view text = null ? std::string_view() : rows.bytes(cell);
-      into.add_strings(text.data(), text.size());
-      break;
-    }
+    case WireKind::kText:
     case WireKind::kBytes:
-      *into.add_blobs() = null ? std::string() : BytesOf(rows, cell, type_oid);
       break;
-  }
-}
-
-void EncodeColumn(const RowBuffer& rows, size_t column, uint32_t type_oid, bool typed_by_oid,
-                  v1::Column& into) {
-  const std::optional<WireKind> kind = CommonKind(rows, column, type_oid, typed_by_oid);
-  size_t nulls = 0;
-  for (size_t row = 0; row < rows.row_count(); ++row) {
-    if (rows.at(row, column).kind != CellKind::kNull) continue;
-    into.add_nulls(static_cast<uint32_t>(row));
-    ++nulls;
-  }
-  if (nulls == rows.row_count()) return;  // All NULL: no array at all.
-  if (!kind) {
-    EncodeMixed(rows, column, into);
-    return;
-  }
-  for (size_t row = 0; row < rows.row_count(); ++row) {
-    AddCell(rows, rows.at(row, column), *kind, type_oid, into);
   }
 }
 
@@ -209,47 +214,88 @@ std::string TextOf(const RowBuffer& rows, const RowBuffer::Cell& cell) {
   return "";
 }
 
-void EncodeTextColumn(const RowBuffer& rows, size_t column, v1::Column& into) {
+void EncodeTexts(const RowBuffer& rows, size_t column, WireWriter& out) {
   bool utf8 = true;
   for (size_t row = 0; row < rows.row_count() && utf8; ++row) {
     const RowBuffer::Cell& cell = rows.at(row, column);
     utf8 = cell.kind != CellKind::kText || IsValidUtf8(rows.bytes(cell));
   }
-  for (size_t row = 0; row < rows.row_count(); ++row) {
+  const int field = utf8 ? v1::Column::kStringsFieldNumber : v1::Column::kBlobsFieldNumber;
+  for (size_t row = rows.row_count(); row-- > 0;) {
     const RowBuffer::Cell& cell = rows.at(row, column);
-    if (cell.kind == CellKind::kNull) into.add_nulls(static_cast<uint32_t>(row));
-    if (utf8) {
-      into.add_strings(TextOf(rows, cell));
+    if (cell.kind == CellKind::kText) {
+      out.Element(field, rows.bytes(cell));
     } else {
-      into.add_blobs(TextOf(rows, cell));
+      out.Element(field, TextOf(rows, cell));
     }
-  }
-  // All NULL: no array at all.
-  if (static_cast<size_t>(into.nulls_size()) == rows.row_count()) {
-    into.clear_strings();
-    into.clear_blobs();
   }
 }
 
-void EncodeRows(const pool::Result& result, bool typed_by_oid, v1::ResultSet& set) {
-  for (size_t row = 0; row < result.rows.row_count(); ++row) {
-    v1::Row& into = *set.add_rows();
-    for (size_t column = 0; column < result.columns.size(); ++column) {
+size_t NullsIn(const RowBuffer& rows, size_t column) {
+  size_t nulls = 0;
+  for (size_t row = 0; row < rows.row_count(); ++row) {
+    if (rows.at(row, column).kind == CellKind::kNull) ++nulls;
+  }
+  return nulls;
+}
+
+void EncodeNulls(const RowBuffer& rows, size_t column, WireWriter& out) {
+  const size_t end = out.End();
+  for (size_t row = rows.row_count(); row-- > 0;) {
+    if (rows.at(row, column).kind == CellKind::kNull) out.PackedVarint(row);
+  }
+  out.Begin(v1::Column::kNullsFieldNumber, end);
+}
+
+void EncodeColumn(const pool::Result& result, size_t column, v1::ResultFormat format,
+                  WireWriter& out) {
+  const size_t end = out.End();
+  const RowBuffer& rows = result.rows;
+  const size_t nulls = NullsIn(rows, column);
+  if (nulls == rows.row_count()) {
+    // All NULL: no array at all.
+  } else if (format == v1::RESULT_FORMAT_TEXT_COLUMNS) {
+    EncodeTexts(rows, column, out);
+  } else {
+    const uint32_t type_oid = result.columns[column].type_oid;
+    const std::optional<WireKind> kind = CommonKind(rows, column, type_oid, !result.typed_cells);
+    if (kind) {
+      EncodeCells(rows, column, *kind, type_oid, out);
+    } else {
+      EncodeMixed(rows, column, out);
+    }
+  }
+  if (nulls > 0) EncodeNulls(rows, column, out);
+  out.Begin(v1::ResultSet::kDataFieldNumber, end);
+}
+
+void EncodeRows(const pool::Result& result, WireWriter& out) {
+  for (size_t row = result.rows.row_count(); row-- > 0;) {
+    const size_t end = out.End();
+    for (size_t column = result.columns.size(); column-- > 0;) {
       const RowBuffer::Cell& cell = result.rows.at(row, column);
       const uint32_t type_oid = result.columns[column].type_oid;
-      EncodeValue(result.rows, cell, KindOfCell(result.rows, cell, type_oid, typed_by_oid),
-                  type_oid, *into.add_values());
+      EncodeValue(result.rows, cell, KindOfCell(result.rows, cell, type_oid, !result.typed_cells),
+                  type_oid, v1::Row::kValuesFieldNumber, out);
     }
+    out.Begin(v1::ResultSet::kRowsFieldNumber, end);
   }
 }
 
-void EncodeColumnInfo(const pool::ColumnInfo& from, v1::ColumnInfo& into) {
-  if (IsValidUtf8(from.name)) into.set_name(from.name);
-  into.set_type_oid(from.type_oid);
-  into.set_type_modifier(from.type_modifier);
-  into.set_table_oid(from.table_oid);
-  into.set_column_number(from.column_number);
-  if (IsValidUtf8(from.declared_type)) into.set_declared_type(from.declared_type);
+// A name or message of the database's that is not UTF-8 cannot travel as text.
+void EncodeName(int field, std::string_view name, WireWriter& out) {
+  if (IsValidUtf8(name)) out.Text(field, name);
+}
+
+void EncodeColumnInfo(const pool::ColumnInfo& column, WireWriter& out) {
+  const size_t end = out.End();
+  EncodeName(v1::ColumnInfo::kDeclaredTypeFieldNumber, column.declared_type, out);
+  out.Varint(v1::ColumnInfo::kColumnNumberFieldNumber, column.column_number);
+  out.Varint(v1::ColumnInfo::kTableOidFieldNumber, column.table_oid);
+  out.Int(v1::ColumnInfo::kTypeModifierFieldNumber, column.type_modifier);
+  out.Varint(v1::ColumnInfo::kTypeOidFieldNumber, column.type_oid);
+  EncodeName(v1::ColumnInfo::kNameFieldNumber, column.name, out);
+  out.Begin(v1::ResultSet::kColumnsFieldNumber, end);
 }
 
 uint64_t Nanos(pool::Duration duration) {
@@ -269,93 +315,23 @@ v1::TransactionStatus WireStatus(pool::TransactionStatus status) {
   return v1::TRANSACTION_STATUS_UNSPECIFIED;
 }
 
-v1::StepOutcome WireOutcome(pool::StepOutcome outcome) {
-  switch (outcome) {
-    case pool::StepOutcome::kOk:
-      return v1::STEP_OUTCOME_OK;
-    case pool::StepOutcome::kFailed:
-      return v1::STEP_OUTCOME_FAILED;
-    case pool::StepOutcome::kSkipped:
-      return v1::STEP_OUTCOME_SKIPPED;
-  }
-  return v1::STEP_OUTCOME_UNSPECIFIED;
-}
-
-void EncodeResult(const pool::Result& result, v1::ResultFormat format, v1::ResultSet& set) {
-  for (const pool::ColumnInfo& column : result.columns) {
-    EncodeColumnInfo(column, *set.add_columns());
-  }
-  set.set_row_count(static_cast<uint32_t>(result.rows.row_count()));
-  const bool typed_by_oid = !result.typed_cells;
-  if (format == v1::RESULT_FORMAT_ROWS) {
-    EncodeRows(result, typed_by_oid, set);
-  } else {
-    for (size_t column = 0; column < result.columns.size(); ++column) {
-      if (format == v1::RESULT_FORMAT_TEXT_COLUMNS) {
-        EncodeTextColumn(result.rows, column, *set.add_data());
-      } else {
-        EncodeColumn(result.rows, column, result.columns[column].type_oid, typed_by_oid,
-                     *set.add_data());
-      }
-    }
-  }
-  set.set_rows_affected(result.rows_affected);
-  set.set_command_tag(result.command_tag);
-  set.set_last_insert_id(result.last_insert_id);
-  set.set_truncated(result.truncated);
-}
-
-template <typename Response>
-void EncodeNotices(const std::vector<pool::Notice>& notices, Response& response) {
-  for (const pool::Notice& notice : notices) {
-    v1::Notice& into = *response.add_notices();
-    into.set_severity(notice.severity);
-    into.set_sqlstate(notice.sqlstate);
-    if (IsValidUtf8(notice.message)) into.set_message(notice.message);
+void EncodeNotices(const std::vector<pool::Notice>& notices, int field, WireWriter& out) {
+  for (auto notice = notices.rbegin(); notice != notices.rend(); ++notice) {
+    const size_t end = out.End();
+    EncodeName(v1::Notice::kMessageFieldNumber, notice->message, out);
+    out.Text(v1::Notice::kSqlstateFieldNumber, notice->sqlstate);
+    out.Text(v1::Notice::kSeverityFieldNumber, notice->severity);
+    out.Begin(field, end);
   }
 }
 
-void EncodeTiming(const pool::Outcome& outcome, pool::Instant began, v1::Timing& timing) {
-  timing.set_queue_nanos(Nanos(outcome.timing.queue));
-  timing.set_connect_nanos(Nanos(outcome.timing.connect));
-  timing.set_execute_nanos(Nanos(outcome.timing.execute));
-  timing.set_encode_nanos(Nanos(pool::Clock::now() - began));
-}
-
-v1::TypeKind WireTypeKind(pool::TypeInfo::Kind kind) {
-  using Kind = pool::TypeInfo::Kind;
-  switch (kind) {
-    case Kind::kUnknown:
-      return v1::TYPE_KIND_UNSPECIFIED;
-    case Kind::kBase:
-      return v1::TYPE_KIND_BASE;
-    case Kind::kArray:
-      return v1::TYPE_KIND_ARRAY;
-    case Kind::kEnum:
-      return v1::TYPE_KIND_ENUM;
-    case Kind::kDomain:
-      return v1::TYPE_KIND_DOMAIN;
-    case Kind::kComposite:
-      return v1::TYPE_KIND_COMPOSITE;
-    case Kind::kRange:
-      return v1::TYPE_KIND_RANGE;
-    case Kind::kMultirange:
-      return v1::TYPE_KIND_MULTIRANGE;
-    case Kind::kPseudo:
-      return v1::TYPE_KIND_PSEUDO;
-  }
-  return v1::TYPE_KIND_UNSPECIFIED;
-}
-
-template <typename Response>
-void EncodeWhole(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
-                 Response& response) {
-  const pool::Instant began = pool::Clock::now();
-  EncodeResult(outcome.result, format, *response.mutable_result());
-  response.set_session(outcome.session);
-  response.set_transaction_status(WireStatus(outcome.transaction_status));
-  EncodeNotices(outcome.notices, response);
-  if (want_timing) EncodeTiming(outcome, began, *response.mutable_timing());
+void EncodeTiming(const pool::Timing& timing, pool::Instant began, int field, WireWriter& out) {
+  const size_t end = out.End();
+  out.Varint(v1::Timing::kEncodeNanosFieldNumber, Nanos(pool::Clock::now() - began));
+  out.Varint(v1::Timing::kExecuteNanosFieldNumber, Nanos(timing.execute));
+  out.Varint(v1::Timing::kConnectNanosFieldNumber, Nanos(timing.connect));
+  out.Varint(v1::Timing::kQueueNanosFieldNumber, Nanos(timing.queue));
+  out.Begin(field, end);
 }
 
 }  // namespace
@@ -378,70 +354,43 @@ WireKind WireKindOf(uint32_t type_oid) {
   return WireKind::kText;
 }
 
+void EncodeResult(const pool::Result& result, v1::ResultFormat format, WireWriter& out) {
+  out.Varint(v1::ResultSet::kTruncatedFieldNumber, result.truncated);
+  out.Int(v1::ResultSet::kLastInsertIdFieldNumber, result.last_insert_id);
+  out.Text(v1::ResultSet::kCommandTagFieldNumber, result.command_tag);
+  out.Int(v1::ResultSet::kRowsAffectedFieldNumber, result.rows_affected);
+  if (format == v1::RESULT_FORMAT_ROWS) {
+    EncodeRows(result, out);
+  } else {
+    for (size_t i = result.columns.size(); i-- > 0;) EncodeColumn(result, i, format, out);
+  }
+  out.Varint(v1::ResultSet::kRowCountFieldNumber, result.rows.row_count());
+  for (size_t i = result.columns.size(); i-- > 0;) EncodeColumnInfo(result.columns[i], out);
+}
+
 void EncodeOutcome(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
-                   v1::QueryResponse& response) {
-  EncodeWhole(outcome, format, want_timing, response);
+                   WireWriter& out) {
+  const pool::Instant began = want_timing ? pool::Clock::now() : pool::Instant();
+  EncodeNotices(outcome.notices, v1::QueryResponse::kNoticesFieldNumber, out);
+  out.Varint(v1::QueryResponse::kTransactionStatusFieldNumber,
+             WireStatus(outcome.transaction_status));
+  out.Text(v1::QueryResponse::kSessionFieldNumber, outcome.session);
+  const size_t end = out.End();
+  EncodeResult(outcome.result, format, out);
+  out.Begin(v1::QueryResponse::kResultFieldNumber, end);
+  // Not in its place among the others, because only now it is known.
+  if (want_timing) {
+    EncodeTiming(outcome.timing, began, v1::QueryResponse::kTimingFieldNumber, out);
+  }
 }
 
-void EncodeMany(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
-                v1::ExecuteManyResponse& response) {
-  EncodeWhole(outcome, format, want_timing, response);
-  response.mutable_rows_affected_by_row()->Assign(outcome.rows_affected_by_row.begin(),
-                                                  outcome.rows_affected_by_row.end());
-}
-
-void EncodeBatch(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
-                 v1::BatchResponse& response) {
+void EncodeEnd(const pool::Outcome& outcome, bool want_timing, WireWriter& out) {
   const pool::Instant began = pool::Clock::now();
-  for (const pool::StepResult& step : outcome.steps) {
-    v1::StepResult& into = *response.add_results();
-    into.set_outcome(WireOutcome(step.outcome));
-    if (step.outcome == pool::StepOutcome::kOk) {
-      EncodeResult(step.result, format, *into.mutable_result());
-    }
-    if (step.error) FillError(*step.error, *into.mutable_error());
-    EncodeNotices(step.notices, into);
+  if (want_timing) {
+    EncodeTiming(outcome.timing, began, v1::EndSessionResponse::kTimingFieldNumber, out);
   }
-  response.set_session(outcome.session);
-  response.set_transaction_status(WireStatus(outcome.transaction_status));
-  if (want_timing) EncodeTiming(outcome, began, *response.mutable_timing());
-}
-
-void EncodeDescription(const pool::Description& description, v1::DescribeResponse& response) {
-  response.mutable_param_type_oids()->Assign(description.parameter_types.begin(),
-                                             description.parameter_types.end());
-  for (const pool::ColumnInfo& column : description.columns) {
-    EncodeColumnInfo(column, *response.add_columns());
-  }
-  response.set_read_only(description.only_reads ? v1::READ_ONLY_VERDICT_READ_ONLY
-                                                : v1::READ_ONLY_VERDICT_MAY_WRITE);
-  if (IsValidUtf8(description.verdict_reason)) {
-    response.set_verdict_reason(description.verdict_reason);
-  }
-  response.set_needs_session(description.needs_session);
-  response.set_needs_own_connection(description.needs_own_connection);
-  response.set_fingerprint(description.fingerprint);
-  for (const pool::TypeInfo& type : description.types) {
-    v1::TypeInfo& into = *response.add_types();
-    into.set_oid(type.oid);
-    if (IsValidUtf8(type.schema)) into.set_schema(type.schema);
-    if (IsValidUtf8(type.name)) into.set_name(type.name);
-    into.set_kind(WireTypeKind(type.kind));
-    into.set_base_oid(type.base_oid);
-    for (const std::string& label : type.labels) {
-      if (IsValidUtf8(label)) into.add_labels(label);
-    }
-    for (const pool::ColumnInfo& attribute : type.attributes) {
-      EncodeColumnInfo(attribute, *into.add_attributes());
-    }
-  }
-}
-
-void EncodeEnd(const pool::Outcome& outcome, bool want_timing, v1::EndSessionResponse& response) {
-  const pool::Instant began = pool::Clock::now();
-  response.set_command_tag(outcome.end_tag);
-  EncodeNotices(outcome.notices, response);
-  if (want_timing) EncodeTiming(outcome, began, *response.mutable_timing());
+  EncodeNotices(outcome.notices, v1::EndSessionResponse::kNoticesFieldNumber, out);
+  out.Text(v1::EndSessionResponse::kCommandTagFieldNumber, outcome.end_tag);
 }
 
 }  // namespace dbsidecar::server

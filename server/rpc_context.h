@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "pool/event_loop.h"
 #include "pool/time.h"
@@ -31,6 +33,16 @@ class RpcContext {
   size_t open_calls() const { return open_calls_.load(); }
   void CallOpened() { open_calls_.fetch_add(1); }
   void CallsClosed(size_t count) { open_calls_.fetch_sub(count); }
+
+  // Hands calls that are counted as open to the database. Where there are no others, nothing would
+  // be gained by waiting for more (docs/adr/0018).
+  void Submit(std::vector<pool::Call*> calls) {
+    if (open_calls() <= calls.size()) {
+      database_.SubmitAtOnce(std::move(calls));
+    } else {
+      database_.Submit(std::move(calls));
+    }
+  }
 
  private:
   SidecarService& service_;

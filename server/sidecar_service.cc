@@ -99,7 +99,9 @@ grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
   database_.Submit(call);
   const pool::Outcome outcome = call.Await();
   if (outcome.error) return StatusOf(*outcome.error);
-  EncodeEnd(outcome, request->want_timing(), *response);
+  WireWriter reply;
+  EncodeEnd(outcome, request->want_timing(), reply);
+  response->ParseFromArray(reply.bytes().data(), static_cast<int>(reply.size()));
   return grpc::Status::OK;
 }
 

@@ -265,15 +265,21 @@ TEST_P(SqlContract, NoCallerNoticesThatATableChangedBetweenRepetitionsOfAText) {
   repeat("text");
 }
 
+#if defined(__SANITIZE_THREAD__)
+constexpr int kNestingDepth = 1000;  // ThreadSanitizer itself fails at a depth of 65536 calls.
+#else
+constexpr int kNestingDepth = 60000;
+#endif
+
 TEST_P(SqlContract, ADeeplyNestedTextIsAnsweredAndBreaksNothing) {
   std::string sql = "select 1";
-  for (int i = 0; i < 60000; ++i) sql += "+1";
+  for (int i = 0; i < kNestingDepth; ++i) sql += "+1";
   const Outcome outcome = pool_->Run(sql);
   // Either database may find it too deep, and must say so in its own words.
   if (outcome.error) {
     EXPECT_THAT(SqlState(outcome), testing::AnyOf("54001", "42601", "54000")) << ErrorText(outcome);
   } else {
-    EXPECT_EQ(Rows(outcome), "60001");
+    EXPECT_EQ(Rows(outcome), std::to_string(kNestingDepth + 1));
   }
   EXPECT_EQ(pool_->Text("select 1"), "1");
 }

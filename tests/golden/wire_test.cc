@@ -23,8 +23,13 @@ void ExpectBytes(const google::protobuf::Message& message, const std::string& na
 }
 
 void ExpectReply(const Outcome& outcome, v1::ResultFormat format, const std::string& name) {
+  server::WireWriter out;
+  server::EncodeOutcome(outcome, format, false, out);
+  const std::string bytes(out.bytes());
   v1::QueryResponse response;
-  server::EncodeOutcome(outcome, format, false, response);
+  ASSERT_TRUE(response.ParseFromString(bytes));
+  // What Protobuf itself would have sent.
+  EXPECT_EQ(response.SerializeAsString(), bytes);
   ExpectBytes(response, name);
 }
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <chrono>
 #include <functional>
+#include <future>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -235,6 +236,119 @@ TEST(EventLoopTest, ThePeerClosingIsReportedAsReadable) {
   loop.Run();
   EXPECT_TRUE(told);
   close(fds[0]);
+}
+
+// A loop on a thread of its own.
+class RunningLoop {
+ public:
+  RunningLoop() : thread_([this] { loop.Run(); }) {}
+  ~RunningLoop() {
+    loop.Stop();
+    thread_.join();
+  }
+  std::thread::id id() const { return thread_.get_id(); }
+  // Returns while the loop sleeps, or is about to.
+  void LetItSleep() {
+    std::promise<void> awake;
+    loop.Post([&] { awake.set_value(); });
+    awake.get_future().wait();
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+
+  EventLoop loop;
+
+ private:
+  std::thread thread_;
+};
+
+class TurnEnd : public TurnEndHandler {
+ public:
+  void OnTurnEnd() override { ended = true; }
+  bool ended = false;
+};
+
+TEST(EventLoopTest, WhileTheLoopSleepsATurnIsTakenByWhoeverAsks) {
+  RunningLoop running;
+  running.LetItSleep();
+  std::thread::id ran_on;
+  TurnEnd turn_end;
+  running.loop.RunOrPost([&] {
+    ran_on = std::this_thread::get_id();
+    running.loop.AtTurnEnd(turn_end);
+  });
+  EXPECT_EQ(ran_on, std::this_thread::get_id());
+  EXPECT_TRUE(turn_end.ended);
+}
+
+TEST(EventLoopTest, DuringATurnATaskWaitsForTheNext) {
+  RunningLoop running;
+  std::promise<void> busy;
+  std::promise<void> go_on;
+  running.loop.Post([&] {
+    busy.set_value();
+    go_on.get_future().wait();
+  });
+  busy.get_future().wait();
+  std::promise<std::thread::id> ran_on;
+  running.loop.RunOrPost([&] { ran_on.set_value(std::this_thread::get_id()); });
+  go_on.set_value();
+  EXPECT_EQ(ran_on.get_future().get(), running.id());
+}
+
+TEST(EventLoopTest, ATurnTakenByAnotherRunsWhatWasPostedBeforeFirst) {
+  EventLoop loop;
+  std::vector<int> order;
+  loop.Post([&] { order.push_back(1); });
+  loop.RunOrPost([&] { order.push_back(2); });
+  EXPECT_THAT(order, ElementsAre(1, 2));
+}
+
+TEST(EventLoopTest, ATaskPostedInATurnTakenByAnotherRunsSoon) {
+  RunningLoop running;
+  running.LetItSleep();
+  std::promise<std::thread::id> ran_on;
+  running.loop.RunOrPost(
+      [&] { running.loop.Post([&] { ran_on.set_value(std::this_thread::get_id()); }); });
+  EXPECT_EQ(ran_on.get_future().get(), running.id());
+}
+
+TEST(EventLoopTest, ATimerSetInATurnTakenByAnotherTicksOnTime) {
+  RunningLoop running;
+  Timer timer;
+  std::promise<void> ticked;
+  timer.on_tick = [&] { ticked.set_value(); };
+  running.loop.RunOrPost([&] { running.loop.AddTimer(&timer); });
+  running.LetItSleep();
+  const Instant set = Clock::now();
+  running.loop.RunOrPost([&] { timer.next = set + milliseconds(30); });
+  ASSERT_EQ(ticked.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  running.LetItSleep();
+  EXPECT_GE(timer.ticks.front(), set + milliseconds(30));
+  // Had the loop not been woken, it would have slept on for most of a second.
+  EXPECT_LT(timer.ticks.front(), set + milliseconds(500));
+}
+
+TEST(EventLoopTest, TurnsOfManyThreadsDoNotOverlap) {
+  RunningLoop running;
+  constexpr int kThreads = 4;
+  constexpr int kTasks = 5000;
+  int count = 0;  // Unguarded: turns are what guards it.
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&, i] {
+      for (int task = 0; task < kTasks; ++task) {
+        if ((task + i) % 3 == 0) {
+          running.loop.Post([&] { ++count; });
+        } else {
+          running.loop.RunOrPost([&] { ++count; });
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::promise<int> total;
+  running.loop.Post([&] { total.set_value(count); });
+  EXPECT_EQ(total.get_future().get(), kThreads * kTasks);
 }
 
 }  // namespace

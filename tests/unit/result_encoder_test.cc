@@ -90,10 +90,10 @@ pool::Outcome FromSqlite(std::vector<SqliteCell> cells, uint32_t type_oid = 0) {
 // As a client gets it: what a receiver could not parse, fails here.
 v1::QueryResponse Encode(const pool::Outcome& outcome, v1::ResultFormat format,
                          bool want_timing = false) {
-  v1::QueryResponse sent;
+  WireWriter sent;
   EncodeOutcome(outcome, format, want_timing, sent);
   v1::QueryResponse received;
-  EXPECT_TRUE(received.ParseFromString(sent.SerializeAsString())) << sent.ShortDebugString();
+  EXPECT_TRUE(received.ParseFromString(std::string(sent.bytes())));
   return received;
 }
 
