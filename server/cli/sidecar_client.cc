@@ -74,6 +74,14 @@ CallOutcome SidecarClient::Query(const v1::QueryRequest& request, std::chrono::m
   });
 }
 
+CallOutcome SidecarClient::Describe(const v1::DescribeRequest& request,
+                                    std::chrono::milliseconds timeout,
+                                    v1::DescribeResponse& response) {
+  return connection_->Run(timeout, [&](grpc::ClientContext& context) {
+    return connection_->sidecar->Describe(&context, request, &response);
+  });
+}
+
 CallOutcome SidecarClient::Health(const v1::HealthRequest& request,
                                   std::chrono::milliseconds timeout, v1::HealthResponse& response) {
   return connection_->Run(timeout, [&](grpc::ClientContext& context) {

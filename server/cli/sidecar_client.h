@@ -26,6 +26,8 @@ class SidecarClient {
 
   CallOutcome Query(const v1::QueryRequest& request, std::chrono::milliseconds timeout,
                     v1::QueryResponse& response);
+  CallOutcome Describe(const v1::DescribeRequest& request, std::chrono::milliseconds timeout,
+                       v1::DescribeResponse& response);
   CallOutcome Health(const v1::HealthRequest& request, std::chrono::milliseconds timeout,
                      v1::HealthResponse& response);
   CallOutcome Metrics(const v1::MetricsRequest& request, std::chrono::milliseconds timeout,

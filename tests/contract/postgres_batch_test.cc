@@ -2,12 +2,17 @@
 // many rows.
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <memory>
+#include <pqxx/pqxx>
+#include <random>
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "tests/contract/database.h"
+#include "tests/support/postgres_server.h"
+#include "tests/support/tcp_gate.h"
 
 namespace dbsidecar::contract {
 namespace {
@@ -511,6 +516,175 @@ TEST_F(PostgresBatch, WhenItsConnectionIsLostAnIndependentBatchTellsWhatIsKnown)
   EXPECT_EQ(Psql("select count(*) from t"), "1");
 }
 
+// The network fails, so the server goes on and commits.
+TEST_F(PostgresBatch, WhatTheServerMayHaveCommittedIsUnknown) {
+  Psql("grant all on t to app");
+  for (const bool atomic : {true, false}) {
+    Psql("truncate t");
+    test_support::TcpGate gate(test_support::PostgresServer::Shared().port());
+    config_.url = test_support::PostgresServer::Shared().TcpUrl(
+        database_, test_support::PostgresServer::kPassword, gate.port());
+    const auto pool = NewBatchPool();
+    BatchCall batch(
+        {Step("insert into t values (1)"), Step("insert into t select 2 from pg_sleep(0.3)"),
+         If(1, StepOutcome::kOk, Step("insert into t values (3)"))},
+        atomic);
+    BatchCall sent_as_a_whole(
+        {Step("insert into t values (1)"), Step("insert into t select 2 from pg_sleep(0.3)")},
+        atomic);
+    BatchCall& running = atomic ? sent_as_a_whole : batch;
+    pool->Start(running.call);
+    ASSERT_TRUE(AwaitRunning("pg_sleep"));
+    gate.Cut();
+    const Outcome& outcome = running.call.Await();
+    if (atomic) {
+      ASSERT_TRUE(outcome.error);
+      EXPECT_EQ(outcome.error->kind, ErrorKind::kConnectionLost);
+      EXPECT_TRUE(outcome.error->outcome_unknown) << ErrorText(outcome);
+    } else {
+      ASSERT_EQ(outcome.steps.size(), 3u) << Told(outcome);
+      EXPECT_EQ(outcome.steps[0].outcome, StepOutcome::kOk);
+      EXPECT_TRUE(outcome.steps[1].error->outcome_unknown);
+      EXPECT_FALSE(outcome.steps[2].error->outcome_unknown);
+    }
+    running.call.AwaitDone();
+    const pool::Instant end = pool::Clock::now() + kPatience;
+    while (Psql("select count(*) from t") != "2" && pool::Clock::now() < end) {
+    }
+    EXPECT_EQ(Psql("select count(*) from t"), "2");
+  }
+}
+
+// An atomic batch that still waits has sent no commit, so nothing can be unknown.
+TEST_F(PostgresBatch, WhatWasNotSentToItsEndIsUndone) {
+  Psql("grant all on t to app");
+  test_support::TcpGate gate(test_support::PostgresServer::Shared().port());
+  config_.url = test_support::PostgresServer::Shared().TcpUrl(
+      database_, test_support::PostgresServer::kPassword, gate.port());
+  const auto pool = NewBatchPool();
+  BatchCall batch({Step("insert into t values (1)"),
+                   Step("insert into t select 2 from pg_sleep(0.3)"),
+                   If(1, StepOutcome::kOk, Step("insert into t values (3)"))});
+  pool->Start(batch.call);
+  ASSERT_TRUE(AwaitRunning("pg_sleep"));
+  gate.Cut();
+  const Outcome& outcome = batch.call.Await();
+  EXPECT_EQ(KindOf(outcome), ErrorKind::kConnectionLost) << Told(outcome);
+  EXPECT_FALSE(outcome.error->outcome_unknown) << ErrorText(outcome);
+  batch.call.AwaitDone();
+  const pool::Instant end = pool::Clock::now() + kPatience;
+  while (test_support::PostgresServer::Shared().RunningStatements(database_, "pg_sleep") > 0 &&
+         pool::Clock::now() < end) {
+  }
+  EXPECT_EQ(Psql("select count(*) from t"), "0");
+}
+
+// Random batches, beside the same steps one by one through libpqxx.
+class BatchReference {
+ public:
+  explicit BatchReference(const std::string& url) : connection_(url) {}
+
+  // As Told.
+  std::string Run(const std::vector<BatchStep>& steps, bool atomic) {
+    std::string told;
+    try {
+      pqxx::work whole(connection_);
+      for (size_t i = 0; i < steps.size(); ++i) {
+        if (!told.empty()) told += "; ";
+        if (atomic && !steps[i].may_fail) {
+          told += Tag(whole, steps[i]);
+          continue;
+        }
+        if (!atomic && i > 0) whole.exec("commit; begin");
+        try {
+          pqxx::subtransaction part(whole);
+          const std::string tag = Tag(part, steps[i]);
+          part.commit();
+          told += tag;
+        } catch (const pqxx::sql_error& error) {
+          told += "failed " + error.sqlstate();
+        }
+      }
+      whole.commit();
+    } catch (const pqxx::sql_error& error) {
+      return "error " + error.sqlstate();
+    }
+    return told;
+  }
+
+ private:
+  static std::string Tag(pqxx::dbtransaction& transaction, const BatchStep& step) {
+    const pqxx::result result = transaction.exec(std::string(step.statement.sql));
+    return result.columns() == 0 ? fmt::format("rows {}", result.affected_rows())
+                                 : fmt::format("ok {}", result[0][0].c_str());
+  }
+
+  pqxx::connection connection_;
+};
+
+std::string ToldAsReference(const Outcome& outcome) {
+  if (outcome.error) return "error " + outcome.error->sql.sqlstate;
+  std::string text;
+  for (const pool::StepResult& step : outcome.steps) {
+    if (!text.empty()) text += "; ";
+    if (step.error) {
+      text += "failed " + step.error->sql.sqlstate;
+    } else if (step.result.columns.empty()) {
+      text += fmt::format("rows {}", step.result.rows_affected);
+    } else {
+      text += "ok " + CellText(step.result, 0, 0);
+    }
+  }
+  return text;
+}
+
+TEST_F(PostgresBatch, RandomBatchesDoWhatTheirStepsDoThroughLibpqxx) {
+  const char* const given = std::getenv("DBSIDECAR_TEST_SEED");
+  const auto seed =
+      given != nullptr ? static_cast<unsigned>(std::atoi(given)) : std::random_device()();
+  SCOPED_TRACE(fmt::format("DBSIDECAR_TEST_SEED={}", seed));
+  std::mt19937 random(seed);
+  const auto below = [&](unsigned end) { return random() % end; };
+  const std::string other = test_support::PostgresServer::Shared().CreateDatabase("reference");
+  test_support::PostgresServer::Shared().Psql("create table t (id int primary key, v text)", other);
+  BatchReference reference(test_support::PostgresServer::Shared().Url(other));
+  const auto pool = NewBatchPool();
+  int failed = 0;
+  for (int round = 0; round < 150; ++round) {
+    const bool atomic = below(3) > 0;
+    std::vector<std::string> texts;
+    std::vector<BatchStep> steps;
+    const unsigned count = 1 + below(8);
+    texts.reserve(count);
+    for (unsigned i = 0; i < count; ++i) {
+      switch (below(6)) {
+        case 0:
+          texts.push_back("select 1 / 0");
+          break;
+        case 1:
+          texts.push_back(fmt::format("delete from t where id % 3 = {}", below(3)));
+          break;
+        case 2:
+          texts.emplace_back("select count(*) from t");
+          break;
+        default:
+          texts.push_back(fmt::format("insert into t values ({})", below(30)));
+          break;
+      }
+      steps.push_back(Step(texts.back()));
+      steps.back().may_fail = below(2) == 0;
+    }
+    const std::string told = ToldAsReference(Run(*pool, steps, {}, atomic));
+    ASSERT_EQ(told, reference.Run(steps, atomic)) << "round " << round << " atomic " << atomic;
+    failed += told.starts_with("error") ? 1 : 0;
+    const std::string all = "select coalesce(string_agg(id::text, ',' order by id), '') from t";
+    ASSERT_EQ(Psql(all), test_support::PostgresServer::Shared().Psql(all, other)) << round;
+  }
+  EXPECT_GT(failed, 5);
+  EXPECT_LT(failed, 145);
+  EXPECT_EQ(pool->Stats().counters.opened, 1u);
+}
+
 TEST_F(PostgresBatch, AnIdempotentBatchIsRunAgainWhenItsConnectionIsLost) {
   const auto pool = NewBatchPool();
   BatchCall batch({Step("insert into t values (1) on conflict do nothing"),
@@ -640,15 +814,17 @@ TEST_F(PostgresMany, RowsCanBePartOfATransaction) {
 
 TEST_F(PostgresMany, ACancelLeavesNothing) {
   const auto pool = NewBatchPool();
-  const IntegerRows rows(std::vector<int64_t>(100'000, 0));
-  TestCall call("insert into t select 1 from pg_sleep(0.001 + $1)");
+  std::vector<int64_t> values(100'000);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int64_t>(i);
+  const IntegerRows rows(std::move(values));
+  TestCall call("insert into t select $1 from pg_sleep(0.01)");
   call.rows = &rows;
   pool->Start(call);
-  ASSERT_TRUE(AwaitRunning("pg_sleep(0.001"));
+  ASSERT_TRUE(AwaitRunning("pg_sleep(0.01)"));
   pool->Cancel(call);
   const Outcome outcome = call.Await();
-  // Or the second row's own error, if that was faster.
-  EXPECT_TRUE(outcome.error) << ErrorText(outcome);
+  EXPECT_EQ(KindOf(outcome), ErrorKind::kCancelled) << ErrorText(outcome);
+  EXPECT_FALSE(outcome.error->outcome_unknown);
   call.AwaitDone();
   EXPECT_EQ(Ids(*pool), "");
 }
