@@ -37,6 +37,33 @@ struct Outcome {
   bool may_run_again = false;
 };
 
+// A part of a result that is still coming.
+struct Part {
+  Result result;  // Rows. The columns are in the first part only, the counts and the tag in none.
+  std::vector<Notice> notices;  // That came before these rows.
+};
+
+// How much a part holds: it is cut when one of these is reached, and has one row at least.
+struct PartLimits {
+  uint64_t rows_max = 0;           // 0 = no limit.
+  uint64_t bytes_max = 64 * 1024;  // RowBuffer::data_bytes().
+};
+
+inline bool IsFull(const RowBuffer& rows, const PartLimits& limits) {
+  return (limits.rows_max != 0 && rows.row_count() >= limits.rows_max) ||
+         rows.data_bytes() >= limits.bytes_max;
+}
+
+// Takes the result of a call part by part, while the statement still runs. The last part comes with
+// the answer (Call::Answer): the rows that are left, perhaps none, or all with their columns. After
+// an answer nothing comes any more. Loop thread.
+class PartSink {
+ public:
+  virtual ~PartSink() = default;
+  // False = it is full: it gets no more before Pool::Resume, and the driver stops reading.
+  [[nodiscard]] virtual bool Take(Part part) = 0;
+};
+
 // Life: Submit, then exactly one Answer, then exactly one Done, both on the loop thread. A call
 // that gave up is answered while the database still runs its statement; until Done the pool and
 // its drivers (SQLite's on their own threads) read `statement`, so it must stay unchanged.
@@ -55,14 +82,20 @@ class Call {
   Instant deadline = kNever;     // The caller's own.
   bool flow_controlled = false;  // Its sender is held back by other means than a full queue.
   std::string_view caller;       // Who it is, for diagnoses; may be empty.
-  // At most one of these, borrowed until Done. Such a call is alone on its connection.
-  const Batch* batch = nullptr;  // Instead of `statement`, whose flags count for it all.
-  const ParameterRows* rows =
-      nullptr;  // `statement` runs for each; its own parameters are ignored.
-  // Set: the statement is described there instead of run; its parameters count by their types
-  // alone, and may be fewer than it has. Borrowed until Done.
+  // At most one of these three, borrowed until Done. Such a call is alone on its connection.
+  //
+  // Instead of `statement`, whose flags count for it all.
+  const Batch* batch = nullptr;
+  // `statement` runs for each; its own parameters are ignored.
+  const ParameterRows* rows = nullptr;
+  // The statement is described there instead of run; its parameters count by their types alone, and
+  // may be fewer than it has.
   Description* description = nullptr;
   bool wants_rows_affected = false;  // Outcome::rows_affected_by_row.
+  // Set: the result goes there as it comes. Such a call is alone on its connection, and is not run
+  // again once a part has gone out.
+  PartSink* sink = nullptr;
+  PartLimits part_limits;
 };
 
 }  // namespace dbsidecar::pool

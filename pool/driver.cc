@@ -22,4 +22,11 @@ Error ResultTooLarge(const ResultLimits& limits, bool took_effect) {
       .outcome_unknown = false};
 }
 
+Error RowTooLarge(const ResultLimits& limits, bool took_effect) {
+  return OwnError(
+      ErrorKind::kResultTooLarge,
+      fmt::format("a row of the result is over the limit of {} bytes{}", limits.bytes_max,
+                  took_effect ? ", although the statement itself took effect" : ""));
+}
+
 }  // namespace dbsidecar::pool

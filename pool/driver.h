@@ -15,6 +15,7 @@
 
 #include "pool/call.h"
 #include "pool/error.h"
+#include "pool/notifications.h"
 #include "pool/statement_history.h"
 
 namespace dbsidecar::pool {
@@ -42,6 +43,9 @@ class ConnectionEvents {
   virtual void OnReset(ConnectionId id, bool ok) = 0;
   // The statement is over and the driver has let go of `call`.
   virtual void OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condition) = 0;
+  // Rows of a call with a sink. False = the sink is full: read no more of them until
+  // Connection::Resume or Connection::Cancel.
+  [[nodiscard]] virtual bool OnPart(ConnectionId id, Call& call, Part part) = 0;
   // The statement was not run: it belongs to `lane`. The driver has let go of `call`, and will
   // name that lane for this text from now on.
   virtual void OnWrongLane(ConnectionId id, Call& call, size_t lane) = 0;
@@ -58,6 +62,8 @@ class ConnectionEvents {
 
 // The error of a result over one of its limits. `took_effect`: the statement did more than read.
 Error ResultTooLarge(const ResultLimits& limits, bool took_effect);
+// The same of a row that no part of a stream can hold.
+Error RowTooLarge(const ResultLimits& limits, bool took_effect);
 
 class Connection {
  public:
@@ -71,14 +77,20 @@ class Connection {
   // Runs the call's statement in autocommit, after those that are on the connection already.
   virtual void Execute(Call& call) = 0;
   // Asks the database to interrupt `call`. OnReply still comes, and only once the cancel can no
-  // longer hit whatever runs here next; another call that was hit is run again.
+  // longer hit whatever runs here next; another call that was hit is run again. Rows that a sink
+  // would have got are dropped from now on.
   virtual void Cancel(Call& call) = 0;
+  // The call's sink, which was full, takes more. May come to nothing, when the call is over.
+  virtual void Resume(Call& /*call*/) {}
   // Interrupts whatever runs now, because others wait behind it on a shared connection; it is
   // reported with Outcome::undone. May come to nothing. For a driver that hands back those who
   // wait, there is nothing to do.
   virtual void Evict() {}
   // Lets go, whatever is under way. Calls on it are not reported again.
   virtual void Close() = 0;
+  // Calls on it whose statement was not sent, and never will be, now that it is closed: they may
+  // run elsewhere. The driver has let go of them. Asked once, after Close.
+  virtual std::vector<Call*> TakeUnsent() { return {}; }
 };
 
 // What a driver knows of a statement's text before any connection is used.
@@ -131,6 +143,13 @@ class Driver {
   virtual Classification Classify(const Statement& statement) = 0;
   // Whether calls may keep a connection (Call::session).
   virtual bool has_sessions() const { return false; }
+  // The lane of a call that keeps its connection.
+  virtual size_t SessionLane(const SessionUse& /*use*/,
+                             const Classification& classification) const {
+    return classification.lane;
+  }
+  // Whether calls may have a sink (Call::sink).
+  virtual bool has_streams() const { return false; }
   // Whether calls may bring settings (Statement::settings). Without, the pool itself sees to
   // `statement_timeout` and refuses the others.
   virtual bool has_settings() const { return false; }
@@ -142,6 +161,14 @@ class Driver {
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
                                                     ConnectionEvents& events) = 0;
+  // Whether it can hear notifications.
+  virtual bool has_notifications() const { return false; }
+  // Not open yet; takes a place in the budget from Open to OnSourceClosed. `events` outlives it.
+  // REQUIRES: has_notifications.
+  virtual std::unique_ptr<NotificationSource> NewNotificationSource(
+      NotificationSourceEvents& /*events*/) {
+    return nullptr;
+  }
   // What is known now; loop thread.
   virtual DatabaseFacts facts() const = 0;
   // Whether RefreshFacts opens a connection of its own, for which the caller reserves a place in

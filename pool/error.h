@@ -27,6 +27,7 @@ enum class ErrorKind {
   kSessionBusy,        // Nothing was sent: the session runs another call.
   kTransactionOpen,    // Nothing was sent: a session with an open transaction cannot be released.
   kTransactionFailed,  // The COMMIT of a failed transaction rolled it back.
+  kSubscriberDropped,  // A subscriber does not read its notifications fast enough.
   kUnsupported,        // This database cannot do it.
 };
 

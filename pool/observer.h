@@ -26,6 +26,8 @@ class Observer {
   virtual void OnAnswered(const Call&, const Timing&, const Error* /*error*/) {}
   // The database is up or down by the latest evidence; told only when it changes.
   virtual void OnDatabaseStatus(bool /*up*/, std::string_view /*reason*/) {}
+  // The connection that hears notifications was lost or could not be opened; or is back.
+  virtual void OnListenerStatus(bool /*up*/, std::string_view /*reason*/) {}
 };
 
 }  // namespace dbsidecar::pool

@@ -44,6 +44,10 @@ Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& obser
     all_share_.push_back(shapes[i].sharing.has_value() && shapes[i].sharing->all);
     lanes_.push_back(std::make_unique<PoolCore>(config, options_.seed + i, i + 1, shapes.size()));
   }
+  hub_ = std::make_unique<NotificationHub>(
+      loop_, driver_, lanes_[0]->config(), options_.listen_backlog_max, options_.seed, observer_,
+      NotificationHub::Places{.ask = [this] { AskForPlace(PlaceFor::kListener); },
+                              .give_back = [this] { GivePlaceBack(); }});
   loop_.AddTimer(this);
 }
 
@@ -75,12 +79,8 @@ void Pool::Submit(Call& call) {
     classification = driver_.Classify(call.statement);
     FitToSession(call, classification);
   }
-  if (!driver_.has_settings() && !call.statement.settings.only_statement_timeout()) {
-    classification.refusal =
-        OwnError(ErrorKind::kUnsupported,
-                 fmt::format("{} has no settings for one call but statement_timeout; leave the "
-                             "others of `settings` unset",
-                             driver_.name()));
+  if (std::optional<Error> unserved = Unserved(call)) {
+    classification.refusal = std::move(unserved);
   }
   if (classification.refusal.has_value()) {
     Outcome outcome;
@@ -93,12 +93,30 @@ void Pool::Submit(Call& call) {
     state.history = std::move(classification.history);
     const bool is_short =
         classification.is_short || (state.history != nullptr && state.history->IsShort());
-    state.lane = classification.lane;
-    state.shareable =
-        classification.shareable && is_short && call.session.kind == SessionUse::Kind::kNone;
+    state.lane = call.session.none() ? classification.lane
+                                     : driver_.SessionLane(call.session, classification);
+    state.alone = call.session.kind != SessionUse::Kind::kNone || call.sink != nullptr ||
+                  (call.session.auto_pin && classification.transaction_control);
+    state.shareable = classification.shareable && is_short && !state.alone;
     Arrive(state, std::nullopt);
     Act();
   }
+}
+
+// What this database cannot do for anybody.
+std::optional<Error> Pool::Unserved(const Call& call) const {
+  if (call.sink != nullptr && !driver_.has_streams()) {
+    return OwnError(ErrorKind::kUnsupported, fmt::format("streams are not served on {} by this "
+                                                         "version",
+                                                         driver_.name()));
+  }
+  if (!driver_.has_settings() && !call.statement.settings.only_statement_timeout()) {
+    return OwnError(ErrorKind::kUnsupported,
+                    fmt::format("{} has no settings for one call but statement_timeout; leave the "
+                                "others of `settings` unset",
+                                driver_.name()));
+  }
+  return std::nullopt;
 }
 
 void Pool::Arrive(CallState& state, std::optional<Instant> came_first) {
@@ -107,7 +125,7 @@ void Pool::Arrive(CallState& state, std::optional<Instant> came_first) {
                              {.waiter = state.call->id,
                               .deadline = state.deadline,
                               .bounded = !state.call->flow_controlled,
-                              .shares = state.shareable || all_share_[state.lane],
+                              .shares = state.shareable || (all_share_[state.lane] && !state.alone),
                               .came_first = came_first},
                              actions_);
 }
@@ -118,9 +136,37 @@ void Pool::Cancel(CallId id) {
   Act();
 }
 
+void Pool::Resume(CallId id) {
+  const auto it = calls_.find(id);
+  if (it == calls_.end() || !it->second.sink_full) return;
+  CallState& state = it->second;
+  state.sink_full = false;
+  if (state.gave_up != GiveUp::kNone) return;
+  SetTimer(state, state.deadline);
+  connections_.at(state.connection).handle->Resume(*state.call);
+  Act();
+}
+
+void Pool::Subscribe(Subscriber& subscriber) {
+  hub_->Subscribe(subscriber);
+  Act();
+}
+
+void Pool::Unsubscribe(SubscriberId id) {
+  hub_->Unsubscribe(id);
+  Act();
+}
+
+void Pool::SubscriberCaughtUp() {
+  hub_->SubscriberCaughtUp();
+  Act();
+}
+
 void Pool::Drain() {
   draining_ = true;
   place_for_facts_wanted_ = false;
+  places_asked_for_.clear();
+  hub_->Drain();
   for (auto& lane : lanes_) lane->Drain(loop_.now(), actions_);
   Act();
 }
@@ -143,7 +189,9 @@ void Pool::CancelAll() {
   }
 }
 
-bool Pool::empty() const { return calls_.empty() && connections_.empty() && !refreshing_facts_; }
+bool Pool::empty() const {
+  return calls_.empty() && connections_.empty() && !refreshing_facts_ && hub_->empty();
+}
 
 // --- Carrying out decisions. ---
 
@@ -177,7 +225,7 @@ void Pool::Carry(const Action& action) {
       Close(action.connection, action.close_reason);
       break;
     case Action::Kind::kGrant:
-      Grant(action.waiter, action.connection);
+      Grant(action.waiter, action.connection, action.shared);
       break;
     case Action::Kind::kEvict:
       connections_.at(action.connection).handle->Evict();
@@ -186,7 +234,7 @@ void Pool::Carry(const Action& action) {
       RefuseWaiter(action.waiter, action.refuse_reason);
       break;
     case Action::Kind::kReserved:
-      RefreshFacts();
+      TakePlace();
       break;
   }
 }
@@ -213,12 +261,23 @@ void Pool::Close(ConnectionId id, CloseReason reason) {
     observer_.OnConnectFailed(id, *last_connect_error_, false);
   }
   it->second.handle->Close();
+  for (const Call* call : it->second.handle->TakeUnsent()) {
+    CallState& state = calls_.at(call->id);
+    if (call->session.in_session()) {
+      Outcome outcome;
+      outcome.error = SessionLost();
+      Finish(state, std::move(outcome));
+    } else {
+      ComeBack(state, state.arrived);
+    }
+  }
 }
 
-void Pool::Grant(CallId waiter, ConnectionId id) {
+void Pool::Grant(CallId waiter, ConnectionId id, bool shared) {
   CallState& state = calls_.at(waiter);
   OpenConnection& connection = connections_.at(id);
   state.connection = id;
+  state.shares = shared;
   state.granted = loop_.now();
   ++state.runs;
   state.connect =
@@ -261,11 +320,18 @@ void Pool::StopWaitingFor(CallState& state, GiveUp why) {
 
 void Pool::OnCallTimer(CallState& state) {
   if (state.gave_up == GiveUp::kNone) {
-    StopWaitingFor(state, GiveUp::kDeadline);
+    const bool stalled = state.sink_full && loop_.now() < state.deadline;
+    StopWaitingFor(state, stalled ? GiveUp::kStalled : GiveUp::kDeadline);
   } else if (!state.answered) {
     SetTimer(state, loop_.now() + options_.cancel_grace);
     const bool unknown = !state.call->statement.read_only;
-    Answer(state, Judge(state, Failure(ErrorKind::kCancelled, "", unknown)));
+    Outcome outcome = Failure(ErrorKind::kCancelled, "", unknown);
+    if (state.session != nullptr) {
+      // As far as is known: the session goes on.
+      outcome.session = state.session->token;
+      outcome.transaction_status = state.session->status;
+    }
+    Answer(state, Judge(state, std::move(outcome)));
   } else {
     // The database does not even answer a cancel: the connection's state is unknown.
     SetTimer(state, kNever);
@@ -306,6 +372,12 @@ Error Pool::Judge(const CallState& state, Error error) const {
       error.kind = ErrorKind::kDeadline;
       error.message = fmt::format("the deadline passed after {:.3g} s {}; {}",
                                   Seconds(loop_.now() - state.arrived), where, effect);
+      break;
+    case GiveUp::kStalled:
+      error.kind = ErrorKind::kDeadline;
+      error.message =
+          fmt::format("the stream was given up because its reader took nothing for {:g} s; {}",
+                      Seconds(options_.stream_stall_timeout), effect);
       break;
     case GiveUp::kCancelled:
       error.kind = ErrorKind::kCancelled;
@@ -405,9 +477,12 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   CallState& state = calls_.at(call.id);
   OpenConnection& connection = connections_.at(id);
   // On a shared connection it began when the one before it had ended.
-  if (state.history != nullptr && (!outcome.error || outcome.undone)) {
-    state.history->Record(loop_.now() - std::max(state.granted, connection.replied_at));
+  const Instant began = std::max(state.granted, connection.replied_at);
+  // How long a stream takes says more about its reader.
+  if (state.history != nullptr && call.sink == nullptr && (!outcome.error || outcome.undone)) {
+    state.history->Record(loop_.now() - began);
   }
+  if (state.shares) head_of_line_.Record(began - state.granted);
   connection.replied_at = loop_.now();
   if (condition != Condition::kBroken) last_success_ = loop_.now();
   observer_.OnReleased(id, condition);
@@ -428,7 +503,7 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   NoteStatus(reason);
   const bool again =
       outcome.never_sent || outcome.undone || (outcome.may_run_again && state.runs < kRunsMax);
-  if (again && state.gave_up == GiveUp::kNone) {
+  if (again && !state.parts_went_out && state.gave_up == GiveUp::kNone) {
     // It has done nothing, or nothing that doing it again would harm; another connection serves it
     // as well.
     state.shareable = false;
@@ -438,6 +513,22 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   }
   Act();
   Finish(calls_.at(call.id), std::move(outcome));
+}
+
+bool Pool::OnPart(ConnectionId /*id*/, Call& call, Part part) {
+  CallState& state = calls_.at(call.id);
+  // Nobody wants it; its cancel is on its way.
+  if (state.gave_up != GiveUp::kNone) return true;
+  if (!state.parts_went_out) {
+    state.parts_went_out = true;
+    state.deadline = call.deadline;
+    SetTimer(state, state.deadline);
+  }
+  if (call.sink->Take(std::move(part))) return true;
+  state.sink_full = true;
+  const Duration limit = options_.stream_stall_timeout;
+  if (limit != Duration::zero()) SetTimer(state, std::min(state.deadline, loop_.now() + limit));
+  return false;
 }
 
 void Pool::OnWrongLane(ConnectionId id, Call& call, size_t lane) {
@@ -561,10 +652,40 @@ void Pool::AskForFacts() {
   if (!facts_wanted_ || place_for_facts_wanted_ || refreshing_facts_ || draining_) return;
   if (driver_.facts_take_a_place()) {
     place_for_facts_wanted_ = true;
-    lanes_[0]->Reserve(loop_.now(), actions_);
+    AskForPlace(PlaceFor::kFacts);
   } else {
     RefreshFacts();
   }
+}
+
+void Pool::AskForPlace(PlaceFor purpose) {
+  if (draining_) return;
+  places_asked_for_.push_back(purpose);
+  lanes_[0]->Reserve(loop_.now(), actions_);
+}
+
+// Each is given in its turn.
+void Pool::TakePlace() {
+  if (places_asked_for_.empty()) {  // A drain came between.
+    lanes_[0]->Unreserve(loop_.now(), actions_);
+    return;
+  }
+  const PlaceFor purpose = places_asked_for_.front();
+  places_asked_for_.pop_front();
+  switch (purpose) {
+    case PlaceFor::kFacts:
+      RefreshFacts();
+      break;
+    case PlaceFor::kListener:
+      hub_->OnPlace();
+      break;
+  }
+}
+
+// The hub may be at its own timer, so whoever calls does not always act.
+void Pool::GivePlaceBack() {
+  lanes_[0]->Unreserve(loop_.now(), actions_);
+  loop_.Post([this] { Act(); });
 }
 
 void Pool::RefreshFacts() {
@@ -669,6 +790,7 @@ void Add(PoolCounters& sum, const PoolCounters& more) {
   sum.granted += more.granted;
   for (size_t i = 0; i < sum.refused.size(); ++i) sum.refused[i] += more.refused[i];
   sum.abandoned += more.abandoned;
+  sum.evictions += more.evictions;
 }
 
 }  // namespace
@@ -690,6 +812,7 @@ PoolStats Pool::Stats() const {
   }
   stats.running = calls_.size() - std::min(calls_.size(), stats.waiting);
   stats.sessions = sessions_.size();
+  stats.subscribers = hub_->subscribers();
   stats.sessions_revoked = sessions_revoked_;
   stats.statements = statements_;
   stats.errors = errors_;
@@ -709,6 +832,7 @@ PoolStats Pool::Stats() const {
   stats.queue = queue_;
   stats.connect = connect_;
   stats.execute = execute_;
+  stats.head_of_line = head_of_line_;
   stats.total_time = total_;
   return stats;
 }

@@ -21,6 +21,7 @@
 #include "pool/driver.h"
 #include "pool/event_loop.h"
 #include "pool/histogram.h"
+#include "pool/notification_hub.h"
 #include "pool/observer.h"
 #include "pool/pool_core.h"
 #include "pool/session.h"
@@ -30,7 +31,8 @@ namespace dbsidecar::pool {
 struct PoolOptions {
   std::string name = "default";
   PoolConfig core;
-  Duration query_timeout = std::chrono::seconds(30);  // From arrival to answer; 0 = none.
+  // From arrival to answer, or to the first part of a stream; 0 = none.
+  Duration query_timeout = std::chrono::seconds(30);
   // How long a call whose time is up waits for the database to confirm the cancel, so that its
   // error can say whether the statement took effect.
   Duration answer_grace = std::chrono::milliseconds(50);
@@ -41,7 +43,10 @@ struct PoolOptions {
   // back; 0 = no limit.
   Duration session_idle_timeout = std::chrono::minutes(1);
   Duration transaction_timeout = std::chrono::minutes(5);
-  uint64_t seed = 1;  // For back-off and jitter.
+  // A reader that leaves its stream's sink full for so long loses the stream; 0 = no limit.
+  Duration stream_stall_timeout = std::chrono::minutes(1);
+  size_t listen_backlog_max = 1000;  // Notifications that may wait for a subscriber.
+  uint64_t seed = 1;                 // For back-off and jitter.
 };
 
 // A snapshot of the pool's figures. Counters count from the start of the process.
@@ -56,7 +61,8 @@ struct PoolStats {
   size_t waiting = 0;
   size_t running = 0;  // Calls whose statement the database is working on.
   PoolCounters counters;
-  size_t sessions = 0;                               // Open.
+  size_t sessions = 0;  // Open.
+  size_t subscribers = 0;
   std::map<std::string, uint64_t> sessions_revoked;  // By the reason why we ended them.
   uint64_t statements = 0;                           // Answered, well or badly.
   uint64_t errors = 0;                               // Answered with an error.
@@ -71,6 +77,7 @@ struct PoolStats {
   Histogram queue;
   Histogram connect;
   Histogram execute;
+  Histogram head_of_line;  // The part spent behind others on a shared connection.
   Histogram total_time;
 };
 
@@ -86,10 +93,16 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Submit(Call& call);
   // The caller of `id` left; nothing happens if it is answered already.
   void Cancel(CallId id);
+  // The sink of `id`, which was full, takes more; nothing happens if the call is over.
+  void Resume(CallId id);
+  // Notifications; see Subscriber.
+  void Subscribe(Subscriber& subscriber);
+  void Unsubscribe(SubscriberId id);
+  void SubscriberCaughtUp();
   // Ends every session that was opened by this owner (SessionUse::owner), with a rollback.
   void EndSessionsOf(uint64_t owner);
-  // Refuses new calls; those accepted are finished, in open sessions too, then the connections are
-  // closed.
+  // Ends all subscriptions and refuses new calls; those accepted are finished, in open sessions
+  // too, then the connections are closed.
   void Drain();
   // Gives up every call that is still unanswered, and every session.
   void CancelAll();
@@ -108,6 +121,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void OnPinged(ConnectionId id, bool ok) override;
   void OnReset(ConnectionId id, bool ok) override;
   void OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condition) override;
+  [[nodiscard]] bool OnPart(ConnectionId id, Call& call, Part part) override;
   void OnWrongLane(ConnectionId id, Call& call, size_t lane) override;
   void OnHandedBack(ConnectionId id, Call& call) override;
   void OnLost(ConnectionId id, Error error) override;
@@ -119,20 +133,26 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void OnTick(Instant now) override;
 
  private:
+  // What a place in the budget outside the cores is for.
+  enum class PlaceFor { kFacts, kListener };
   // Why a call that the database works on is no longer waited for.
-  enum class GiveUp { kNone, kDeadline, kCancelled, kDraining };
+  enum class GiveUp { kNone, kDeadline, kStalled, kCancelled, kDraining };
 
   struct CallState {
     Call* call = nullptr;
     size_t lane = 0;
     bool shareable = false;
+    bool alone = false;           // Never on a connection together with others.
     ConnectionId connection = 0;  // 0 = waiting for one.
+    bool shares = false;          // That connection with others.
     Instant arrived;
     Instant granted;
-    Instant deadline;            // The sooner of the caller's and the query timeout.
+    Instant deadline;  // The sooner of the caller's and, before a first part, the query timeout.
     Session* session = nullptr;  // In which it runs, or waits to.
     GiveUp gave_up = GiveUp::kNone;
     bool answered = false;
+    bool parts_went_out = false;
+    bool sink_full = false;
     int runs = 0;
     Instant timer = kNever;  // Its entry in timers_.
     Duration connect{};
@@ -155,7 +175,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Carry(const Action& action);
   void Open(ConnectionId id);
   void Close(ConnectionId id, CloseReason reason);
-  void Grant(CallId waiter, ConnectionId id);
+  std::optional<Error> Unserved(const Call& call) const;
+  void Grant(CallId waiter, ConnectionId id, bool shared);
   Instant TimeToRun(const CallState& state) const;
   void RefuseWaiter(CallId waiter, RefuseReason reason);
 
@@ -196,6 +217,9 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void NoteStatus(std::string_view reason);
   void MaybeWarm();
   void AskForFacts();
+  void AskForPlace(PlaceFor purpose);
+  void GivePlaceBack();
+  void TakePlace();
   void RefreshFacts();
   Error RefusalError(RefuseReason reason) const;
   std::string Diagnosis() const;
@@ -218,6 +242,9 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   Actions actions_;
   bool acting_ = false;
 
+  std::deque<PlaceFor> places_asked_for_;  // And not given yet.
+  std::unique_ptr<NotificationHub> hub_;
+
   bool draining_ = false;
   bool warm_ = false;
   bool database_up_ = false;
@@ -237,6 +264,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   Histogram queue_;
   Histogram connect_;
   Histogram execute_;
+  Histogram head_of_line_;
   Histogram total_;
 };
 

@@ -17,8 +17,9 @@
 //     budget and back-off allow.
 // 12. An idle connection retires when its lifetime is over, or when it has been idle for the idle
 //     timeout and is above the floor; not sooner.
-// 13. A place that is asked for outside the pool is given as soon as the budget has room, which is
-//     made by closing an idle connection. It goes before the waiters, but not twice in a row.
+// 13. Places that are asked for outside the pool are given as soon as the budget has room, which is
+//     made by closing idle connections, one at a time. They go before the waiters, but not twice in
+//     a row.
 // 14. Only waiters that may share are on a connection together: at most `shared_depth`, on at most
 //     `shared_max` connections. None joins where nothing was finished for `stalled_after`, or what
 //     is to be reset or closed; and none waits while there is room for it.
@@ -224,8 +225,7 @@ void PoolCore::Check(Instant now, Actions& actions) {
 }
 
 void PoolCore::Reserve(Instant now, Actions& actions) {
-  DBSIDECAR_CHECK(!place_wanted_);
-  place_wanted_ = !draining_;
+  if (!draining_) ++places_wanted_;
   Serve(now, actions);
 }
 
@@ -237,7 +237,7 @@ void PoolCore::Unreserve(Instant now, Actions& actions) {
 
 void PoolCore::Drain(Instant now, Actions& actions) {
   draining_ = true;
-  place_wanted_ = false;
+  places_wanted_ = 0;
   Serve(now, actions);
 }
 
@@ -299,6 +299,7 @@ void PoolCore::MaybeEvict(Instant now, Actions& actions) {
     Connection& connection = connections_.at(id);
     if (now < EvictionDueAt(connection)) continue;
     connection.evicted_at = now;
+    ++counters_.evictions;
     actions.push_back({.kind = Action::Kind::kEvict, .connection = id});
   }
 }
@@ -347,10 +348,11 @@ void PoolCore::Grant(Waiters& waiters, ConnectionId id, Actions& actions) {
   RemoveWaiter(waiters.begin());
 }
 
-// Whoever needs a connection alone may have one that was shared, but the last of these only where
-// there is just one connection in all.
+// Whoever needs a connection alone, or a place, may have one that was shared, but the last of these
+// only where there is just one connection in all.
 void PoolCore::MaybeTakeBack() {
-  if (alone_.empty() || shared_.empty() || total() < config_.max) return;
+  const bool needed = !alone_.empty() || places_wanted_ > 0;
+  if (!needed || shared_.empty() || total() < config_.max) return;
   const size_t on_the_way = count(ConnectionState::kConnecting) + count(ConnectionState::kPinging) +
                             count(ConnectionState::kResetting) + count(ConnectionState::kClosing);
   const bool leaving = std::any_of(shared_.begin(), shared_.end(),
@@ -362,13 +364,16 @@ void PoolCore::MaybeTakeBack() {
 
 // Before any waiter, because under load there is always one; but not twice in a row.
 void PoolCore::MaybeReserve(Instant now, Actions& actions) {
-  if (!place_wanted_ || (waiter_goes_first_ && waiting() > 0)) return;
-  if (total() < config_.max) {
-    place_wanted_ = false;
+  const auto its_turn = [&] {
+    return places_wanted_ > 0 && !(waiter_goes_first_ && waiting() > 0);
+  };
+  while (its_turn() && total() < config_.max) {
+    --places_wanted_;
     waiter_goes_first_ = true;
     ++reserved_;
     actions.push_back({.kind = Action::Kind::kReserved});
-  } else if (!idle_.empty() && count(ConnectionState::kClosing) == 0) {
+  }
+  if (its_turn() && !idle_.empty() && count(ConnectionState::kClosing) == 0) {
     Close(now, idle_.front(), CloseReason::kMakeRoom, actions);
   }
 }

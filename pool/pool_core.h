@@ -102,6 +102,7 @@ struct PoolCounters {
   uint64_t granted = 0;
   std::array<uint64_t, kRefuseReasons> refused{};
   uint64_t abandoned = 0;  // Waiters whose caller left.
+  uint64_t evictions = 0;  // Asked for; see Action::Kind::kEvict.
 };
 
 struct Arrival {
@@ -150,7 +151,8 @@ class PoolCore {
   // Pings the longest-idle connection, or opens one where there is none: a health check.
   void Check(Instant now, Actions& actions);
   // Asks for a place in the budget for a connection outside the pool, and gets it by kReserved:
-  // now, or once a connection has been closed to make room. One at a time.
+  // now, or once a connection has been closed to make room. Places are given in the order in which
+  // they were asked for, and held until Unreserve.
   void Reserve(Instant now, Actions& actions);
   void Unreserve(Instant now, Actions& actions);
   // Refuses newcomers; waiters are still served. Connections close once no one waits.
@@ -257,7 +259,7 @@ class PoolCore {
   std::array<size_t, kConnectionStates> counts_{};
   std::vector<ConnectionId> idle_;  // Newest last.
   size_t reserved_ = 0;
-  bool place_wanted_ = false;
+  size_t places_wanted_ = 0;
   bool waiter_goes_first_ = false;
 
   // Each first come, first served; for an idle connection also between the two.

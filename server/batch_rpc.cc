@@ -6,7 +6,7 @@
 #include "server/batch_request.h"
 #include "server/batch_response.h"
 #include "server/deadline.h"
-#include "server/error_mapping.h"
+#include "server/grpc_status.h"
 
 namespace dbsidecar::server {
 namespace {
@@ -15,13 +15,8 @@ namespace {
 constexpr pool::Duration kLookAfter = std::chrono::milliseconds(20);
 
 grpc::Status Failure(grpc::ServerContext& context, const pool::Error& error) {
-  const google::rpc::Status status = ToRpcStatus(error);
-  if (error.outcome_unknown) {
-    // Tells gRPC's own retries to keep away (gRFC A6).
-    context.AddTrailingMetadata("grpc-retry-pushback-ms", "-1");
-  }
-  return {static_cast<grpc::StatusCode>(status.code()), status.message(),
-          status.SerializeAsString()};
+  KeepRetriesAway(context, error);
+  return ToGrpcStatus(error);
 }
 
 template <typename Request>

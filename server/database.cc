@@ -52,6 +52,8 @@ pool::PoolOptions PoolOptionsOf(const Config& config) {
   options.cancel_grace = config.query.cancel_grace;
   options.session_idle_timeout = config.query.session_idle_timeout;
   options.transaction_timeout = config.query.transaction_timeout;
+  options.listen_backlog_max = static_cast<size_t>(config.query.listen_buffer);
+  options.stream_stall_timeout = config.query.stream_stall_timeout;
   options.health_check_interval = config.lifecycle.health_check_interval;
   options.seed = std::random_device()();
   return options;
@@ -124,6 +126,22 @@ void Database::SubmitAll(const std::vector<pool::Call*>& calls) {
 
 void Database::Cancel(pool::CallId id) {
   loop_.Post([this, id] { pool_->Cancel(id); });
+}
+
+void Database::Resume(pool::CallId id) {
+  loop_.Post([this, id] { pool_->Resume(id); });
+}
+
+void Database::Subscribe(pool::Subscriber& subscriber) {
+  loop_.Post([this, &subscriber] { pool_->Subscribe(subscriber); });
+}
+
+void Database::Unsubscribe(pool::SubscriberId id) {
+  loop_.Post([this, id] { pool_->Unsubscribe(id); });
+}
+
+void Database::SubscriberCaughtUp() {
+  loop_.Post([this] { pool_->SubscriberCaughtUp(); });
 }
 
 void Database::EndSessionsOf(uint64_t owner) {

@@ -35,7 +35,7 @@ class Database {
   // quietly when `interrupted` says so.
   std::string Start(pool::Duration limit, const std::function<bool()>& interrupted);
 
-  // Any thread. Calls, and owners of sessions, have ids of one kind.
+  // Any thread. Calls, subscribers, and owners of sessions, have ids of one kind.
   uint64_t NextCallId() { return next_call_id_.fetch_add(1, std::memory_order_relaxed); }
 
   // The call is answered exactly once, on the loop thread.
@@ -46,7 +46,12 @@ class Database {
   // gathered with those that come next. REQUIRES: the thread is a DeepThread.
   void SubmitAtOnce(std::vector<pool::Call*> calls);
   void Cancel(pool::CallId id);
-  // See pool::Pool.
+  // The call's sink was full and takes more.
+  void Resume(pool::CallId id);
+  // See pool::Pool and pool::Subscriber.
+  void Subscribe(pool::Subscriber& subscriber);
+  void Unsubscribe(pool::SubscriberId id);
+  void SubscriberCaughtUp();
   void EndSessionsOf(uint64_t owner);
 
   // Runs when everything that is ready in this turn of the loop has been seen to. Loop thread.

@@ -197,6 +197,8 @@ MappedError MapError(const pool::Error& error) {
       return Map(Code::kFailedPrecondition, "TRANSACTION_OPEN");
     case pool::ErrorKind::kTransactionFailed:
       return Map(Code::kFailedPrecondition, "TRANSACTION_FAILED");
+    case pool::ErrorKind::kSubscriberDropped:
+      return Map(Code::kResourceExhausted, "SUBSCRIBER_DROPPED");
     case pool::ErrorKind::kUnsupported:
       return Map(Code::kUnimplemented, "UNSUPPORTED");
   }

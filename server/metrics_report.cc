@@ -78,6 +78,8 @@ void FillPoolMetrics(const pool::PoolStats& stats, const std::map<std::string, u
   FillHistogram(stats.queue, *metrics.mutable_queue_wait());
   FillHistogram(stats.connect, *metrics.mutable_connect());
   FillHistogram(stats.execute, *metrics.mutable_execute());
+  FillHistogram(stats.head_of_line, *metrics.mutable_head_of_line_wait());
+  metrics.set_evictions_total(stats.counters.evictions);
   FillHistogram(stats.total_time, *metrics.mutable_total_time());
 }
 

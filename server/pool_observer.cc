@@ -90,6 +90,12 @@ void PoolObserver::OnDatabaseStatus(bool up, std::string_view reason) {
   options_.on_database_status(up);
 }
 
+// The hub's back-off bounds how often this is written.
+void PoolObserver::OnListenerStatus(bool up, std::string_view reason) {
+  Log(up ? LogLevel::kInfo : LogLevel::kWarn, up ? "listen.restored" : "listen.lost",
+      {{"reason", reason}});
+}
+
 PoolObserver::ConnectTrouble PoolObserver::connect_trouble() const {
   std::lock_guard lock(mutex_);
   return trouble_;

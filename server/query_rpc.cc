@@ -4,7 +4,8 @@
 #include "server/arena_message.h"
 #include "server/byte_buffer.h"
 #include "server/deadline.h"
-#include "server/error_mapping.h"
+#include "server/grpc_status.h"
+#include "server/raw_message.h"
 #include "server/result_encoder.h"
 
 namespace dbsidecar::server {
@@ -48,7 +49,7 @@ class QueryCall final : public pool::Call {
     }
     new QueryCall(rpc_, queue_);
     rpc_.CallOpened();
-    if (!Parse()) {
+    if (!ParseBytes(request_bytes_, *request_)) {
       Refuse(
           "the request is not a QueryRequest: it is not Protobuf, or one of its text fields is "
           "not valid UTF-8 (send such data as bytes_value)");
@@ -59,11 +60,6 @@ class QueryCall final : public pool::Call {
       return;
     }
     Submit();
-  }
-
-  bool Parse() {
-    grpc::ProtoBufferReader reader(&request_bytes_);
-    return reader.status().ok() && request_->ParseFromZeroCopyStream(&reader);
   }
 
   void Submit() {
@@ -109,14 +105,8 @@ class QueryCall final : public pool::Call {
   void Refuse(const pool::Error& error) { FinishWith(error); }
 
   void FinishWith(const pool::Error& error) {
-    const google::rpc::Status status = ToRpcStatus(error);
-    if (error.outcome_unknown) {
-      // Tells gRPC's own retries to keep away (gRFC A6).
-      context_.AddTrailingMetadata("grpc-retry-pushback-ms", "-1");
-    }
-    responder_.FinishWithError(grpc::Status(static_cast<grpc::StatusCode>(status.code()),
-                                            status.message(), status.SerializeAsString()),
-                               finished_.Tag());
+    KeepRetriesAway(context_, error);
+    responder_.FinishWithError(ToGrpcStatus(error), finished_.Tag());
   }
 
   void Release() {

@@ -13,6 +13,8 @@ namespace {
 
 using pool::CellKind;
 using pool::RowBuffer;
+// Of a result's cells; a later part of a result does not have them itself.
+using Columns = std::vector<pool::ColumnInfo>;
 
 int64_t ParseInteger(std::string_view text) {
   int64_t value = 0;
@@ -188,6 +190,24 @@ void EncodeCells(const RowBuffer& rows, size_t column, WireKind kind, uint32_t t
   }
 }
 
+// As PostgreSQL writes a double: the shortest digits that read back as the same number, in fixed
+// notation for the same exponents as there (src/common/d2s.c).
+std::string TextOfDouble(double value) {
+  if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
+  char buffer[64];
+  char* const end = buffer + sizeof(buffer);
+  const std::string_view scientific(
+      buffer, static_cast<size_t>(
+                  std::to_chars(buffer, end, value, std::chars_format::scientific).ptr - buffer));
+  const size_t e = scientific.find('e');
+  int exponent = 0;
+  // from_chars takes no plus sign.
+  const size_t digits = e + (scientific[e + 1] == '+' ? 2 : 1);
+  std::from_chars(buffer + digits, buffer + scientific.size(), exponent);
+  if (exponent < -4 || exponent >= 15) return std::string(scientific);
+  return {buffer, std::to_chars(buffer, end, value, std::chars_format::fixed).ptr};
+}
+
 // SQLite's numbers have no text of their own: PostgreSQL's form is given to them.
 std::string TextOf(const RowBuffer& rows, const RowBuffer::Cell& cell) {
   char buffer[32];
@@ -197,8 +217,7 @@ std::string TextOf(const RowBuffer& rows, const RowBuffer::Cell& cell) {
     case CellKind::kInteger:
       return {buffer, std::to_chars(buffer, buffer + sizeof(buffer), cell.integer).ptr};
     case CellKind::kDouble:
-      if (std::isinf(cell.real)) return cell.real > 0 ? "Infinity" : "-Infinity";
-      return {buffer, std::to_chars(buffer, buffer + sizeof(buffer), cell.real).ptr};
+      return TextOfDouble(cell.real);
     case CellKind::kText:
       return std::string(rows.bytes(cell));
     case CellKind::kBlob: {
@@ -247,8 +266,8 @@ void EncodeNulls(const RowBuffer& rows, size_t column, WireWriter& out) {
   out.Begin(v1::Column::kNullsFieldNumber, end);
 }
 
-void EncodeColumn(const pool::Result& result, size_t column, v1::ResultFormat format,
-                  WireWriter& out) {
+void EncodeColumn(const pool::Result& result, size_t column, uint32_t type_oid,
+                  v1::ResultFormat format, WireWriter& out) {
   const size_t end = out.End();
   const RowBuffer& rows = result.rows;
   const size_t nulls = NullsIn(rows, column);
@@ -257,7 +276,6 @@ void EncodeColumn(const pool::Result& result, size_t column, v1::ResultFormat fo
   } else if (format == v1::RESULT_FORMAT_TEXT_COLUMNS) {
     EncodeTexts(rows, column, out);
   } else {
-    const uint32_t type_oid = result.columns[column].type_oid;
     const std::optional<WireKind> kind = CommonKind(rows, column, type_oid, !result.typed_cells);
     if (kind) {
       EncodeCells(rows, column, *kind, type_oid, out);
@@ -269,12 +287,12 @@ void EncodeColumn(const pool::Result& result, size_t column, v1::ResultFormat fo
   out.Begin(v1::ResultSet::kDataFieldNumber, end);
 }
 
-void EncodeRows(const pool::Result& result, WireWriter& out) {
+void EncodeRows(const pool::Result& result, const Columns& columns, WireWriter& out) {
   for (size_t row = result.rows.row_count(); row-- > 0;) {
     const size_t end = out.End();
-    for (size_t column = result.columns.size(); column-- > 0;) {
+    for (size_t column = columns.size(); column-- > 0;) {
       const RowBuffer::Cell& cell = result.rows.at(row, column);
-      const uint32_t type_oid = result.columns[column].type_oid;
+      const uint32_t type_oid = columns[column].type_oid;
       EncodeValue(result.rows, cell, KindOfCell(result.rows, cell, type_oid, !result.typed_cells),
                   type_oid, v1::Row::kValuesFieldNumber, out);
     }
@@ -354,34 +372,67 @@ WireKind WireKindOf(uint32_t type_oid) {
   return WireKind::kText;
 }
 
-void EncodeResult(const pool::Result& result, v1::ResultFormat format, WireWriter& out) {
+namespace {
+
+void EncodeSet(const pool::Result& result, const Columns& columns, v1::ResultFormat format,
+               WireWriter& out) {
   out.Varint(v1::ResultSet::kTruncatedFieldNumber, result.truncated);
   out.Int(v1::ResultSet::kLastInsertIdFieldNumber, result.last_insert_id);
   out.Text(v1::ResultSet::kCommandTagFieldNumber, result.command_tag);
   out.Int(v1::ResultSet::kRowsAffectedFieldNumber, result.rows_affected);
   if (format == v1::RESULT_FORMAT_ROWS) {
-    EncodeRows(result, out);
+    EncodeRows(result, columns, out);
   } else {
-    for (size_t i = result.columns.size(); i-- > 0;) EncodeColumn(result, i, format, out);
+    for (size_t i = columns.size(); i-- > 0;) {
+      EncodeColumn(result, i, columns[i].type_oid, format, out);
+    }
   }
   out.Varint(v1::ResultSet::kRowCountFieldNumber, result.rows.row_count());
   for (size_t i = result.columns.size(); i-- > 0;) EncodeColumnInfo(result.columns[i], out);
 }
 
-void EncodeOutcome(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
-                   WireWriter& out) {
+void EncodeAnswer(const pool::Outcome& outcome, const Columns& columns, v1::ResultFormat format,
+                  bool want_timing, WireWriter& out) {
   const pool::Instant began = want_timing ? pool::Clock::now() : pool::Instant();
   EncodeNotices(outcome.notices, v1::QueryResponse::kNoticesFieldNumber, out);
   out.Varint(v1::QueryResponse::kTransactionStatusFieldNumber,
              WireStatus(outcome.transaction_status));
   out.Text(v1::QueryResponse::kSessionFieldNumber, outcome.session);
   const size_t end = out.End();
-  EncodeResult(outcome.result, format, out);
+  EncodeSet(outcome.result, columns, format, out);
   out.Begin(v1::QueryResponse::kResultFieldNumber, end);
   // Not in its place among the others, because only now it is known.
   if (want_timing) {
     EncodeTiming(outcome.timing, began, v1::QueryResponse::kTimingFieldNumber, out);
   }
+}
+
+}  // namespace
+
+void EncodeResult(const pool::Result& result, v1::ResultFormat format, WireWriter& out) {
+  EncodeSet(result, result.columns, format, out);
+}
+
+void EncodeOutcome(const pool::Outcome& outcome, v1::ResultFormat format, bool want_timing,
+                   WireWriter& out) {
+  EncodeAnswer(outcome, outcome.result.columns, format, want_timing, out);
+}
+
+void StreamEncoder::EncodePart(const pool::Part& part, WireWriter& out) {
+  Learn(part.result.columns);
+  EncodeNotices(part.notices, v1::QueryResponse::kNoticesFieldNumber, out);
+  const size_t end = out.End();
+  EncodeSet(part.result, columns_, format_, out);
+  out.Begin(v1::QueryResponse::kResultFieldNumber, end);
+}
+
+void StreamEncoder::EncodeLast(const pool::Outcome& outcome, WireWriter& out) {
+  Learn(outcome.result.columns);
+  EncodeAnswer(outcome, columns_, format_, want_timing_, out);
+}
+
+void StreamEncoder::Learn(const Columns& columns) {
+  if (!columns.empty()) columns_ = columns;
 }
 
 void EncodeEnd(const pool::Outcome& outcome, bool want_timing, WireWriter& out) {

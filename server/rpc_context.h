@@ -33,6 +33,10 @@ class RpcContext {
   size_t open_calls() const { return open_calls_.load(); }
   void CallOpened() { open_calls_.fetch_add(1); }
   void CallsClosed(size_t count) { open_calls_.fetch_sub(count); }
+  // Streams of events, which have no answer that they could be waited for.
+  size_t open_streams() const { return open_streams_.load(); }
+  void StreamOpened() { open_streams_.fetch_add(1); }
+  void StreamClosed() { open_streams_.fetch_sub(1); }
 
   // Hands calls that are counted as open to the database. Where there are no others, nothing would
   // be gained by waiting for more (docs/adr/0018).
@@ -50,6 +54,7 @@ class RpcContext {
   const RequestLimits limits_;
   pool::EventLoop& encoder_;
   std::atomic<size_t> open_calls_{0};
+  std::atomic<size_t> open_streams_{0};
 };
 
 // Results up to this size are encoded on the loop's thread, which spares a hand-over; larger ones

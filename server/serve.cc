@@ -19,16 +19,21 @@
 #include "absl/synchronization/mutex.h"
 #include "server/database.h"
 #include "server/health_service.h"
+#include "server/listen_rpc.h"
 #include "server/log.h"
 #include "server/loop_thread.h"
 #include "server/pipeline_rpc.h"
 #include "server/query_rpc.h"
+#include "server/query_stream_rpc.h"
 #include "server/sidecar_service.h"
 
 namespace dbsidecar::server {
 namespace {
 
 using std::chrono::steady_clock;
+
+// How long the ends of the streams of events may take to be read.
+constexpr steady_clock::duration kStreamEndMax = std::chrono::seconds(1);
 
 // The signals that stop the process, taken one at a time by the main thread.
 class StopSignals {
@@ -167,6 +172,7 @@ class Server {
         database_(config, [this](bool up) { readiness_.SetDatabaseUp(up); }),
         service_(database_, LimitsOf(config), static_cast<size_t>(config.pool.waiters_max)),
         rpc_(service_, database_, LimitsOf(config), encoder_loop_),
+        listen_(rpc_, static_cast<size_t>(config.query.listen_buffer)),
         encoder_(std::make_unique<LoopThread>(encoder_loop_, "encoder")) {}
 
   ~Server() {
@@ -225,6 +231,8 @@ class Server {
     }
     AcceptQueries(rpc_, *queues_);
     AcceptPipelines(rpc_, *queues_);
+    listen_.Accept(*queues_);
+    AcceptQueryStreams(rpc_, *queues_);
     health_.AcceptWatches(*queues_);
     queues_->Start();
     for (size_t i = 0; i < ports.size(); ++i) LogListening(config_.listen[i], ports[i]);
@@ -266,6 +274,11 @@ class Server {
     while (rpc_.open_calls() > 0 && steady_clock::now() < give_up && !hurried()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
+    // Streams have been told to end; whoever does not read cannot hear it.
+    const auto leave = steady_clock::now() + kStreamEndMax;
+    while (rpc_.open_streams() > 0 && steady_clock::now() < leave && !hurried()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
     Log(given_up == 0 ? LogLevel::kInfo : LogLevel::kWarn, "server.stopped",
         {{"calls_given_up", given_up}});
   }
@@ -278,6 +291,7 @@ class Server {
   SidecarService service_;
   pool::EventLoop encoder_loop_;
   RpcContext rpc_;
+  ListenRpc listen_;
   std::unique_ptr<LoopThread> encoder_;
   std::unique_ptr<CompletionQueues> queues_;
   std::unique_ptr<grpc::Server> server_;

@@ -7,7 +7,7 @@
 #include "server/batch_rpc.h"
 #include "server/database.h"
 #include "server/deadline.h"
-#include "server/error_mapping.h"
+#include "server/grpc_status.h"
 #include "server/health_report.h"
 #include "server/metrics_report.h"
 #include "server/process_figures.h"
@@ -17,15 +17,10 @@
 namespace dbsidecar::server {
 namespace {
 
-grpc::Status StatusOf(const pool::Error& error) {
-  const google::rpc::Status status = ToRpcStatus(error);
-  return {static_cast<grpc::StatusCode>(status.code()), status.message(),
-          status.SerializeAsString()};
-}
-
 grpc::Status NotServed(const std::string& what) {
-  return StatusOf(pool::OwnError(pool::ErrorKind::kUnsupported,
-                                 what + " is not served by this version (" DBSIDECAR_VERSION ")"));
+  return ToGrpcStatus(
+      pool::OwnError(pool::ErrorKind::kUnsupported,
+                     what + " is not served by this version (" DBSIDECAR_VERSION ")"));
 }
 
 bool Wanted(const v1::MetricsRequest& request, const std::string& pool) {
@@ -65,11 +60,6 @@ grpc::Status SidecarService::Metrics(grpc::ServerContext*, const v1::MetricsRequ
   return grpc::Status::OK;
 }
 
-grpc::Status SidecarService::QueryStream(grpc::ServerContext*, const v1::QueryRequest*,
-                                         grpc::ServerWriter<v1::QueryResponse>*) {
-  return NotServed("QueryStream");
-}
-
 grpc::Status SidecarService::Batch(grpc::ServerContext* context, const v1::BatchRequest* request,
                                    v1::BatchResponse* response) {
   return RunBatch(database_, limits_, *context, *request, *response);
@@ -90,7 +80,7 @@ grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
                                         const v1::EndSessionRequest* request,
                                         v1::EndSessionResponse* response) {
   if (const std::optional<pool::Error> trouble = CheckEndSession(*request)) {
-    return StatusOf(*trouble);
+    return ToGrpcStatus(*trouble);
   }
   AwaitedCall call;
   call.id = database_.NextCallId();
@@ -98,7 +88,7 @@ grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
   call.deadline = DeadlineOf(*context);
   database_.Submit(call);
   const pool::Outcome outcome = call.Await();
-  if (outcome.error) return StatusOf(*outcome.error);
+  if (outcome.error) return ToGrpcStatus(*outcome.error);
   WireWriter reply;
   EncodeEnd(outcome, request->want_timing(), reply);
   response->ParseFromArray(reply.bytes().data(), static_cast<int>(reply.size()));
@@ -118,11 +108,6 @@ grpc::Status SidecarService::CopyIn(grpc::ServerContext*, grpc::ServerReader<v1:
 grpc::Status SidecarService::CopyOut(grpc::ServerContext*, const v1::CopyOutRequest*,
                                      grpc::ServerWriter<v1::CopyOutResponse>*) {
   return NotServed("CopyOut");
-}
-
-grpc::Status SidecarService::Listen(grpc::ServerContext*, const v1::ListenRequest*,
-                                    grpc::ServerWriter<v1::ListenResponse>*) {
-  return NotServed("Listen");
 }
 
 grpc::Status SidecarService::Describe(grpc::ServerContext* context,

@@ -1,6 +1,6 @@
-// The service dbsidecar.v1.Sidecar: Query and Pipeline on the completion-queue API (query_rpc.h,
-// pipeline_rpc.h), the others on the synchronous one, and an honest answer for the RPCs that this
-// version does not serve.
+// The service dbsidecar.v1.Sidecar: Query, Pipeline, QueryStream and Listen on the completion-queue
+// API (query_rpc.h, pipeline_rpc.h, query_stream_rpc.h, listen_rpc.h), the others on the
+// synchronous one, and an honest answer for the RPCs that this version does not serve.
 //
 // The synchronous API, because its threads do not poll when a server has completion queues, too:
 // whatever polls besides these takes events from them and wakes them for each (docs/adr/0016). So
@@ -20,8 +20,10 @@ namespace dbsidecar::server {
 
 class Database;
 
-class SidecarService final : public v1::Sidecar::WithRawMethod_Query<
-                                 v1::Sidecar::WithRawMethod_Pipeline<v1::Sidecar::Service>> {
+class SidecarService final
+    : public v1::Sidecar::WithRawMethod_Query<
+          v1::Sidecar::WithRawMethod_Pipeline<v1::Sidecar::WithRawMethod_QueryStream<
+              v1::Sidecar::WithRawMethod_Listen<v1::Sidecar::Service>>>> {
  public:
   // Borrowed. `waiters_max` is reported by Metrics.
   SidecarService(Database& database, RequestLimits limits, size_t waiters_max)
@@ -42,8 +44,6 @@ class SidecarService final : public v1::Sidecar::WithRawMethod_Query<
                         v1::DescribeResponse* response) override;
 
   // Not served by this version: UNIMPLEMENTED, and the message says so.
-  grpc::Status QueryStream(grpc::ServerContext*, const v1::QueryRequest*,
-                           grpc::ServerWriter<v1::QueryResponse>*) override;
   grpc::Status Script(grpc::ServerContext*, const v1::ScriptRequest*, v1::ScriptResponse*) override;
   grpc::Status EndSession(grpc::ServerContext*, const v1::EndSessionRequest*,
                           v1::EndSessionResponse*) override;
@@ -53,8 +53,6 @@ class SidecarService final : public v1::Sidecar::WithRawMethod_Query<
                       v1::CopyInResponse*) override;
   grpc::Status CopyOut(grpc::ServerContext*, const v1::CopyOutRequest*,
                        grpc::ServerWriter<v1::CopyOutResponse>*) override;
-  grpc::Status Listen(grpc::ServerContext*, const v1::ListenRequest*,
-                      grpc::ServerWriter<v1::ListenResponse>*) override;
   grpc::Status WatchMetrics(grpc::ServerContext*, const v1::MetricsRequest*,
                             grpc::ServerWriter<v1::MetricsResponse>*) override;
   grpc::Status MetricsHistory(grpc::ServerContext*, const v1::MetricsHistoryRequest*,

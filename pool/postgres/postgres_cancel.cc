@@ -37,6 +37,7 @@ void PostgresConnection::Cancel(Call& call) {
   cancels_wanted_.push_back(&call);
   StopRun(call);
   cancel_pause_ = kCancelPauseMin;
+  Resume(call);  // What is left of a stream is read and dropped.
   OnTick(environment_.loop.now());
 }
 

@@ -56,6 +56,7 @@ PostgresConnection::~PostgresConnection() {
     environment_.classifier.ChangeEnds();
   }
   StopCancelling();
+  EndStream();
   environment_.loop.NotAtTurnEnd(*this);
   Unwatch();
   if (conn_ != nullptr) PQfinish(conn_);
@@ -104,6 +105,7 @@ void PostgresConnection::Connected(PGconn* conn) {
 void PostgresConnection::Unwatch() {
   if (fd_ < 0) return;
   const int fd = std::exchange(fd_, -1);
+  if (std::exchange(paused_, false)) return;
   if (PQsocket(conn_) == fd) {
     environment_.loop.Unwatch(fd, this);
   } else {
@@ -116,6 +118,7 @@ void PostgresConnection::Close() {
   EndChangesInTransaction();
   StopCancelling();
   if (connecting_) return;  // Connected() comes back here.
+  EndStream();
   Unwatch();
   const bool busy = !in_flight_.empty() && !lost_;
   for (const Operation& operation : in_flight_) EndChange(operation, true);
@@ -162,6 +165,7 @@ void PostgresConnection::Execute(Call& call) {
 }
 
 void PostgresConnection::Queue(Operation operation) {
+  if (IsStream(operation)) BeginStream();
   if (unsent_.empty()) environment_.loop.AtTurnEnd(*this);
   unsent_.push_back(std::move(operation));
 }
@@ -189,7 +193,7 @@ Duration PostgresConnection::Expected(const Operation& operation) {
 bool PostgresConnection::MaySyncLater(const Operation& operation) {
   return operation.traits.plain_read && operation.call->statement.read_only &&
          operation.call->statement.settings.none() && !operation.syncs_alone &&
-         operation.call->session.none() && !IsRun(*operation.call);
+         operation.call->session.none() && !IsRun(*operation.call) && !IsStream(operation);
 }
 
 void PostgresConnection::Send(Operation operation, bool sync) {
@@ -275,10 +279,11 @@ void PostgresConnection::ReadResults() {
     PGnotify* notification = PQnotifies(conn_);
     PQfreemem(notification);
   }
-  while (!closing_ && !in_flight_.empty() && ReadResult()) {
+  while (!closing_ && !paused_ && !in_flight_.empty() && ReadResult()) {
   }
   // libpq may have found the stream unreadable and closed the socket by itself.
   if (!closing_ && !lost_ && PQstatus(conn_) == CONNECTION_BAD) Lose(PQerrorMessage(conn_));
+  if (!closing_ && !lost_) SendPartWhenDue();
 }
 
 // False when no more can be read now.
@@ -367,6 +372,7 @@ void PostgresConnection::Lose(std::string reason) {
 
 void PostgresConnection::FailAll(const std::string& reason) {
   StopCancelling();
+  EndStream();
   std::deque<Operation> failed = std::move(held_);
   for (Operation& operation : in_flight_) failed.push_back(std::move(operation));
   for (Operation& operation : unsent_) failed.push_back(std::move(operation));
@@ -401,6 +407,7 @@ void PostgresConnection::FailAll(const std::string& reason) {
         }
         outcome.may_run_again =
             !operation.call->session.in_session() && !operation.traits.commits_inside &&
+            !operation.parts_went_out &&
             (operation.call->statement.read_only || operation.call->statement.idempotent);
         EndChange(operation, true);
         events_.OnReply(id_, *operation.call, std::move(outcome), Condition::kBroken);

@@ -49,6 +49,7 @@ class PostgresConnection final : public Connection,
   void Reset() override;
   void Execute(Call& call) override;
   void Cancel(Call& call) override;
+  void Resume(Call& call) override;
   void Evict() override;
   void Close() override;
 
@@ -95,6 +96,8 @@ class PostgresConnection final : public Connection,
     bool hit_by_cancel = false;  // Possibly, by one that was meant for another.
     bool stopped = false;        // We cancelled it because no more of its rows were wanted.
     uint64_t dropped_rows = 0;
+    bool has_columns = false;     // Of a stream: they went out with an earlier part, perhaps.
+    bool parts_went_out = false;  // So it must not run again.
     Call* call = nullptr;
     std::unique_ptr<PostgresRun> run;  // Of a call that is more than one statement, once sent.
     StatementTraits traits;
@@ -152,6 +155,26 @@ class PostgresConnection final : public Connection,
   void TakeRows(Operation& operation, const PGresult* result);
   void TakeError(Operation& operation, const PGresult* result);
   void StopEarly(Operation& operation);
+
+  // Streams; postgres_stream.cc.
+  class PartTimer final : public TimerHandler {
+   public:
+    explicit PartTimer(PostgresConnection& connection) : connection_(connection) {}
+    Instant NextTick() const override { return connection_.part_due_at_; }
+    void OnTick(Instant now) override;
+
+   private:
+    PostgresConnection& connection_;
+  };
+  static bool IsStream(const Operation& operation) {
+    return operation.call != nullptr && operation.call->sink != nullptr;
+  }
+  void TakeStreamedRows(Operation& operation, const PGresult* result);
+  void SendPart(Operation& operation);
+  void SendPartWhenDue();
+  void BeginStream();
+  void EndStream();
+  void ReadOn();
   void CompleteFront();
   void CompleteStatement(Operation operation);
   void Reply(Operation operation);
@@ -198,6 +221,11 @@ class PostgresConnection final : public Connection,
   std::vector<Operation> unsent_;  // Statements that go out at the end of this turn.
   std::deque<Operation> in_flight_;
   std::deque<Operation> held_;  // Complete, but a cancel is still on its way.
+  // Of the stream that runs: its sink is full, so the socket is not read.
+  bool paused_ = false;
+  // When the rows that wait for a part to become full go out; kNever = none wait.
+  Instant part_due_at_ = kNever;
+  PartTimer part_timer_{*this};
 
   LruCache<Prepared> prepared_;
   uint64_t read_only_number_ = 0;  // Of the one that makes a transaction read-only; 0 = none.

@@ -7,6 +7,7 @@
 #include "pool/postgres/blocking_threads.h"
 #include "pool/postgres/control_connection.h"
 #include "pool/postgres/postgres_connection.h"
+#include "pool/postgres/postgres_listener.h"
 #include "pool/postgres/statement_classifier.h"
 
 namespace dbsidecar::pool {
@@ -82,6 +83,7 @@ class PostgresDriver final : public Driver {
   }
 
   bool has_sessions() const override { return true; }
+  bool has_streams() const override { return true; }
   bool has_settings() const override { return true; }
   bool has_batches() const override { return true; }
 
@@ -133,6 +135,13 @@ class PostgresDriver final : public Driver {
                                                                     .loop = loop_,
                                                                     .threads = threads_,
                                                                     .classifier = classifier_});
+  }
+
+  bool has_notifications() const override { return true; }
+
+  std::unique_ptr<NotificationSource> NewNotificationSource(
+      NotificationSourceEvents& events) override {
+    return std::make_unique<PostgresListener>(events, conninfo_, loop_, threads_);
   }
 
   DatabaseFacts facts() const override { return facts_; }

@@ -235,8 +235,12 @@ void PostgresConnection::Take(Operation& operation, const PGresult* result) {
 }
 
 void PostgresConnection::TakeRows(Operation& operation, const PGresult* result) {
-  Result& into = operation.outcome.result;
   if (operation.kind != Operation::Kind::kStatement) return;
+  if (IsStream(operation)) {
+    TakeStreamedRows(operation, result);
+    return;
+  }
+  Result& into = operation.outcome.result;
   if (into.columns.empty() && PQnfields(result) > 0) {
     into.columns = ColumnsOf(result);
     into.rows.SetColumnCount(into.columns.size());
@@ -294,6 +298,7 @@ void PostgresConnection::Reply(Operation operation) {
   // Before anything more is sent: from then on libpq calls the connection active.
   // Behind it others may be under way, none of which can open a transaction.
   const SessionUse& session = call.session;
+  if (call.sink != nullptr) EndStream();
   const TransactionStatus status =
       in_flight_.empty() ? transaction_status() : TransactionStatus::kIdle;
   if (operation.stale || operation.prepare_failed || (operation.skipped && operation.prepares)) {
@@ -306,7 +311,7 @@ void PostgresConnection::Reply(Operation operation) {
   if (operation.read_only_stale) ForgetReadOnly(operation);
   if (operation.stale && session.kind == SessionUse::Kind::kContinue) {
     operation.outcome.error = StaleInTransaction();
-  } else if (operation.stale && operation.retries < kRetriesMax) {
+  } else if (operation.stale && operation.retries < kRetriesMax && !operation.parts_went_out) {
     if (status != TransactionStatus::kIdle) RunUnheard("ROLLBACK");
     // The statement did not start, or was undone as a whole; prepared anew it may well run.
     ++operation.retries;
@@ -326,7 +331,8 @@ void PostgresConnection::Reply(Operation operation) {
   const bool interrupted = outcome.error && outcome.error->sql.sqlstate.starts_with("57");
   if (interrupted && operation.traits.commits_inside) outcome.error->outcome_unknown = true;
   if (operation.too_large && !outcome.error) {
-    outcome.error = ResultTooLarge(call.statement.limits, !operation.traits.pure_read);
+    const auto too_large = IsStream(operation) ? &RowTooLarge : &ResultTooLarge;
+    outcome.error = too_large(call.statement.limits, !operation.traits.pure_read);
   }
   Condition condition = LeavesTraces(operation) ? Condition::kDirty : Condition::kClean;
   if (cancel_astray_) condition = Condition::kBroken;

@@ -30,6 +30,8 @@ constexpr std::string_view kUseSession =
     "run it in a session (SessionControl.begin for a transaction, SessionControl.pin to keep a "
     "connection)";
 
+constexpr std::string_view kUseListen = "use the Listen RPC to hear notifications";
+
 // Statements that have an effect only in a session, with the word for them.
 constexpr std::pair<std::string_view, std::string_view> kSessionStatements[] = {
     {"TransactionStmt", "transaction control"},
@@ -176,10 +178,11 @@ class TreeWalk {
     } else if (node.contains("relname")) {
       VisitRelation(node);
     } else if (const std::string_view word = Lookup(kSessionStatements, type); !word.empty()) {
+      const bool listens = type == "ListenStmt" || type == "UnlistenStmt";
       Refuse(
           fmt::format("{} acts on the session, and in autocommit the next statement may run in "
                       "another one; {}",
-                      word, kUseSession));
+                      word, listens ? kUseListen : kUseSession));
     }
     return true;
   }

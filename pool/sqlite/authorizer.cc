@@ -26,6 +26,27 @@ constexpr std::array<std::string_view, 12> kReportingPragmasWithoutArgument = {
 // They write to the database itself, not to the connection.
 constexpr std::array<std::string_view, 2> kWritingPragmas = {"USER_VERSION", "APPLICATION_ID"};
 
+// They change the connection, and end with it.
+constexpr std::array<std::string_view, 19> kSessionPragmas = {"ANALYSIS_LIMIT",
+                                                              "AUTOMATIC_INDEX",
+                                                              "CACHE_SIZE",
+                                                              "CACHE_SPILL",
+                                                              "CASE_SENSITIVE_LIKE",
+                                                              "CELL_SIZE_CHECK",
+                                                              "DEFER_FOREIGN_KEYS",
+                                                              "FOREIGN_KEYS",
+                                                              "IGNORE_CHECK_CONSTRAINTS",
+                                                              "LEGACY_ALTER_TABLE",
+                                                              "MMAP_SIZE",
+                                                              "QUERY_ONLY",
+                                                              "RECURSIVE_TRIGGERS",
+                                                              "REVERSE_UNORDERED_SELECTS",
+                                                              "SECURE_DELETE",
+                                                              "SYNCHRONOUS",
+                                                              "TEMP_STORE",
+                                                              "THREADS",
+                                                              "TRUSTED_SCHEMA"};
+
 template <size_t kSize>
 bool Contains(const std::array<std::string_view, kSize>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -56,8 +77,28 @@ Error Unsupported(std::string message) {
   return ErrorOf(ErrorKind::kUnsupported, std::move(message));
 }
 
+Error RefusedPragma(const std::string& pragma) {
+  return Unsupported(
+      fmt::format("PRAGMA {} is not served: it is not known, or acts on more than "
+                  "the connection, and so on every caller",
+                  pragma));
+}
+
 Error RefusedVacuumInto() {
   return Unsupported("VACUUM INTO writes to a file of its own, which the sidecar does not allow");
+}
+
+std::optional<TransactionCommand> TransactionCommandOf(int action, const char* operation) {
+  const std::string_view name = operation == nullptr ? "" : operation;
+  if (action == SQLITE_TRANSACTION) {
+    if (name == "BEGIN") return TransactionCommand::kBegin;
+    return name == "COMMIT" ? TransactionCommand::kCommit : TransactionCommand::kRollback;
+  }
+  if (action == SQLITE_SAVEPOINT) {
+    if (name == "BEGIN") return TransactionCommand::kSavepoint;
+    return name == "RELEASE" ? TransactionCommand::kRelease : TransactionCommand::kRollbackTo;
+  }
+  return std::nullopt;
 }
 
 bool IsSchemaTable(const char* table) {
@@ -75,8 +116,9 @@ bool ChangesTemporarySchema(int action, const char* database, const char* table)
 
 void Authorizer::Install(sqlite3* database) { sqlite3_set_authorizer(database, Callback, this); }
 
-void Authorizer::BeginStatement() {
+void Authorizer::BeginStatement(bool in_session) {
   phase_ = Phase::kCompiling;
+  in_session_ = in_session;
   verdict_ = {};
 }
 
@@ -115,13 +157,26 @@ bool Authorizer::Allows(int action, const char* first, const char* second, const
       }
       break;
     case Phase::kCompiling:
-      refusal = Judge(action, first, second, database);
+      refusal = JudgeInUse(action, first, second, database);
       NoteChange(action, first, trigger);
       break;
   }
   if (!refusal.has_value()) return true;
   verdict_.refusal = std::move(refusal);
   return false;
+}
+
+// What autocommit is refused for the next caller's sake, a session may do: the connection is opened
+// anew after it.
+std::optional<Error> Authorizer::JudgeInUse(int action, const char* first, const char* second,
+                                            const char* database) {
+  std::optional<Error> refusal = Judge(action, first, second, database);
+  const bool waived =
+      in_session_ && refusal.has_value() && refusal->kind == ErrorKind::kNeedsSession;
+  if (!waived) return refusal;
+  verdict_.transaction = TransactionCommandOf(action, first);
+  verdict_.leaves_traces = verdict_.leaves_traces || !verdict_.transaction.has_value();
+  return std::nullopt;
 }
 
 std::optional<Error> Authorizer::Judge(int action, const char* first, const char* second,
@@ -164,8 +219,11 @@ std::optional<Error> Authorizer::JudgePragma(const char* name, const char* argum
     verdict_.reading_pragma = true;
   } else if (pragma == "OPTIMIZE" || Contains(kWritingPragmas, pragma)) {
     verdict_.writing_pragma = true;
-  } else {
+  } else if (Contains(kSessionPragmas, pragma)) {
+    verdict_.reading_pragma = true;
     return RefusedSessionState("PRAGMA " + pragma);
+  } else {
+    return RefusedPragma(pragma);
   }
   return std::nullopt;
 }

@@ -11,9 +11,13 @@ struct sqlite3;
 
 namespace dbsidecar::pool {
 
+enum class TransactionCommand { kBegin, kCommit, kRollback, kSavepoint, kRelease, kRollbackTo };
+
 // What compiling a statement showed.
 struct Verdict {
   std::optional<Error> refusal;
+  std::optional<TransactionCommand> transaction;
+  bool leaves_traces = false;     // In the connection: allowed only in a session.
   std::optional<Command> change;  // The first change of data that it makes by itself.
   bool writing_pragma = false;    // Writes although SQLite cannot tell.
   bool reading_pragma = false;    // Only reads although SQLite cannot tell.
@@ -29,8 +33,9 @@ class Authorizer {
   // authorizer is set.
   void Install(sqlite3* database);
 
-  // Between these two every statement compiled is the caller's.
-  void BeginStatement();
+  // Between these two every statement compiled is the caller's, who may have the connection to
+  // himself.
+  void BeginStatement(bool in_session);
   Verdict EndStatement();
 
   // Between these two the caller's statement runs. What SQLite compiles on its behalf (VACUUM,
@@ -46,12 +51,15 @@ class Authorizer {
                       const char* database, const char* trigger);
   bool Allows(int action, const char* first, const char* second, const char* database,
               const char* trigger);
+  std::optional<Error> JudgeInUse(int action, const char* first, const char* second,
+                                  const char* database);
   std::optional<Error> Judge(int action, const char* first, const char* second,
                              const char* database);
   std::optional<Error> JudgePragma(const char* name, const char* argument);
   void NoteChange(int action, const char* table, const char* trigger);
 
   Phase phase_ = Phase::kOwn;
+  bool in_session_ = false;
   Verdict verdict_;
 };
 

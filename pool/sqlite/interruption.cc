@@ -18,6 +18,17 @@ void Interruption::Attach(sqlite3* database) {
   database_ = database;
 }
 
+bool Interruption::WaitFor(const std::atomic<bool>& flag) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return requested() || flag.load(); });
+  return requested();
+}
+
+void Interruption::Wake() {
+  std::lock_guard lock(mutex_);
+  changed_.notify_all();
+}
+
 bool Interruption::WaitFor(Duration duration) {
   std::unique_lock lock(mutex_);
   return changed_.wait_for(lock, duration, [this] { return requested(); });

@@ -23,6 +23,11 @@ class Interruption {
   void Attach(sqlite3* database);
   // Waits, shorter when it is requested meanwhile. True = requested.
   bool WaitFor(Duration duration);
+  // Waits until `flag` is set, whoever sets it calling Wake, or until it is requested. True =
+  // requested.
+  bool WaitFor(const std::atomic<bool>& flag);
+  // From any thread.
+  void Wake();
 
  private:
   std::atomic<bool> requested_{false};

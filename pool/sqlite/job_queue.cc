@@ -19,6 +19,8 @@ bool JobQueue::Cancel(const Call& call) {
   const auto job = std::find_if(jobs_.begin(), jobs_.end(),
                                 [&call](const Job& waiting) { return waiting.call == &call; });
   if (job != jobs_.end()) {
+    job->cancelled = !call.session.none();
+    if (job->cancelled) return false;
     jobs_.erase(job);
     return true;
   }
@@ -65,6 +67,7 @@ JobQueue::Job JobQueue::GiveOut() {
   running_ = job.call;
   if (job.call != nullptr) given_out_.push_back({.call = job.call});
   interruption_.Withdraw();
+  if (job.cancelled) interruption_.Request();
   return job;
 }
 

@@ -18,9 +18,10 @@ class JobQueue {
   struct Job {
     enum class Kind { kPing, kReset, kExecute };
     Kind kind;
-    Call* call = nullptr;  // kExecute.
-    bool alone = false;    // kExecute: not in one transaction with others.
-    size_t behind = 0;     // How many waited behind it when it was given out.
+    Call* call = nullptr;    // kExecute.
+    bool alone = false;      // kExecute: not in one transaction with others.
+    bool cancelled = false;  // kExecute: to be given out all the same, and interrupted.
+    size_t behind = 0;       // How many waited behind it when it was given out.
   };
 
   explicit JobQueue(Interruption& interruption) : interruption_(interruption) {}
@@ -29,8 +30,9 @@ class JobQueue {
 
   // Adds all of `jobs`, which is empty afterwards and keeps its memory.
   void Add(std::vector<Job>& jobs);
-  // True: it was still waiting, and is no more. Otherwise it is interrupted if it runs, and is not
-  // run again.
+  // True: it was still waiting, and is no more. Otherwise it is interrupted if it runs, or when it
+  // is given out, and is not run again. A call of a session is never taken out: what becomes of its
+  // transaction is for the connection's thread to say.
   bool Cancel(const Call& call);
   // Interrupts what runs; nothing is given out any more.
   void End();

@@ -26,16 +26,18 @@ SqliteShared::SqliteShared(SqliteConfig the_config, EventLoop& the_loop)
       known_(kKnownTextsMax, kKnownTextBytesMax) {}
 
 Classification SqliteShared::Classify(std::string_view sql) {
+  Classification classification;
+  // A connection finds out, before it runs.
+  classification.may_write = false;
+  classification.transaction_control = IsTransactionControl(sql);
+  if (sql.size() > kKnownTextMax) return classification;
   const Known* known = known_.Find(sql);
-  if (known == nullptr) {
-    // A reader finds out.
-    if (sql.size() > kKnownTextMax) return {};
-    known = &known_.Insert(sql, {});
-  }
-  return {.refusal = known->refusal,
-          .lane = known->lane,
-          .shareable = true,
-          .is_short = known->reads.IsShort(kSharedReadMax)};
+  if (known == nullptr) known = &known_.Insert(sql, {});
+  classification.refusal = known->refusal;
+  classification.lane = known->lane;
+  classification.shareable = !classification.transaction_control;
+  classification.is_short = known->reads.IsShort(kSharedReadMax);
+  return classification;
 }
 
 void SqliteShared::Learn(std::string_view sql, std::optional<Error> refusal, size_t lane) {
@@ -92,7 +94,8 @@ void SqliteConnection::Ping() { Enqueue({.kind = JobQueue::Job::Kind::kPing}); }
 void SqliteConnection::Reset() { Enqueue({.kind = JobQueue::Job::Kind::kReset}); }
 
 void SqliteConnection::Execute(Call& call) {
-  Enqueue({.kind = JobQueue::Job::Kind::kExecute, .call = &call});
+  const bool alone = !call.session.none() || call.sink != nullptr;
+  Enqueue({.kind = JobQueue::Job::Kind::kExecute, .call = &call, .alone = alone});
 }
 
 void SqliteConnection::Enqueue(JobQueue::Job job) {
@@ -104,7 +107,9 @@ void SqliteConnection::Cancel(Call& call) {
   HandOver();
   // It runs, and is interrupted, or it is over: its reply is on the way.
   if (!queue_.Cancel(call)) return;
+  cancelled_.push_back(&call);
   PostEvent([&call](SqliteConnection& self) {
+    std::erase(self.cancelled_, &call);
     SqliteSession::Execution execution;
     execution.outcome.error = InterruptedError();
     execution.outcome.never_sent = true;
@@ -121,6 +126,17 @@ void SqliteConnection::Close() {
   }
 }
 
+// A stream has its connection alone.
+void SqliteConnection::Resume(Call& /*call*/) { gate_.Open(); }
+
+std::vector<Call*> SqliteConnection::TakeUnsent() {
+  HandOver();
+  std::vector<Call*> calls = queue_.TakeWaiting();
+  calls.insert(calls.end(), cancelled_.begin(), cancelled_.end());
+  cancelled_.clear();
+  return calls;
+}
+
 void SqliteConnection::OnReports(SqliteRunner::Reports& reports) {
   for (SqliteRunner::Report& report : reports) {
     // One report may lead to the end of the connection.
@@ -134,6 +150,9 @@ void SqliteConnection::OnReports(SqliteRunner::Reports& reports) {
         break;
       case SqliteRunner::Report::Kind::kExecuted:
         OnExecuted(*report.call, std::move(report.execution));
+        break;
+      case SqliteRunner::Report::Kind::kPart:
+        if (events_.OnPart(id_, *report.call, std::move(report.part))) gate_.Open();
         break;
       case SqliteRunner::Report::Kind::kHandedBack:
         events_.OnHandedBack(id_, *report.call);
@@ -149,7 +168,9 @@ void SqliteConnection::OnExecuted(Call& call, SqliteSession::Execution execution
     return;
   }
   if (execution.refused_by_text) shared_.Learn(call.statement.sql, execution.outcome.error, 0);
-  if (role_ != SqliteSession::Role::kWriter && !execution.outcome.error.has_value()) {
+  // How long a stream takes says more about its reader.
+  const bool tells = call.sink == nullptr && !execution.outcome.error.has_value();
+  if (role_ != SqliteSession::Role::kWriter && tells) {
     shared_.NoteRead(call.statement.sql, execution.took);
   }
   events_.OnReply(id_, call, std::move(execution.outcome), execution.condition);
@@ -172,7 +193,7 @@ void SqliteConnection::RunThread() {
 }
 
 std::optional<OpenFailure> SqliteConnection::RunSession() {
-  SqliteRunner runner(shared_.config, shared_.location, role_, interruption_, queue_,
+  SqliteRunner runner(shared_.config, shared_.location, role_, interruption_, queue_, gate_,
                       [this](SqliteRunner::Reports reports) {
                         PostEvent([reports = std::move(reports)](SqliteConnection& self) mutable {
                           self.OnReports(reports);

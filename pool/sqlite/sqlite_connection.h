@@ -14,11 +14,13 @@
 #include "pool/lru_cache.h"
 #include "pool/sqlite/interruption.h"
 #include "pool/sqlite/job_queue.h"
+#include "pool/sqlite/part_gate.h"
 #include "pool/sqlite/sqlite_runner.h"
 #include "pool/sqlite/sqlite_session.h"
 
 namespace dbsidecar::pool {
 
+inline constexpr size_t kReaderLane = 0;
 inline constexpr size_t kWriterLane = 1;
 
 class SqliteConnection;
@@ -66,7 +68,9 @@ class SqliteConnection final : public Connection {
   void Reset() override;
   void Execute(Call& call) override;
   void Cancel(Call& call) override;
+  void Resume(Call& call) override;
   void Close() override;
+  std::vector<Call*> TakeUnsent() override;
 
   // Wakes the thread for what has come in this turn of the loop.
   void HandOver() { queue_.Add(handed_over_); }
@@ -96,8 +100,10 @@ class SqliteConnection final : public Connection {
   const std::shared_ptr<SqliteConnection*> self_;
   bool closed_ = false;                     // Loop thread only.
   std::vector<JobQueue::Job> handed_over_;  // At the end of this turn. Loop thread only.
+  std::vector<Call*> cancelled_;            // Not run, and about to be reported. Loop thread only.
   Interruption interruption_;
   JobQueue queue_{interruption_};
+  PartGate gate_{interruption_};
   std::thread thread_;
 };
 

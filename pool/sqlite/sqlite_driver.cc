@@ -64,6 +64,27 @@ class SqliteDriver final : public Driver {
     return shared_.Classify(statement.sql);
   }
 
+  bool has_sessions() const override { return true; }
+  bool has_streams() const override { return true; }
+
+  // It cannot change lanes later, so only a transaction that says it reads goes to a reader.
+  size_t SessionLane(const SessionUse& use, const Classification& classification) const override {
+    const bool one_lane = one_connection_ || shared_.location.kind != SqliteLocation::Kind::kFile;
+    if (one_lane) return 0;
+    switch (use.kind) {
+      case SessionUse::Kind::kBegin:
+        return use.begin.read_only ? kReaderLane : kWriterLane;
+      case SessionUse::Kind::kPin:
+        return kWriterLane;
+      case SessionUse::Kind::kNone:  // auto_pin.
+        return classification.transaction_control ? kWriterLane : classification.lane;
+      case SessionUse::Kind::kContinue:
+      case SessionUse::Kind::kEnd:
+        break;
+    }
+    return classification.lane;
+  }
+
   std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
                                             ConnectionEvents& events) override {
     return std::make_unique<SqliteConnection>(id, RoleOf(lane), shared_, events);

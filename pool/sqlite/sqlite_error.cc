@@ -26,7 +26,7 @@ struct MessageRule {
 
 // SQLITE_ERROR covers most mistakes in a statement; its message alone tells them apart. The first
 // rule that matches counts.
-constexpr std::array<MessageRule, 18> kMessageRules = {{
+constexpr std::array<MessageRule, 19> kMessageRules = {{
     {"no such table: ", "42P01"},
     {"no such view: ", "42P01"},
     {"no such column: ", "42703"},
@@ -45,6 +45,7 @@ constexpr std::array<MessageRule, 18> kMessageRules = {{
     {"integer overflow", "22003"},
     {"malformed JSON", "22P02"},
     {"cannot VACUUM", "25001"},
+    {"no such savepoint: ", "3B001"},
 }};
 
 std::string_view SqlstateOfMessage(std::string_view message) {

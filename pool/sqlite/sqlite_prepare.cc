@@ -78,7 +78,11 @@ SqliteSession::Prepared* SqliteSession::Lookup(std::string_view sql, std::option
   Prepared prepared;
   error = Compile(sql, prepared, refused_by_text);
   if (error.has_value()) return nullptr;
-  if (sql.size() <= kCachedSqlBytesMax) return &prepared_.Insert(sql, std::move(prepared));
+  // What only a session may run must not be found there by others.
+  const bool for_all = !prepared.leaves_traces && !prepared.transaction.has_value();
+  if (for_all && sql.size() <= kCachedSqlBytesMax) {
+    return &prepared_.Insert(sql, std::move(prepared));
+  }
   uncached_ = std::move(prepared);
   return &uncached_;
 }
@@ -95,12 +99,16 @@ std::optional<Error> SqliteSession::Compile(std::string_view sql, Prepared& prep
 
   sqlite3_stmt* statement = nullptr;
   const char* tail = nullptr;
-  authorizer_.BeginStatement();
+  authorizer_.BeginStatement(in_session_);
   const int code =
       sqlite3_prepare_v3(database_, sql.data() + skipped, static_cast<int>(sql.size() - skipped),
                          SQLITE_PREPARE_PERSISTENT, &statement, &tail);
   Verdict verdict = authorizer_.EndStatement();
   prepared.statement.reset(statement);
+  prepared.transaction = verdict.transaction;
+  prepared.leaves_traces = verdict.leaves_traces;
+  // Some PRAGMAs take effect when they are compiled.
+  traces_ = traces_ || verdict.leaves_traces;
   if (verdict.refusal.has_value()) return std::move(verdict.refusal);
   if (code != SQLITE_OK) {
     refused_by_text = false;

@@ -26,9 +26,10 @@ SqliteSession::Execution Interrupted() {
 
 SqliteRunner::SqliteRunner(const SqliteConfig& config, const SqliteLocation& location,
                            SqliteSession::Role role, Interruption& interruption, JobQueue& queue,
-                           std::function<void(Reports)> post)
+                           PartGate& gate, std::function<void(Reports)> post)
     : writes_(role == SqliteSession::Role::kWriter),
       queue_(queue),
+      gate_(gate),
       post_(std::move(post)),
       session_(config, location, role, interruption, this) {}
 
@@ -70,7 +71,13 @@ void SqliteRunner::RunStatement(const Job& job) {
 }
 
 void SqliteRunner::RunAlone(Call& call) {
-  SqliteSession::Execution execution = session_.Run(call.statement, call.deadline);
+  const bool in_session = call.session.kind != SessionUse::Kind::kNone ||
+                          (call.session.auto_pin && IsTransactionControl(call.statement.sql));
+  alone_ = &call;
+  gate_.Reset();
+  SqliteSession::Execution execution =
+      in_session ? session_.RunInSession(call) : session_.Run(call);
+  alone_ = nullptr;
   const bool wrote = execution.writes;
   Finish(call, std::move(execution));
   // The next one may take its time to commit, unseen.
@@ -162,6 +169,13 @@ void SqliteRunner::OnProgress(Instant now) {
     }
   }
   if (!finished_.empty()) post_(std::exchange(finished_, {}));
+}
+
+bool SqliteRunner::OnPart(Part part) {
+  if (!gate_.Pass()) return false;
+  finished_.push_back({.kind = Report::Kind::kPart, .call = alone_, .part = std::move(part)});
+  post_(std::exchange(finished_, {}));
+  return true;
 }
 
 void SqliteRunner::Finish(Call& call, SqliteSession::Execution execution) {

@@ -8,6 +8,7 @@
 
 #include "pool/call.h"
 #include "pool/sqlite/job_queue.h"
+#include "pool/sqlite/part_gate.h"
 #include "pool/sqlite/sqlite_session.h"
 
 namespace dbsidecar::pool {
@@ -15,23 +16,27 @@ namespace dbsidecar::pool {
 class SqliteRunner final : public ProgressWatcher {
  public:
   struct Report {
-    enum class Kind { kPinged, kReset, kExecuted, kHandedBack };
+    enum class Kind { kPinged, kReset, kExecuted, kHandedBack, kPart };
     Kind kind;
     bool ok = false;       // kPinged, kReset.
-    Call* call = nullptr;  // kExecuted, kHandedBack.
+    Call* call = nullptr;  // kExecuted, kHandedBack, kPart.
     SqliteSession::Execution execution{};
+    Part part{};  // kPart.
   };
   using Reports = std::vector<Report>;
 
   // All are borrowed. `post` takes reports in the order in which they came about.
   SqliteRunner(const SqliteConfig& config, const SqliteLocation& location, SqliteSession::Role role,
-               Interruption& interruption, JobQueue& queue, std::function<void(Reports)> post);
+               Interruption& interruption, JobQueue& queue, PartGate& gate,
+               std::function<void(Reports)> post);
 
   std::optional<OpenFailure> Open() { return session_.Open(); }
   // Returns when the queue ends. REQUIRES: Open succeeded.
   void Run();
 
   void OnProgress(Instant now) override;
+  bool OnPart(Part part) override;
+  bool wants_part() const override { return gate_.open(); }
 
  private:
   using Job = JobQueue::Job;
@@ -56,8 +61,10 @@ class SqliteRunner final : public ProgressWatcher {
 
   const bool writes_;
   JobQueue& queue_;
+  PartGate& gate_;
   const std::function<void(Reports)> post_;
   SqliteSession session_;
+  Call* alone_ = nullptr;      // Runs now, and not in a group.
   std::vector<Member> group_;  // Those that ran in the transaction at hand.
   Instant running_since_ = kNever;
   Reports finished_;  // Not posted yet.

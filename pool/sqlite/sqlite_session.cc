@@ -40,15 +40,17 @@ SqliteSession::SqliteSession(const SqliteConfig& config, const SqliteLocation& l
       watcher_(watcher),
       prepared_(config.prepared_max, kPreparedBytesMax) {}
 
-SqliteSession::~SqliteSession() {
+SqliteSession::~SqliteSession() { CloseDatabase(); }
+
+void SqliteSession::CloseDatabase() {
   prepared_.Clear();
   uncached_ = {};
-  for (OwnStatement* own :
-       {&begin_reads_, &begin_writes_, &savepoint_, &release_, &undo_, &commit_, &rollback_}) {
+  for (OwnStatement* own : {&begin_reads_, &take_snapshot_, &begin_writes_, &savepoint_, &release_,
+                            &undo_, &commit_, &rollback_}) {
     own->statement.reset();
   }
   interruption_.Attach(nullptr);
-  sqlite3_close(database_);
+  sqlite3_close(std::exchange(database_, nullptr));
 }
 
 void SqliteSession::Finalize::operator()(sqlite3_stmt* statement) const {
@@ -81,7 +83,8 @@ std::optional<OpenFailure> SqliteSession::SetUp() {
       RunOwn(fmt::format("PRAGMA foreign_keys={}", config_.foreign_keys ? "ON" : "OFF")) &&
       RunOwn(fmt::format("PRAGMA temp_store={}", config_.temp_store)) &&
       // Reads the schema, where damage shows.
-      RunOwnPatiently("SELECT 1 FROM sqlite_schema LIMIT 1") && Reset();
+      RunOwnPatiently("SELECT 1 FROM sqlite_schema LIMIT 1") &&
+      (role_ == Role::kWriter || RunOwn("PRAGMA query_only=ON"));
   if (!ready) return OpenFailureNow();
   return std::nullopt;
 }
@@ -140,6 +143,7 @@ int SqliteSession::OnProgress(void* self) {
   SqliteSession& session = *static_cast<SqliteSession*>(self);
   const Instant now = Clock::now();
   session.NoteProgress(now);
+  session.MaybeSendPart(now);
   if (session.committing_) return 0;
   session.held_up_group_ = session.HoldsUpGroup(now);
   return session.interruption_.requested() || session.held_up_group_ ? 1 : 0;
@@ -171,21 +175,31 @@ bool SqliteSession::Ping() {
 
 bool SqliteSession::Reset() {
   if (InTransaction()) RunOwn(rollback_);
-  if (role_ != Role::kWriter && !RunOwn("PRAGMA query_only=ON")) return false;
-  return !InTransaction();
+  ForgetSession();
+  if (!traces_) return !InTransaction();
+  traces_ = false;
+  CloseDatabase();
+  return !Open().has_value();
 }
 
 bool SqliteSession::InTransaction() const { return sqlite3_get_autocommit(database_) == 0; }
 
-SqliteSession::Execution SqliteSession::Run(const Statement& statement, Instant deadline) {
-  Execution execution = RunHere(statement, deadline);
+void SqliteSession::SetBusyUntil(Instant deadline) {
+  busy_until_ = deadline == kNever ? Clock::now() + config_.busy_max : deadline - kAnswerTime;
+}
+
+SqliteSession::Execution SqliteSession::Run(const Call& call) {
+  call_ = &call;
+  Execution execution = RunHere(call.statement, call.deadline);
+  call_ = nullptr;
   execution.condition = Settle();
   return execution;
 }
 
 SqliteSession::Execution SqliteSession::RunHere(const Statement& statement, Instant deadline) {
-  busy_until_ = deadline == kNever ? Clock::now() + config_.busy_max : deadline - kAnswerTime;
+  SetBusyUntil(deadline);
   committing_ = false;
+  ForgetSession();
   Execution execution;
   execution.outcome.error = TryRun(statement, execution);
   if (execution.outcome.error.has_value()) execution.outcome.result = {};
@@ -209,6 +223,7 @@ std::optional<Error> SqliteSession::RunLookedUp(Prepared& prepared, const Statem
   if (prepared.writes && role_ == Role::kReadOnly) {
     return ReadOnlyError("the database is opened read-only");
   }
+  if (prepared.writes && read_only_) return ReadOnlyError("the transaction is read-only");
   if (prepared.writes && role_ == Role::kReader) {
     execution.belongs_to_writer = true;
     return std::nullopt;
@@ -231,9 +246,16 @@ std::optional<Error> SqliteSession::RunPrepared(Prepared& prepared, const Statem
   const bool limited = limits.bytes_max > 0 || (limits.rows_max > 0 && !limits.truncate);
   undo_if_failed_ = prepared.writes && prepared.returns_rows && limited;
   authorizer_.BeginRun();
-  std::optional<Error> error = undo_if_failed_ && !group_open_
-                                   ? StepOrRollBack(prepared, limits, result)
-                                   : Step(prepared, limits, result);
+  std::optional<Error> error;
+  if (call_ != nullptr && call_->sink != nullptr && !prepared.writes) {
+    error = StepStream(prepared, limits, result);
+  } else if (!undo_if_failed_ || group_open_) {
+    error = Step(prepared, limits, result);
+  } else if (InTransaction()) {
+    error = StepOrUndo(prepared, limits, result);
+  } else {
+    error = StepOrRollBack(prepared, limits, result);
+  }
   std::optional<Error> refusal = authorizer_.EndRun();
   return error.has_value() && refusal.has_value() ? refusal : error;
 }
@@ -282,6 +304,16 @@ std::optional<Error> SqliteSession::StepOrRollBack(Prepared& prepared, const Res
   return error;
 }
 
+// The same in a session's transaction, of which only the statement is undone.
+std::optional<Error> SqliteSession::StepOrUndo(Prepared& prepared, const ResultLimits& limits,
+                                               Result& result) {
+  if (!RunOwn(savepoint_)) return Failure();
+  std::optional<Error> error = Step(prepared, limits, result);
+  sqlite3_reset(prepared.statement.get());
+  if (InTransaction()) EndSavepoint(!error.has_value());
+  return error;
+}
+
 void SqliteSession::FinishResult(const Prepared& prepared, Result& result) {
   switch (prepared.name.command) {
     case Command::kInsert:
@@ -297,9 +329,10 @@ void SqliteSession::FinishResult(const Prepared& prepared, Result& result) {
                                                  : static_cast<int64_t>(result.rows.row_count());
   result.command_tag = CommandTag(prepared.name, rows);
   if (prepared.name.command != Command::kInsert) return;
-  result.last_insert_id = sqlite3_last_insert_rowid(database_);
-  // An insert without an id of its own must not show that of another caller.
-  sqlite3_set_last_insert_rowid(database_, 0);
+  if (rows > 0) result.last_insert_id = sqlite3_last_insert_rowid(database_);
+  // An insert without an id of its own must not show that of another caller. In a session,
+  // last_insert_rowid() tells it until the end.
+  if (!in_session_) sqlite3_set_last_insert_rowid(database_, 0);
 }
 
 Condition SqliteSession::Settle() {

@@ -24,11 +24,15 @@ struct sqlite3_stmt;
 
 namespace dbsidecar::pool {
 
-// Told now and then while a statement runs or waits for a lock.
 class ProgressWatcher {
  public:
   virtual ~ProgressWatcher() = default;
+  // Now and then while a statement runs or waits for a lock.
   virtual void OnProgress(Instant now) = 0;
+  // A part of the result of the call at hand. Waits for its reader; false = interrupted meanwhile.
+  virtual bool OnPart(Part part) = 0;
+  // Whether OnPart would not wait now.
+  virtual bool wants_part() const = 0;
 };
 
 class SqliteSession {
@@ -59,7 +63,7 @@ class SqliteSession {
     Error error{};
   };
 
-  // All are borrowed; `watcher` may be null.
+  // All are borrowed; `watcher` may be null, unless a call has a sink.
   SqliteSession(const SqliteConfig& config, const SqliteLocation& location, Role role,
                 Interruption& interruption, ProgressWatcher* watcher = nullptr);
   ~SqliteSession();
@@ -68,11 +72,16 @@ class SqliteSession {
 
   std::optional<OpenFailure> Open();
   bool Ping();
-  // Rolls back what is open and makes a reader one again.
+  // Clears what a session has left: rolls back, or opens the database anew.
   bool Reset();
-  // Runs one statement in autocommit; waits for locks until shortly before `deadline`.
+  // Runs one statement in autocommit; waits for locks until shortly before its deadline.
   // REQUIRES: no group is open.
-  Execution Run(const Statement& statement, Instant deadline);
+  Execution Run(const Call& call);
+
+  // Runs a call that keeps the connection, or may: one of a session, or one that opens or ends a
+  // transaction by its text. Afterwards `outcome.transaction_status` is PostgreSQL's: a transaction
+  // in which a statement failed is failed, whatever SQLite would still do.
+  Execution RunInSession(const Call& call);
 
   // --- Groups: several callers' statements in one transaction. ---
 
@@ -105,6 +114,9 @@ class SqliteSession {
     bool writes = false;
     bool returns_rows = false;
     bool was_slow = false;  // The last time.
+    // Both are for sessions only.
+    std::optional<TransactionCommand> transaction{};
+    bool leaves_traces = false;
     // As of `recompiled`: how often SQLite has compiled it anew.
     std::vector<ColumnInfo> columns;
     int recompiled = -1;
@@ -126,6 +138,7 @@ class SqliteSession {
   bool HoldsUpGroup(Instant now) const;
 
   std::optional<OpenFailure> SetUp();
+  void CloseDatabase();
   std::optional<OpenFailure> SetJournalMode();
   OpenFailure OpenFailureNow();
   // Runs a statement of the driver's own; `first_cell` may be null. False = it failed.
@@ -134,6 +147,7 @@ class SqliteSession {
   // The same at set-up, where SQLite reports some locks without asking whether to wait.
   bool RunOwnPatiently(const std::string& sql, std::string* first_cell = nullptr);
 
+  void SetBusyUntil(Instant deadline);
   Execution RunHere(const Statement& statement, Instant deadline);
   std::optional<Error> TryRun(const Statement& statement, Execution& execution);
   std::optional<Error> RunLookedUp(Prepared& prepared, const Statement& statement,
@@ -142,9 +156,30 @@ class SqliteSession {
   std::optional<Error> Step(Prepared& prepared, const ResultLimits& limits, Result& result);
   std::optional<Error> StepOrRollBack(Prepared& prepared, const ResultLimits& limits,
                                       Result& result);
+  std::optional<Error> StepOrUndo(Prepared& prepared, const ResultLimits& limits, Result& result);
+  // Streams; sqlite_stream.cc.
+  std::optional<Error> StepStream(Prepared& prepared, const ResultLimits& limits, Result& result);
+  bool SendPart();
+  void MaybeSendPart(Instant now);
+
   void ReadColumnsOnce(Prepared& prepared);
   void FinishResult(const Prepared& prepared, Result& result);
   Condition Settle();
+
+  // Sessions; sqlite_transaction.cc.
+  void ForgetSession();
+  std::optional<Error> RunCallOfSession(const Call& call, Execution& execution);
+  std::optional<Error> RunStatementOfSession(const Statement& statement, Execution& execution);
+  std::optional<Error> RunTransactionCommand(Prepared& prepared, const Statement& statement,
+                                             Outcome& outcome);
+  std::optional<Error> RunSavepointCommand(Prepared& prepared, TransactionCommand command);
+  std::optional<Error> BeginByText(Prepared& prepared, Outcome& outcome);
+  std::optional<Error> BeginTransaction(bool read_only);
+  std::optional<Error> StepToEnd(Prepared& prepared);
+  std::optional<Error> CommitTransaction(std::string& tag, Outcome& outcome);
+  void RollBackTransaction();
+  TransactionStatus Status() const;
+  bool TransactionIsOpen() const { return failed_ || InTransaction(); }
   bool InTransaction() const;
   bool LeftConstraintsOpen() const;
   // Whether it stays, and its savepoint with it.
@@ -176,12 +211,30 @@ class SqliteSession {
   bool committing_ = false;
 
   OwnStatement begin_reads_{"BEGIN"};
+  // At once, not at the first read.
+  OwnStatement take_snapshot_{"SELECT 1 FROM sqlite_schema LIMIT 1"};
   OwnStatement begin_writes_{"BEGIN IMMEDIATE"};
   OwnStatement savepoint_{"SAVEPOINT member"};
   OwnStatement release_{"RELEASE member"};
   OwnStatement undo_{"ROLLBACK TO member"};
   OwnStatement commit_{"COMMIT"};
   OwnStatement rollback_{"ROLLBACK"};
+
+  // The result that is being streamed.
+  struct Streamed {
+    Result* result = nullptr;  // What has not been sent; null = none.
+    Instant due_at{};          // When that is to be sent though its part is not full.
+    int64_t rows = 0;          // In all.
+  };
+  Streamed streamed_;
+  const Call* call_ = nullptr;  // At hand, unless it is in a group.
+  bool in_session_ = false;     // The statement at hand is one of a session.
+  bool kept_ = false;           // The last statement was.
+  // The session's transaction has failed. SQLite's own may be gone, or as before the statement.
+  bool failed_ = false;
+  bool read_only_ = false;  // The session's transaction.
+  bool traces_ = false;     // Something in the connection that only a new one is free of.
+
   bool group_open_ = false;
   size_t group_members_ = 0;  // That ran before the one at hand.
   Instant started_;           // The statement at hand, when it is in a group.

@@ -88,6 +88,12 @@ bool ChangesSchema(const CommandName& name) {
          words.starts_with("ALTER ") || words == "REINDEX" || words == "ANALYZE";
 }
 
+bool IsTransactionControl(std::string_view sql) {
+  const std::string word = TakeWord(sql);
+  return word == "BEGIN" || word == "COMMIT" || word == "END" || word == "ROLLBACK" ||
+         word == "SAVEPOINT" || word == "RELEASE";
+}
+
 std::string CommandTag(const CommandName& name, int64_t rows) {
   switch (name.command) {
     case Command::kSelect:

@@ -31,6 +31,9 @@ CommandName NameCommand(std::string_view sql);
 // connection may not have seen the latest schema yet.
 bool ChangesSchema(const CommandName& name);
 
+// BEGIN, COMMIT, END, ROLLBACK, SAVEPOINT or RELEASE.
+bool IsTransactionControl(std::string_view sql);
+
 // PostgreSQL's command tag. `rows` is the number of rows returned (SELECT) or affected.
 std::string CommandTag(const CommandName& name, int64_t rows);
 

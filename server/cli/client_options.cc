@@ -14,6 +14,7 @@
 namespace dbsidecar::server::cli {
 namespace {
 
+using std::chrono_literals::operator""h;
 using std::chrono_literals::operator""s;
 
 constexpr std::string_view kDefaultAddress = "127.0.0.1:50051";
@@ -171,13 +172,14 @@ absl::Status TakePlainValue(const std::string& word, bool& sql_given, QueryOptio
 
 absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& arguments,
                                               const Environment& environment) {
-  static constexpr std::array<Flag, 14> kFlags{{{"--addr", true},
+  static constexpr std::array<Flag, 15> kFlags{{{"--addr", true},
                                                 {"--timeout", true},
                                                 {"--json", false},
                                                 {"--csv", false},
                                                 {"--param", true},
                                                 {"--max-rows", true},
                                                 {"--read-only", false},
+                                                {"--stream", false},
                                                 {"--timing", false},
                                                 {"--role", true},
                                                 {"--search-path", true},
@@ -185,7 +187,7 @@ absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& ar
                                                 {"--application-name", true},
                                                 {"--statement-timeout", true},
                                                 {"--lock-timeout", true}}};
-  QueryOptions options{.client = {.timeout = 30s}};
+  QueryOptions options;
   bool sql_given = false;
   const auto take = [&](const Argument& argument) {
     if (argument.flag == "--json") return SetOutput(ResultOutput::kJson, options);
@@ -197,11 +199,19 @@ absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& ar
     if (argument.flag.empty()) return TakePlainValue(argument.value, sql_given, options);
     absl::Status status;
     if (TakeSetting(argument, options, status)) return status;
-    (argument.flag == "--timing" ? options.timing : options.read_only) = true;
+    bool& wish = argument.flag == "--timing"   ? options.timing
+                 : argument.flag == "--stream" ? options.stream
+                                               : options.read_only;
+    wish = true;
     return absl::OkStatus();
   };
   const absl::Status status = ReadInto(options.client, arguments, environment, kFlags, take);
   if (!status.ok()) return status;
+  if (options.client.timeout == 0s) options.client.timeout = options.stream ? 24h : 30s;
+  if (options.stream && options.rows_max != 0) {
+    return absl::InvalidArgumentError(
+        "--stream prints every row, so it goes without --max-rows; write LIMIT in the statement");
+  }
   if (!sql_given && !options.client.help_wanted) {
     return absl::InvalidArgumentError(
         "no statement is given; write it after the verb in quotes, or - to read standard input");
@@ -295,13 +305,14 @@ Flags:
   --json              an array with an object for each row: integers and numeric with all their
                       digits, raw bytes as "\x00ff", what has no JSON form as PostgreSQL's text
   --csv               a line of names, then the rows; NULL is an empty field, an empty text is ""
+  --stream            print rows as they come, however many: as --csv or --json
   --max-rows N        keep at most N rows and say if there were more
   --read-only         refuse a statement that writes
   --timing            say where the time went
   --role NAME  --search-path NAMES  --time-zone ZONE  --application-name NAME
   --statement-timeout DURATION  --lock-timeout DURATION
                       settings for this statement alone (SQLite: --statement-timeout only)
-  --timeout DURATION  give up after this long (default 30s)
+  --timeout DURATION  give up after this long (default 30s, with --stream 24h)
   --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
   --                  only SQL and values follow
   --help              print this

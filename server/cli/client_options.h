@@ -31,6 +31,7 @@ struct QueryOptions {
   std::uint32_t rows_max = 0;  // 0 = the sidecar's own limit.
   bool read_only = false;
   bool timing = false;
+  bool stream = false;
   std::optional<v1::CallSettings> settings = {};
 };
 

@@ -22,6 +22,8 @@
 #include "server/cli/result_json.h"
 #include "server/cli/result_table.h"
 #include "server/cli/sidecar_client.h"
+#include "server/cli/stream_verb.h"
+#include "server/cli/verb_report.h"
 #include "server/config/values.h"
 #include "server/status_code.h"
 #include "server/text.h"
@@ -35,54 +37,10 @@ using grpc::health::v1::HealthCheckResponse;
 using std::chrono_literals::operator""ms;
 using std::chrono_literals::operator""s;
 
-constexpr int kOk = 0;
-constexpr int kFailed = 1;
-constexpr int kUsage = 2;
-constexpr int kUnreachable = 3;
-
 int UsageError(std::string_view verb, const absl::Status& status) {
   std::cerr << "dbsidecar " << verb << ": " << std::string(status.message()) << "\nsee dbsidecar "
             << verb << " --help\n";
   return kUsage;
-}
-
-// A full disk or a closed pipe is an error too: the reader did not get the whole answer.
-int Print(std::string_view text, int exit_code = kOk) {
-  std::cout << text << std::flush;
-  if (std::cout) return exit_code;
-  std::cerr << "standard output cannot be written\n";
-  return kFailed;
-}
-
-std::string DescribeUnreachable(const CallOutcome& outcome, const std::string& address) {
-  return Concat("no sidecar answers at ", address, ": ", Displayable(ReasonOfUnreachable(outcome)));
-}
-
-// What a call left open, for the statements that may have had an effect.
-constexpr std::string_view kEffectUnknown =
-    "The statement may have taken effect: look before you run it again.\n";
-
-int ReportFailure(const CallOutcome& outcome, const ClientOptions& client,
-                  std::string_view sql = {}) {
-  if (outcome.Unreachable()) {
-    std::cerr << DescribeUnreachable(outcome, client.address)
-              << "; is it running? (start it with: dbsidecar serve)\n";
-    return kUnreachable;
-  }
-  if (outcome.ConnectionLost()) {
-    std::cerr << "the connection to the sidecar at " << client.address
-              << " broke: " << Displayable(outcome.message) << "\n"
-              << (sql.empty() ? "" : kEffectUnknown);
-    return kUnreachable;
-  }
-  if (outcome.TimedOut()) {
-    std::cerr << "ERROR: no answer within " << FormatDuration(client.timeout)
-              << "; --timeout gives it longer\n"
-              << (sql.empty() ? "" : kEffectUnknown);
-    return kFailed;
-  }
-  std::cerr << ReportOfError(ErrorOf(outcome), sql);
-  return kFailed;
 }
 
 std::string JsonOf(const google::protobuf::Message& message) {
@@ -105,15 +63,6 @@ v1::QueryRequest RequestOf(const QueryOptions& options) {
   request.set_want_timing(options.timing);
   if (options.settings) *request.mutable_settings() = *options.settings;
   return request;
-}
-
-std::string TextOfTiming(const v1::Timing& timing) {
-  const auto text = [](std::uint64_t nanoseconds) {
-    return TextOfElapsed(std::chrono::nanoseconds(nanoseconds));
-  };
-  return fmt::format("queue {} (connect {}), execute {}, encode {}\n", text(timing.queue_nanos()),
-                     text(timing.connect_nanos()), text(timing.execute_nanos()),
-                     text(timing.encode_nanos()));
 }
 
 std::string TextOfResult(const v1::ResultSet& result, ResultOutput output,
@@ -219,6 +168,7 @@ int RunQuery(const std::vector<std::string>& arguments, const Environment& envir
     return UsageError("query", status);
   }
   SidecarClient client(options->client.address);
+  if (options->stream) return StreamQuery(client, RequestOf(*options), *options);
   v1::QueryResponse response;
   const auto start = std::chrono::steady_clock::now();
   const CallOutcome outcome = client.Query(RequestOf(*options), options->client.timeout, response);

@@ -113,6 +113,8 @@ std::string ReportOfPool(const v1::PoolMetrics& pool) {
   out += Line("queue wait", Times(pool.queue_wait()));
   out += Line("connect", Times(pool.connect()));
   out += Line("execute", Times(pool.execute()));
+  out += Line("head of line", fmt::format("{}; {} evicted", Times(pool.head_of_line_wait()),
+                                          pool.evictions_total()));
   return out + Line("total time", Times(pool.total_time()));
 }
 

@@ -18,13 +18,20 @@ std::string FieldOfCell(const v1::Value& cell) {
 }  // namespace
 
 std::string CsvOfResult(const v1::ResultSet& result) {
-  if (result.columns_size() == 0) return "";
+  return result.columns_size() == 0 ? "" : Concat(CsvHeaderOf(result), CsvRowsOf(result));
+}
+
+std::string CsvHeaderOf(const v1::ResultSet& result) {
   std::string out;
   for (int column = 0; column < result.columns_size(); ++column) {
     if (column > 0) out += ',';
     out += Field(result.columns(column).name());
   }
-  out += '\n';
+  return out + '\n';
+}
+
+std::string CsvRowsOf(const v1::ResultSet& result) {
+  std::string out;
   for (int row = 0; row < static_cast<int>(result.row_count()); ++row) {
     for (int column = 0; column < result.columns_size(); ++column) {
       if (column > 0) out += ',';

@@ -12,4 +12,8 @@ namespace dbsidecar::server::cli {
 // REQUIRES: CheckShape(result) is OK.
 std::string CsvOfResult(const v1::ResultSet& result);
 
+// The same in pieces. The columns have to be there.
+std::string CsvHeaderOf(const v1::ResultSet& result);
+std::string CsvRowsOf(const v1::ResultSet& result);
+
 }  // namespace dbsidecar::server::cli

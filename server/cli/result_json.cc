@@ -67,12 +67,16 @@ std::vector<std::string> DistinctNames(const v1::ResultSet& result) {
 }  // namespace
 
 std::string JsonOfResult(const v1::ResultSet& result) {
+  return result.row_count() == 0 ? "[]\n" : Concat("[\n", JsonRowsOf(result), "\n]\n");
+}
+
+std::string JsonRowsOf(const v1::ResultSet& result) {
   std::vector<std::string> keys;
   for (const std::string& name : DistinctNames(result)) keys.push_back(Quoted(name) + ":");
 
-  std::string out = "[";
+  std::string out;
   for (int row = 0; row < static_cast<int>(result.row_count()); ++row) {
-    out += row == 0 ? "\n{" : ",\n{";
+    out += row == 0 ? "{" : ",\n{";
     for (int column = 0; column < result.columns_size(); ++column) {
       if (column > 0) out += ",";
       out += keys[static_cast<std::size_t>(column)];
@@ -80,7 +84,6 @@ std::string JsonOfResult(const v1::ResultSet& result) {
     }
     out += "}";
   }
-  out += result.row_count() > 0 ? "\n]\n" : "]\n";
   return out;
 }
 

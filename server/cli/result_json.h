@@ -15,4 +15,7 @@ namespace dbsidecar::server::cli {
 // `_2`, `_3`... REQUIRES: CheckShape(result) is OK.
 std::string JsonOfResult(const v1::ResultSet& result);
 
+// The objects alone, without the array around them and a line end after the last.
+std::string JsonRowsOf(const v1::ResultSet& result);
+
 }  // namespace dbsidecar::server::cli

@@ -82,6 +82,19 @@ CallOutcome SidecarClient::Describe(const v1::DescribeRequest& request,
   });
 }
 
+CallOutcome SidecarClient::QueryStream(const v1::QueryRequest& request,
+                                       std::chrono::milliseconds timeout,
+                                       const std::function<bool(v1::QueryResponse&)>& take) {
+  return connection_->Run(timeout, [&](grpc::ClientContext& context) {
+    const auto reader = connection_->sidecar->QueryStream(&context, request);
+    v1::QueryResponse part;
+    while (reader->Read(&part)) {
+      if (!take(part)) context.TryCancel();
+    }
+    return reader->Finish();
+  });
+}
+
 CallOutcome SidecarClient::Health(const v1::HealthRequest& request,
                                   std::chrono::milliseconds timeout, v1::HealthResponse& response) {
   return connection_->Run(timeout, [&](grpc::ClientContext& context) {

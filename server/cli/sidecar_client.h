@@ -3,9 +3,11 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
+#include "dbsidecar/v1/describe.pb.h"
 #include "dbsidecar/v1/health.pb.h"
 #include "dbsidecar/v1/metrics.pb.h"
 #include "dbsidecar/v1/query.pb.h"
@@ -28,6 +30,9 @@ class SidecarClient {
                     v1::QueryResponse& response);
   CallOutcome Describe(const v1::DescribeRequest& request, std::chrono::milliseconds timeout,
                        v1::DescribeResponse& response);
+  // `take` gets each part; false = no more is wanted, and the call is cancelled.
+  CallOutcome QueryStream(const v1::QueryRequest& request, std::chrono::milliseconds timeout,
+                          const std::function<bool(v1::QueryResponse&)>& take);
   CallOutcome Health(const v1::HealthRequest& request, std::chrono::milliseconds timeout,
                      v1::HealthResponse& response);
   CallOutcome Metrics(const v1::MetricsRequest& request, std::chrono::milliseconds timeout,

@@ -47,8 +47,10 @@ struct QueryConfig {
 
   Milliseconds session_idle_timeout{};  // 0 = off.
   Milliseconds transaction_timeout{};   // 0 = off.
+  Milliseconds stream_stall_timeout{};  // 0 = off.
   Milliseconds query_timeout{};         // 0 = off. Ends a call, whatever its own deadline.
   Milliseconds statement_timeout{};     // 0 = off. PostgreSQL's own, set on each connection.
+  int listen_buffer = 0;                // Notifications that wait for a subscriber.
   Milliseconds cancel_grace{};          // Between a cancel and closing the connection.
   int prepared_max = 0;                 // Prepared statements per connection; 0 = do not prepare.
   int params_max = 0;

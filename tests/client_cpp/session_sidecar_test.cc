@@ -1,5 +1,4 @@
-// Transactions and sessions of the client against the real binary on PostgreSQL. SQLite does not
-// serve them yet.
+// Transactions and sessions of the client against the real binary, on both databases.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -193,23 +192,10 @@ TEST_P(SessionSidecarTest, WhenTheClientGoesItsTransactionIsRolledBack) {
   EXPECT_EQ(Balance(1), 101);
 }
 
-INSTANTIATE_TEST_SUITE_P(On, SessionSidecarTest, ::testing::Values(Database::kPostgres),
+INSTANTIATE_TEST_SUITE_P(On, SessionSidecarTest, ::testing::Values(Database::kPostgres, Database::kSqlite),
                          [](const auto& database) {
                            return database.param == Database::kPostgres ? "Postgres" : "Sqlite";
                          });
-
-TEST(SqliteSessionTest, ATransactionIsRefusedAndTheMessageSaysWhy) {
-  SidecarProcess sidecar(OptionsFor(Database::kSqlite));
-  Client client(sidecar.address());
-  Transaction tx = client.Begin();
-  try {
-    tx.Query("select 1");
-    ADD_FAILURE() << "served";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.reason(), "UNSUPPORTED");
-    EXPECT_NE(std::string(error.what()).find("sqlite"), std::string::npos) << error.what();
-  }
-}
 
 // --- PostgreSQL alone. ---
 

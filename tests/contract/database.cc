@@ -42,6 +42,16 @@ pool::PoolOptions TestOptions(size_t max) {
 
 namespace {
 
+// Whether it does within kPatience.
+bool IsRunning(const std::string& database, const std::string& sql_part) {
+  const pool::Instant end = pool::Clock::now() + kPatience;
+  while (pool::Clock::now() < end) {
+    if (PostgresServer::Shared().RunningStatements(database, sql_part) > 0) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return false;
+}
+
 RunningPool::MakeDriver PostgresDriverFor(pool::PostgresConfig config) {
   return [config](pool::EventLoop& loop) { return pool::NewPostgresDriver(config, loop); };
 }
@@ -59,14 +69,15 @@ std::unique_ptr<RunningPool> DatabaseTest::NewPool(pool::PoolOptions options) {
     case Database::kSqliteFile:
     case Database::kSqliteMemory: {
       pool::SqliteConfig config;
-      if (GetParam() == Database::kSqliteFile) config.location = folder_ / "contract.db";
+      if (GetParam() == Database::kSqliteFile) config.location = SqliteFile();
       make_driver = [config](pool::EventLoop& loop) { return pool::NewSqliteDriver(config, loop); };
       break;
     }
     case Database::kPostgres:
       if (postgres_.url.empty()) {
         PostgresServer& server = PostgresServer::Shared();
-        postgres_.url = server.Url(server.CreateDatabase("contract"));
+        postgres_database_ = server.CreateDatabase("contract");
+        postgres_.url = server.Url(postgres_database_);
       }
       make_driver = PostgresDriverFor(postgres_);
       break;
@@ -86,6 +97,10 @@ std::string DatabaseTest::LongStatement() const {
       return "select pg_sleep(60)";
   }
   return "";
+}
+
+bool DatabaseTest::AwaitRunning(const TestCall& call) const {
+  return !IsPostgres() || IsRunning(postgres_database_, std::string(call.statement.sql));
 }
 
 PostgresTest::PostgresTest() : database_(PostgresServer::Shared().CreateDatabase("contract")) {
@@ -111,12 +126,7 @@ int PostgresTest::TerminateAll() const {
 }
 
 bool PostgresTest::AwaitRunning(const std::string& sql_part) const {
-  const pool::Instant end = pool::Clock::now() + kPatience;
-  while (pool::Clock::now() < end) {
-    if (PostgresServer::Shared().RunningStatements(database_, sql_part) > 0) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return false;
+  return IsRunning(database_, sql_part);
 }
 
 }  // namespace dbsidecar::contract

@@ -23,12 +23,17 @@ class DatabaseTest : public testing::TestWithParam<Database> {
  protected:
   std::unique_ptr<RunningPool> NewPool(pool::PoolOptions options);
   std::unique_ptr<RunningPool> NewPool(size_t max) { return NewPool(TestOptions(max)); }
+  std::string SqliteFile() const { return folder_ / "contract.db"; }
   bool IsPostgres() const { return GetParam() == Database::kPostgres; }
   // Runs for longer than any test is willing to wait.
   std::string LongStatement() const;
+  // Waits until the database works on it. On SQLite there is nothing to see from outside, and
+  // nothing to wait for: a call that is cancelled before it runs ends like one that runs.
+  bool AwaitRunning(const TestCall& call) const;
 
  private:
   pool::PostgresConfig postgres_;  // `url` is empty before the first pool.
+  std::string postgres_database_;
   TemporaryFolder folder_;
 };
 

@@ -282,6 +282,11 @@ TEST_F(PostgresShared, AStatementThatTurnsOutSlowGoesOnElsewhereAndHoldsUpNobody
     }
     EXPECT_FALSE(calls[4]->Await().error) << calls[4]->AwaitText();
     EXPECT_EQ(calls[4]->answers(), 1);
+    const pool::PoolStats stats = pool->Stats();
+    EXPECT_EQ(stats.counters.evictions, 1);
+    EXPECT_GE(stats.head_of_line.count(), 10);
+    // Some of the others waited behind it until it was taken off.
+    EXPECT_GE(stats.head_of_line.sum_seconds(), 0.05);
   }
   EXPECT_EQ(Psql("select count(*) from t where id = 20000000"), "1");
 }

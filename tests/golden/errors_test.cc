@@ -62,6 +62,8 @@ std::string_view KindName(ErrorKind kind) {
       return "kTransactionOpen";
     case ErrorKind::kTransactionFailed:
       return "kTransactionFailed";
+    case ErrorKind::kSubscriberDropped:
+      return "kSubscriberDropped";
     case ErrorKind::kUnsupported:
       return "kUnsupported";
   }

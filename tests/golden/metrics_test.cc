@@ -31,12 +31,13 @@ pool::PoolStats EveryFigure() {
                     .arrived = 1,
                     .granted = 1,
                     .refused = {},
-                    .abandoned = 1};
+                    .abandoned = 1,
+                    .evictions = 1};
   stats.statements = stats.errors = 1;
   stats.last_error = stats.last_connect_error = "it failed";
   stats.last_error_age = stats.last_connect_error_age = std::chrono::seconds(1);
   for (pool::Histogram* histogram :
-       {&stats.queue, &stats.connect, &stats.execute, &stats.total_time}) {
+       {&stats.queue, &stats.connect, &stats.execute, &stats.head_of_line, &stats.total_time}) {
     histogram->Record(std::chrono::seconds(1));
   }
   return stats;

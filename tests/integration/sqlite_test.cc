@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <filesystem>
 #include <iterator>
 #include <mutex>
@@ -113,6 +114,63 @@ TEST_P(SqliteTest, AStatementThatOpensATransactionIsRefused) {
   }
 }
 
+TEST_P(SqliteTest, ATransactionOverUnaryCallsEndsByItsCommitOrByEndSession) {
+  ASSERT_TRUE(client_.Query("create table t (id int primary key)").ok());
+  v1::QueryRequest begin = MakeQuery("insert into t values (1)");
+  begin.mutable_session()->mutable_begin()->set_isolation(v1::ISOLATION_LEVEL_READ_COMMITTED);
+  const QueryOutcome begun = client_.Run(begin);
+  ASSERT_EQ(begun.response.session().size(), 32u) << begun;
+  EXPECT_EQ(begun.response.transaction_status(), v1::TRANSACTION_STATUS_IN_TRANSACTION);
+  v1::QueryRequest next = MakeQuery("insert into t values (1)");
+  next.mutable_session()->set_session(begun.response.session());
+  EXPECT_EQ(CodeAndSqlstate(client_.Run(next)), "ALREADY_EXISTS 23505");
+  EXPECT_EQ(CodeAndSqlstate(client_.Run(next)), "FAILED_PRECONDITION 25P02");
+  const auto end = [&](const std::string& token, v1::SessionEnd how) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + 10s);
+    v1::EndSessionRequest request;
+    request.set_session(token);
+    request.set_end(how);
+    v1::EndSessionResponse response;
+    const grpc::Status status = client_.stub().EndSession(&context, request, &response);
+    return status.ok() ? response.command_tag() : std::to_string(status.error_code());
+  };
+  // FAILED_PRECONDITION: it was rolled back.
+  EXPECT_EQ(end(begun.response.session(), v1::SESSION_END_COMMIT), "9");
+  const std::string second = client_.Run(begin).response.session();
+  next.set_sql("insert into t values (2)");
+  next.mutable_session()->set_session(second);
+  EXPECT_TRUE(client_.Run(next).ok());
+  EXPECT_EQ(end(second, v1::SESSION_END_COMMIT), "COMMIT");
+  EXPECT_EQ(client_.Query("select count(*) from t").Scalar(), "2");
+}
+
+TEST_P(SqliteTest, CopyAndListenAreUnimplemented) {
+  grpc::ClientContext out_context, in_context, listen_context;
+  for (grpc::ClientContext* context : {&out_context, &in_context, &listen_context}) {
+    context->set_deadline(std::chrono::system_clock::now() + 10s);
+  }
+  v1::CopyOutRequest out;
+  out.mutable_start()->set_sql("copy t to stdout");
+  v1::CopyOutResponse copied;
+  const auto copy_out = client_.stub().CopyOut(&out_context, out);
+  EXPECT_FALSE(copy_out->Read(&copied));
+  EXPECT_EQ(copy_out->Finish().error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  v1::CopyInRequest in;
+  in.mutable_start()->set_sql("copy t from stdin");
+  v1::CopyInResponse accepted;
+  const auto copy_in = client_.stub().CopyIn(&in_context, &accepted);
+  copy_in->Write(in);
+  copy_in->WritesDone();
+  EXPECT_EQ(copy_in->Finish().error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  v1::ListenRequest listen;
+  listen.add_channels("news");
+  v1::ListenResponse heard;
+  const auto listening = client_.stub().Listen(&listen_context, listen);
+  EXPECT_FALSE(listening->Read(&heard));
+  EXPECT_EQ(listening->Finish().error_code(), grpc::StatusCode::UNIMPLEMENTED);
+}
+
 TEST_P(SqliteTest, ADeadlineInterruptsTheStatement) {
   const std::string endless =
       "with recursive n(x) as (select 1 union all select x + 1 from n) select max(x) from n";
@@ -149,6 +207,40 @@ TEST_P(SqliteTest, BadRequestsAreErrorsAndTheSidecarGoesOn) {
   const QueryOutcome large = client_.Query("select randomblob(10000000)");
   EXPECT_EQ(large.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << large;
   EXPECT_EQ(client_.Query("select 1").Scalar(), "1");
+}
+
+TEST(SqliteFileTest, ADoubleAsTextIsWrittenAsByPostgresql) {
+  SidecarProcess sqlite({.database_url = "sqlite::memory:", .flags = {}, .environment = {}});
+  QueryClient on_sqlite(sqlite.NewChannel());
+  PostgresSidecar on_postgres;
+  const uint64_t seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  std::vector<double> values = {0.0,  -0.0, 0.1, 100000.0, 1e14, 1e15, 9007199254740993.0,
+                                1e-4, 1e-5};
+  for (int exponent = -20; exponent < 20; ++exponent) {
+    for (int i = 0; i < 5; ++i) {
+      // With few digits and with many.
+      const double digits = static_cast<double>(random() % (i < 3 ? 1000 : UINT64_MAX));
+      values.push_back(digits * std::pow(10.0, exponent));
+    }
+  }
+  int half_way = 0;
+  for (const double value : values) {
+    v1::QueryRequest request = MakeQuery("select cast($1 as double precision)", value);
+    request.set_format(v1::RESULT_FORMAT_TEXT_COLUMNS);
+    const QueryOutcome expected = on_postgres.client.Run(request);
+    const QueryOutcome actual = on_sqlite.Run(request);
+    ASSERT_TRUE(expected.ok() && actual.ok()) << expected << actual;
+    const std::string& ours = actual.result().data(0).strings(0);
+    const std::string& theirs = expected.result().data(0).strings(0);
+    if (ours == theirs) continue;
+    // PostgreSQL takes no digits that lie exactly half-way between two numbers; with these fewer do.
+    EXPECT_EQ(std::strtod(ours.c_str(), nullptr), value) << ours;
+    EXPECT_LT(ours.size(), theirs.size()) << ours << " " << theirs;
+    ++half_way;
+  }
+  EXPECT_LE(half_way, 3);
 }
 
 TEST(SqliteFileTest, ItHasThePragmasOfTheDesign) {

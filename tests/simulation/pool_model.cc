@@ -99,14 +99,14 @@ void PoolModel::Apply(const Event& event) {
       connections_.erase(event.connection);
       break;
     case Event::Kind::kReserve:
-      place_wanted_ = true;
+      ++places_wanted_;
       break;
     case Event::Kind::kUnreserve:
       --reserved_;
       break;
     case Event::Kind::kDrain:
       draining_ = true;
-      place_wanted_ = false;
+      places_wanted_ = 0;
       break;
     case Event::Kind::kCheck:
     case Event::Kind::kTick:
@@ -270,7 +270,7 @@ void PoolModel::ApplyClose(const Event& event, const Action& action) {
     Fail(12, Describe(action) + " without need");
   }
   if (action.close_reason == CloseReason::kMakeRoom &&
-      (!place_wanted_ || HasRoom() || Count(State::kClosing) > 0)) {
+      (places_wanted_ == 0 || HasRoom() || Count(State::kClosing) > 0)) {
     Fail(13, Describe(action) + " although no room is missing");
   }
   if (was_open) {
@@ -365,10 +365,10 @@ void PoolModel::ApplyRefuse(const Event& event, const Action& action) {
 }
 
 void PoolModel::ApplyReserved() {
-  if (!place_wanted_) Fail(13, "a place was reserved that nobody asked for");
+  if (places_wanted_ == 0) Fail(13, "a place was reserved that nobody asked for");
   if (!HasRoom()) Fail(1, "a place was reserved that the budget does not have");
   if (WaiterGoesFirst()) Fail(13, "a place was reserved twice past a waiter");
-  place_wanted_ = false;
+  places_wanted_ -= std::min<size_t>(places_wanted_, 1);
   waiter_goes_first_ = true;
   ++reserved_;
 }
@@ -494,7 +494,7 @@ void PoolModel::CheckEviction(const Event& event, const Readings& readings) {
 
 // From outside it cannot be seen which connection is taken back, only when one may be.
 void PoolModel::NoteTakeBack() {
-  if (Waiting(false) == 0 || HasRoom()) return;
+  if ((Waiting(false) == 0 && places_wanted_ == 0) || HasRoom()) return;
   for (auto& [id, connection] : connections_) connection.maybe_leaving = true;
 }
 
@@ -544,7 +544,7 @@ void PoolModel::CheckRetirement(const Event& event) {
 
 void PoolModel::CheckPlace() {
   const bool can_make_room = Count(State::kIdle) > 0 && Count(State::kClosing) == 0;
-  if (place_wanted_ && !WaiterGoesFirst() && (HasRoom() || can_make_room))
+  if (places_wanted_ > 0 && !WaiterGoesFirst() && (HasRoom() || can_make_room))
     Fail(13, "a wanted place is withheld");
 }
 

@@ -141,7 +141,7 @@ class PoolModel {
   std::map<pool::WaiterId, Fate> fates_;
   pool::ConnectionId last_opened_ = 0;
   size_t reserved_ = 0;
-  bool place_wanted_ = false;
+  size_t places_wanted_ = 0;
   bool waiter_goes_first_ = false;
   bool started_ = false;
   bool draining_ = false;

@@ -26,6 +26,8 @@ constexpr uint64_t kStormEventsMax = 400;
 // Nothing in the calm phase takes long; more events than this are a livelock.
 constexpr uint64_t kCalmEventsMax = 4000;
 constexpr size_t kCalmWaiters = 8;
+// Places outside the pool that are asked for at once.
+constexpr size_t kPlacesWantedMax = 2;
 
 class Simulation {
  public:
@@ -160,8 +162,8 @@ class Simulation {
     if (dice_.Chance(swarm_.reserve)) {
       if (reserved_ > 0 && dice_.Chance(0.5)) {
         Unreserve();
-      } else if (!draining_ && !place_wanted_) {
-        place_wanted_ = true;
+      } else if (!draining_ && places_wanted_ < kPlacesWantedMax) {
+        ++places_wanted_;
         Feed({.kind = Event::Kind::kReserve});
       }
     }
@@ -277,7 +279,7 @@ class Simulation {
 
   void StartDrain() {
     draining_ = true;
-    place_wanted_ = false;
+    places_wanted_ = 0;
     Feed({.kind = Event::Kind::kDrain});
   }
 
@@ -339,7 +341,7 @@ class Simulation {
         break;
       case Action::Kind::kReserved:
         ++reserved_;
-        place_wanted_ = false;
+        --places_wanted_;
         if (calm_) Schedule(milliseconds(1), {.event = {.kind = Event::Kind::kUnreserve}});
         break;
     }
@@ -418,7 +420,7 @@ class Simulation {
   std::map<ConnectionId, Connection> connections_;  // Ordered: dice are thrown over them.
   WaiterId next_waiter_ = 1;
   size_t reserved_ = 0;
-  bool place_wanted_ = false;
+  size_t places_wanted_ = 0;
   bool draining_ = false;
   bool calm_ = false;
 };

@@ -192,6 +192,7 @@ class ConnectionProbe : public ConnectionEvents {
          .outcome = std::move(outcome),
          .condition = condition});
   }
+  bool OnPart(ConnectionId, Call&, Part) override { return true; }
   void OnWrongLane(ConnectionId, Call& call, size_t lane) override {
     Add({.kind = ProbeEvent::Kind::kWrongLane, .call = &call, .lane = lane});
   }

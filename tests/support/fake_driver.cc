@@ -100,6 +100,10 @@ class FakeConnection final : public pool::Connection {
       Reply(OneCell("dirty"), Condition::kDirty);
     } else if (sql == "write") {
       Write(call);
+    } else if (sql.starts_with("stream ")) {
+      parts_left_ = std::stoi(std::string(sql.substr(7)));
+      next_part_ = 1;
+      Report([this] { SendParts(); });
     } else if (sql.starts_with("select ")) {
       Reply(OneCell(sql.substr(7)), Condition::kClean);
     } else {
@@ -108,9 +112,17 @@ class FakeConnection final : public pool::Connection {
   }
 
   void Cancel(Call& call) override {
-    if (running_ == &call && call.statement.sql == "sleep") {
+    const bool interruptible =
+        call.statement.sql == "sleep" || call.statement.sql.starts_with("stream ");
+    if (running_ == &call && interruptible) {
       Reply(DatabaseFailure("57014", "canceling statement due to user request"), Condition::kClean);
     }
+  }
+
+  void Resume(Call& call) override {
+    Report([this, &call] {
+      if (running_ == &call) SendParts();
+    });
   }
 
   void Close() override {
@@ -169,6 +181,19 @@ class FakeConnection final : public pool::Connection {
     });
   }
 
+  void SendParts() {
+    while (running_ != nullptr && parts_left_ > 0) {
+      pool::Part part;
+      part.result = OneCell(std::to_string(next_part_)).result;
+      part.result.command_tag.clear();
+      if (next_part_ > 1) part.result.columns.clear();
+      ++next_part_;
+      --parts_left_;
+      if (!events_.OnPart(id_, *running_, std::move(part))) return;
+    }
+    Reply(Outcome{}, Condition::kClean);
+  }
+
   void Reply(Outcome outcome, Condition condition) {
     Report([this, outcome = std::move(outcome), condition] {
       Call* call = std::exchange(running_, nullptr);
@@ -182,6 +207,8 @@ class FakeConnection final : public pool::Connection {
   ConnectionEvents& events_;
   const std::shared_ptr<FakeConnection*> self_;
   Call* running_ = nullptr;
+  int parts_left_ = 0;
+  int next_part_ = 1;
   bool closing_ = false;
   bool let_go_ = false;
 };

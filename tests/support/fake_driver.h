@@ -23,6 +23,7 @@ namespace dbsidecar::test_support {
 //   dirty          answers well and leaves the session dirty
 //   syntax error   answers 42601
 //   lose           the connection is lost while it runs
+//   stream N       N parts of a row each, with the texts 1 to N, for a call with a sink
 //   write          belongs to the last lane; answers there
 class FakeDriver final : public pool::Driver {
  public:
@@ -61,6 +62,7 @@ class FakeDriver final : public pool::Driver {
   std::unique_ptr<pool::Connection> NewConnection(pool::ConnectionId id, size_t lane,
                                                   pool::ConnectionEvents& events) override;
   pool::DatabaseFacts facts() const override { return {}; }
+  bool has_streams() const override { return true; }
   bool facts_take_a_place() const override { return false; }
   void RefreshFacts(std::function<void(bool learnt)> done) override {
     loop_.Post([done = std::move(done)] { done(true); });

@@ -19,6 +19,13 @@ class RawSqlite {
   RawSqlite(const RawSqlite&) = delete;
   RawSqlite& operator=(const RawSqlite&) = delete;
 
+  // Without waiting for a lock.
+  bool RunsAtOnce(const std::string& sql) {
+    sqlite3_busy_timeout(database_, 0);
+    const int code = sqlite3_exec(database_, sql.c_str(), nullptr, nullptr, nullptr);
+    sqlite3_busy_timeout(database_, 5000);
+    return code == SQLITE_OK;
+  }
   void Run(const std::string& sql) {
     DBSIDECAR_CHECK(sqlite3_exec(database_, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
   }

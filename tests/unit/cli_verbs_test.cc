@@ -86,6 +86,25 @@ class FakeSidecar : public v1::Sidecar::Service {
     return grpc::Status::OK;
   }
 
+  // Parts of two rows, as many as there are parameters, then the end; fails on request.
+  grpc::Status QueryStream(grpc::ServerContext*, const v1::QueryRequest* request,
+                           grpc::ServerWriter<v1::QueryResponse>* writer) override {
+    v1::QueryResponse part;
+    part.mutable_result()->add_columns()->set_name("n");
+    for (int i = 0; i < request->params_size(); ++i) {
+      v1::Column& column = *part.mutable_result()->add_data();
+      column.add_ints(2 * i);
+      column.add_ints(2 * i + 1);
+      part.mutable_result()->set_row_count(2);
+      writer->Write(part);
+      part.Clear();
+    }
+    if (request->sql() == "fail") return MissingTable();
+    part.mutable_result()->add_data();
+    writer->Write(part);
+    return grpc::Status::OK;
+  }
+
   grpc::Status Health(grpc::ServerContext*, const v1::HealthRequest*,
                       v1::HealthResponse* response) override {
     response->set_status(health_status);
@@ -198,6 +217,20 @@ TEST_F(ClientVerbsTest, QueryPrintsJsonAndCsvForPrograms) {
   EXPECT_NE(err_.find("there are more rows"), std::string::npos);
   EXPECT_TRUE(sidecar_.last_request.read_only());
   EXPECT_EQ(sidecar_.last_request.max_rows(), 1u);
+}
+
+TEST_F(ClientVerbsTest, AStreamIsPrintedAsOneResult) {
+  Serve();
+  EXPECT_EQ(Run(RunQuery, {"--stream", "numbers", "1", "2"}), 0) << err_;
+  EXPECT_EQ(out_, "n\n0\n1\n2\n3\n");
+  EXPECT_EQ(Run(RunQuery, {"--stream", "--json", "numbers", "1", "2"}), 0) << err_;
+  EXPECT_EQ(out_, "[\n{\"n\":0},\n{\"n\":1},\n{\"n\":2},\n{\"n\":3}\n]\n");
+  EXPECT_EQ(Run(RunQuery, {"--stream", "--json", "none"}), 0) << err_;
+  EXPECT_EQ(out_, "[]\n");
+  EXPECT_EQ(Run(RunQuery, {"--stream", "fail", "1"}), 1);
+  EXPECT_EQ(out_, "n\n0\n1\n");
+  EXPECT_NE(err_.find("42P01"), std::string::npos) << err_;
+  EXPECT_EQ(Run(RunQuery, {"--stream", "--max-rows", "5", "numbers"}), 2);
 }
 
 TEST_F(ClientVerbsTest, QueryShowsTheDatabasesErrorWithItsPosition) {

@@ -59,6 +59,17 @@ TEST_F(JobQueueTest, ACancelTakesOutWhatWaitsAndInterruptsOnlyWhatRuns) {
   EXPECT_EQ(Next(), nullptr);
 }
 
+TEST_F(JobQueueTest, ACallOfASessionIsGivenOutThoughCancelledAndInterruptedThen) {
+  a_.session.kind = SessionUse::Kind::kContinue;
+  Add({&a_, &b_});
+  EXPECT_FALSE(queue_.Cancel(a_));
+  EXPECT_FALSE(interruption_.requested());
+  EXPECT_EQ(Next(), &a_);
+  EXPECT_TRUE(interruption_.requested());
+  EXPECT_EQ(Next(), &b_);
+  EXPECT_FALSE(interruption_.requested());
+}
+
 TEST_F(JobQueueTest, ACancelDoesNotReachTheNextOne) {
   Add({&a_, &b_});
   Next();

@@ -144,11 +144,13 @@ TEST(MetricsReportTest, EveryHistogramIsReportedUnderItsOwnName) {
   stats.connect.Record(seconds(2));
   stats.execute.Record(seconds(3));
   stats.total_time.Record(seconds(4));
+  stats.head_of_line.Record(seconds(5));
   const v1::PoolMetrics metrics = Metrics(stats);
   EXPECT_EQ(metrics.queue_wait().sum_seconds(), 1);
   EXPECT_EQ(metrics.connect().sum_seconds(), 2);
   EXPECT_EQ(metrics.execute().sum_seconds(), 3);
   EXPECT_EQ(metrics.total_time().sum_seconds(), 4);
+  EXPECT_EQ(metrics.head_of_line_wait().sum_seconds(), 5);
 }
 
 TEST(MetricsReportTest, AHistogramHasOneBucketMoreThanBoundsAndItsCountIsTheirSum) {

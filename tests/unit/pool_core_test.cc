@@ -482,6 +482,60 @@ TEST_F(PoolCoreTest, APlaceIsReservedBeforeWaitersAreServed) {
   EXPECT_THAT(Did(), ElementsAre("open 2"));
 }
 
+TEST_F(PoolCoreTest, SeveralPlacesAreReservedOneAfterAnotherAndHeldTogether) {
+  PoolConfig config = Quiet();
+  config.max = 3;
+  OpenIdle(config, 2);
+  core_->Reserve(now_, actions_);
+  core_->Reserve(now_, actions_);
+  EXPECT_THAT(Did(), ElementsAre("reserved", "close 1"));
+  core_->Closed(now_, 1, actions_);
+  EXPECT_THAT(Did(), ElementsAre("reserved"));
+  EXPECT_EQ(core_->total(), 3u);
+  core_->Unreserve(now_, actions_);
+  EXPECT_EQ(core_->total(), 3u) << "the minimum is opened again";
+  EXPECT_THAT(Did(), ElementsAre("open 3"));
+}
+
+TEST_F(PoolCoreTest, AWaiterIsServedBetweenTwoReservedPlaces) {
+  PoolConfig config = Quiet();
+  config.max = 2;
+  Use(config);
+  Arrive(1);
+  Arrive(2);
+  Connected(1);
+  Connected(2);
+  Did();
+  Arrive(3);
+  core_->Reserve(now_, actions_);
+  core_->Reserve(now_, actions_);
+  core_->Released(now_, 1, Condition::kClean, actions_);
+  core_->Closed(now_, 1, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 1", "reserved"));
+  core_->Released(now_, 2, Condition::kClean, actions_);
+  EXPECT_THAT(Did(), ElementsAre("grant 2 to 3"));
+}
+
+TEST_F(PoolCoreTest, APlaceIsMadeOfASharedConnectionWhenAllAreInUse) {
+  PoolConfig config = Quiet();
+  config.shared_max = 2;
+  config.shared_spread = 1;
+  Use(config);
+  for (const WaiterId waiter : {1, 2}) Arrive(waiter);
+  for (const ConnectionId id : {1, 2}) Connected(id);
+  for (const ConnectionId id : {1, 2}) core_->Released(now_, id, Condition::kClean, actions_);
+  Did();
+  ArriveToShare(3);
+  ArriveToShare(4);
+  EXPECT_THAT(Did(), ElementsAre("share 2 to 3", "share 1 to 4"));
+  core_->Reserve(now_, actions_);
+  EXPECT_THAT(Did(), IsEmpty());
+  ArriveToShare(5);
+  EXPECT_THAT(Did(), ElementsAre("share 1 to 5")) << "the other takes no more callers";
+  core_->Released(now_, 2, Condition::kClean, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 2"));
+}
+
 TEST_F(PoolCoreTest, ADrainForgetsThatAPlaceWasWanted) {
   PoolConfig config = Quiet();
   config.max = 1;

@@ -153,6 +153,16 @@ TEST(ResultEncoderTest, A64BitIntegerNeverPassesThroughAFloat) {
               ElementsAre("-9223372036854775808", "9223372036854775807", "9007199254740993"));
 }
 
+TEST(ResultEncoderTest, ADoubleAsTextIsWrittenAsByPostgresql) {
+  const pool::Outcome sqlite =
+      FromSqlite({100000.0, 1.0, 0.5, -0.0, 1e14, 123456789012345.6, 999999999999999.9, 1e15, 1e22,
+                  0.0001, 0.00012, 0.00001, -1.5e-7, 1.7976931348623157e308, 5e-324});
+  EXPECT_THAT(EncodeColumn(sqlite, RESULT_FORMAT_TEXT_COLUMNS).strings(),
+              ElementsAre("100000", "1", "0.5", "-0", "100000000000000", "123456789012345.6",
+                          "999999999999999.9", "1e+15", "1e+22", "0.0001", "0.00012", "1e-05",
+                          "-1.5e-07", "1.7976931348623157e+308", "5e-324"));
+}
+
 TEST(ResultEncoderTest, DoublesKeepEveryBitAndTheirSpecialValues) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   const std::vector<std::optional<std::string>> cells = {"0.1",       "1.7976931348623157e+308",
@@ -437,6 +447,33 @@ TEST(ResultEncoderTest, TimingComesWhenAskedFor) {
   EXPECT_EQ(response.timing().connect_nanos(), 4'000'000'001);
   EXPECT_EQ(response.timing().execute_nanos(), 17u);
   EXPECT_GT(response.timing().encode_nanos(), 0u);
+}
+
+TEST(ResultEncoderTest, LaterPartsOfAStreamGoByTheColumnsOfTheFirst) {
+  StreamEncoder encoder(RESULT_FORMAT_COLUMNS, true);
+  pool::Part first{.result = FromPostgres(kInt8, {"1", kNull}).result, .notices = {{}}};
+  WireWriter sent;
+  encoder.EncodePart(first, sent);
+  v1::QueryResponse response;
+  ASSERT_TRUE(response.ParseFromString(std::string(sent.bytes())));
+  EXPECT_EQ(response.result().columns_size(), 1);
+  EXPECT_EQ(response.result().data(0).ints_size(), 2);
+  EXPECT_EQ(response.result().rows_affected(), -1);
+  EXPECT_EQ(response.notices_size(), 1);
+  EXPECT_FALSE(response.has_timing());
+  EXPECT_EQ(response.transaction_status(), v1::TRANSACTION_STATUS_UNSPECIFIED);
+  pool::Outcome last = FromPostgres(kInt8, {"3"});
+  last.result.columns.clear();
+  last.result.command_tag = "SELECT 3";
+  sent.Clear();
+  encoder.EncodeLast(last, sent);
+  ASSERT_TRUE(response.ParseFromString(std::string(sent.bytes())));
+  EXPECT_EQ(response.result().columns_size(), 0);
+  ASSERT_EQ(response.result().data_size(), 1);
+  EXPECT_EQ(response.result().data(0).ints(0), 3);
+  EXPECT_EQ(response.result().command_tag(), "SELECT 3");
+  EXPECT_TRUE(response.has_timing());
+  EXPECT_EQ(response.transaction_status(), v1::TRANSACTION_STATUS_IDLE);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Lanes, opening, and how it fails.
 #include <sqlite3.h>
 
+#include <filesystem>
 #include <fstream>
 #include <future>
 
@@ -218,6 +219,43 @@ TEST_F(SqliteOpenTest, PingAndResetAnswer) {
     EXPECT_EQ(event.kind, ProbeEvent::Kind::kReset);
     EXPECT_TRUE(event.ok);
   }
+}
+
+TEST_F(SqliteOpenTest, AResetOpensTheDatabaseAnewWhereASessionLeftTraces) {
+  ConnectionProbe writer(loop_, *driver_, kWriter);
+  writer.OpenWell();
+  ProbeCall pin("CREATE TEMP TABLE x (a)");
+  pin.session.kind = SessionUse::Kind::kPin;
+  EXPECT_EQ(writer.Run(pin).condition, Condition::kDirty);
+  writer.Reset();
+  EXPECT_TRUE(writer.Wait().ok);
+  EXPECT_EQ(writer.RunBadly("SELECT * FROM x").sql.sqlstate, "42P01");
+  ProbeCall again("PRAGMA foreign_keys = OFF");
+  again.session.kind = SessionUse::Kind::kPin;
+  EXPECT_EQ(writer.Run(again).condition, Condition::kDirty);
+  std::filesystem::remove(path_);
+  std::filesystem::create_directory(path_);
+  writer.Reset();
+  EXPECT_FALSE(writer.Wait().ok) << "so the pool closes it";
+  writer.Close();
+  EXPECT_EQ(writer.Wait().kind, ProbeEvent::Kind::kClosed);
+}
+
+TEST_F(SqliteOpenTest, OnlyATransactionThatSaysItReadsIsLentAReader) {
+  SessionUse use;
+  use.kind = SessionUse::Kind::kBegin;
+  EXPECT_EQ(driver_->SessionLane(use, {}), kWriter);
+  use.begin.read_only = true;
+  EXPECT_EQ(driver_->SessionLane(use, {}), kReader);
+  use.kind = SessionUse::Kind::kPin;
+  EXPECT_EQ(driver_->SessionLane(use, {}), kWriter);
+  use.kind = SessionUse::Kind::kNone;
+  use.auto_pin = true;
+  EXPECT_EQ(driver_->SessionLane(use, Classify("select 1")), kReader);
+  EXPECT_EQ(driver_->SessionLane(use, Classify(" /* */ begin")), kWriter);
+  EXPECT_EQ(driver_->SessionLane(use, Classify("END")), kWriter);
+  driver_->Lanes(1, 1);
+  EXPECT_EQ(driver_->SessionLane(use, Classify("begin")), 0u);
 }
 
 TEST_F(SqliteOpenTest, AReaderStaysOneAfterAReset) {

@@ -31,14 +31,21 @@ TEST_F(SqliteRefusalTest, WhatChangesTheConnectionNeedsASession) {
        {"ATTACH ':memory:' AS m", "ATTACH '' AS m", "DETACH m", "CREATE TEMP TABLE x (a)",
         "CREATE TABLE temp.x (a)", "CREATE TEMPORARY VIEW v AS SELECT 1",
         "CREATE TEMP TRIGGER r DELETE ON t BEGIN SELECT 1; END", "PRAGMA query_only = OFF",
-        "PRAGMA foreign_keys = OFF", "PRAGMA journal_mode = DELETE", "PRAGMA temp_store = FILE",
-        "PRAGMA temp_store(1)", "PRAGMA busy_timeout = 1", "PRAGMA wal_checkpoint",
-        "PRAGMA writable_schema = ON"}) {
+        "PRAGMA foreign_keys = OFF", "PRAGMA temp_store = FILE", "PRAGMA temp_store(1)",
+        "PRAGMA cache_size = 1"}) {
     EXPECT_EQ(reader_.RunBadly(sql).kind, ErrorKind::kNeedsSession) << sql;
     EXPECT_EQ(writer_.RunBadly(sql).kind, ErrorKind::kNeedsSession) << sql;
   }
   EXPECT_NE(writer_.RunBadly("pragma Cache_Size = 7").message.find("PRAGMA CACHE_SIZE"),
             std::string::npos);
+}
+
+TEST_F(SqliteRefusalTest, PragmasThatReachBeyondTheConnectionAreNotServed) {
+  for (const char* sql : {"PRAGMA journal_mode = DELETE", "PRAGMA busy_timeout = 1",
+                          "PRAGMA wal_checkpoint", "PRAGMA writable_schema = ON", "PRAGMA what"}) {
+    EXPECT_EQ(reader_.RunBadly(sql).kind, ErrorKind::kUnsupported) << sql;
+    EXPECT_EQ(writer_.RunBadly(sql).kind, ErrorKind::kUnsupported) << sql;
+  }
 }
 
 TEST_F(SqliteRefusalTest, PragmasThatReportRunOnAReader) {

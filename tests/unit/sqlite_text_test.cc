@@ -55,6 +55,16 @@ TEST(SqliteLocationTest, TellsFilesFromMemory) {
   EXPECT_EQ(SqliteLocation::Parse("file:/a?immutable=1").kind, Kind::kReadOnlyFile);
 }
 
+TEST(SqliteTextTest, TransactionControlIsKnownByItsFirstWord) {
+  for (const char* sql : {"BEGIN", "begin immediate", "Commit", "END TRANSACTION", "rollback to s",
+                          " ;/* x */ -- y\nSAVEPOINT s", "release s"}) {
+    EXPECT_TRUE(IsTransactionControl(sql)) << sql;
+  }
+  for (const char* sql : {"", "SELECT 'BEGIN'", "beginning", "begin_ 1", "-- BEGIN", "with x"}) {
+    EXPECT_FALSE(IsTransactionControl(sql)) << sql;
+  }
+}
+
 TEST(SqliteLocationTest, FindsTheFileThatAUriNames) {
   EXPECT_EQ(SqliteLocation::Parse("a b.db").path, "a b.db");
   EXPECT_EQ(SqliteLocation::Parse("file:a.db").path, "a.db");
