@@ -368,11 +368,15 @@ void PostgresConnection::Reply(Operation operation) {
 // The statement was answered, but its connection is gone by now, and so is the transaction that it
 // was a part of.
 bool PostgresConnection::TookTheTransactionWithIt(const Operation& operation) const {
+  if (PQtransactionStatus(conn_) != PQTRANS_UNKNOWN) return false;
+  const SessionUse& session = operation.call->session;
+  if (operation.run != nullptr) {
+    const bool opens = session.kind == SessionUse::Kind::kBegin;
+    return (opens || operation.in_transaction) && !session.commit;
+  }
   const std::string& tag = operation.outcome.result.command_tag;
-  const bool independent = operation.call->batch != nullptr && !operation.call->batch->atomic;
-  const bool ended =
-      !operation.outcome.end_tag.empty() || tag == "COMMIT" || tag == "ROLLBACK" || independent;
-  return PQtransactionStatus(conn_) == PQTRANS_UNKNOWN && !ended;
+  const bool ended = !operation.outcome.end_tag.empty() || tag == "COMMIT" || tag == "ROLLBACK";
+  return !ended;
 }
 
 void PostgresConnection::RunAgain(Operation operation) {

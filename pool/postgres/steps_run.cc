@@ -336,6 +336,8 @@ void StepsRun::TakeRows(size_t step, const PGresult* result) {
   if (call_.batch != nullptr) {
     outcome_.steps[step].rows_returned += static_cast<uint64_t>(PQntuples(result));
   }
+  // All that many rows return is one result.
+  if (call_.batch == nullptr && too_large_step_ != kNoStep) return;
   for (int row = 0; row < PQntuples(result); ++row) {
     if (limits.rows_max != 0 && into.rows.row_count() >= limits.rows_max) {
       (limits.truncate ? into.truncated : too_large_) = true;
@@ -421,13 +423,13 @@ void StepsRun::EndSync() {
 }
 
 void StepsRun::EndStep(size_t step) {
-  const bool too_large = std::exchange(too_large_, false) && call_.batch != nullptr;
-  if (call_.batch == nullptr) return;
+  const bool too_large = std::exchange(too_large_, false);
   if (too_large && !atomic()) {
     FailStep(step, ResultTooLarge(LimitsOf(step), !traits_.only_reads));
     return;
   }
   if (too_large && too_large_step_ == kNoStep) too_large_step_ = step;
+  if (call_.batch == nullptr) return;
   states_[step] = StepState::kOver;
   outcome_.steps[step].outcome = StepOutcome::kOk;
 }

@@ -794,6 +794,31 @@ TEST_F(PostgresMany, NoRowsAreNothing) {
   EXPECT_EQ(Ids(*pool), "");
 }
 
+TEST_F(PostgresMany, TheLimitsHoldForWhatAllRowsReturnTogether) {
+  const auto pool = NewBatchPool();
+  const auto run = [&](const std::string& sql, pool::ResultLimits limits) {
+    const IntegerRows rows({1, 2, 3, 4, 5, 6});
+    TestCall call(sql);
+    call.rows = &rows;
+    call.statement.limits = limits;
+    pool->Submit(call);
+    call.AwaitDone();
+    return call.Await();
+  };
+  const Outcome cut =
+      run("select $1::int, generate_series(1, 2)", {.rows_max = 3, .truncate = true});
+  EXPECT_EQ(Rows(cut), "1,1;1,2;2,1");
+  EXPECT_TRUE(cut.result.truncated);
+  EXPECT_EQ(Told(run("select $1::int, generate_series(1, 2)", {.rows_max = 3})),
+            fmt::format("error {} row 1", static_cast<int>(ErrorKind::kResultTooLarge)));
+  const std::string wide = "insert into t values ($1, repeat('x', 400)) returning v";
+  const Outcome large = run(wide, {.bytes_max = 1000});
+  EXPECT_EQ(Told(large),
+            fmt::format("error {} row 2", static_cast<int>(ErrorKind::kResultTooLarge)));
+  EXPECT_THAT(large.error->message, testing::HasSubstr("took effect"));
+  EXPECT_EQ(Ids(*pool), "1,2,3,4,5,6");
+}
+
 TEST_F(PostgresMany, TheWrongNumberOfParametersIsRefused) {
   const auto pool = NewBatchPool();
   EXPECT_EQ(KindOf(RunMany(*pool, "insert into t values ($1, $2)", {1})),
