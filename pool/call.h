@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "pool/batch.h"
+#include "pool/description.h"
 #include "pool/error.h"
 #include "pool/result.h"
 #include "pool/session.h"
@@ -29,6 +31,8 @@ struct Outcome {
   std::string session;  // The token of the session that is open now; empty = none.
   std::string end_tag;  // What an inline COMMIT, or the end of a session, answered.
   Timing timing;
+  std::vector<StepResult> steps;              // Of a batch that went well, one for each.
+  std::vector<int64_t> rows_affected_by_row;  // If Call::wants_rows_affected; -1 = none.
   // The connection was lost, or the call was cancelled, before the statement went out.
   bool never_sent = false;
   // A cancel that was not its caller's wish undid it.
@@ -97,6 +101,16 @@ class Call {
   Instant deadline = kNever;     // The caller's own.
   bool flow_controlled = false;  // Its sender is held back by other means than a full queue.
   std::string_view caller;       // Who it is, for diagnoses; may be empty.
+  // At most one of these three, borrowed until Done. Such a call is alone on its connection.
+  //
+  // Instead of `statement`, whose flags count for it all.
+  const Batch* batch = nullptr;
+  // `statement` runs for each; its own parameters are ignored.
+  const ParameterRows* rows = nullptr;
+  // The statement is described there instead of run; its parameters count by their types alone, and
+  // may be fewer than it has.
+  Description* description = nullptr;
+  bool wants_rows_affected = false;  // Outcome::rows_affected_by_row.
   // Set: the result goes there as it comes. Such a call is alone on its connection, and is not run
   // again once a part has gone out.
   PartSink* sink = nullptr;

@@ -157,6 +157,11 @@ class Driver {
   // Whether calls may bring settings (Statement::settings). Without, the pool itself sees to
   // `statement_timeout` and refuses the others.
   virtual bool has_settings() const { return false; }
+  // Whether calls may have several statements (Call::batch, Call::rows).
+  virtual bool has_batches() const { return false; }
+  // What is known of the statement without asking the database: the part of Description that says
+  // so. Or why it cannot be described.
+  virtual std::optional<Error> Describe(const Statement& statement, Description& into);
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
                                                     ConnectionEvents& events) = 0;

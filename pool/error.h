@@ -53,7 +53,8 @@ struct SqlError {
 
 // Which of a call's parts failed, counting from 0.
 struct ErrorPlace {
-  std::string_view part;  // "statement", or another key of Error.metadata in error.proto.
+  std::string_view part;  // "step" of a batch, "row" of many, "statement" of a script: a key of
+                          // Error.metadata in error.proto.
   uint64_t index = 0;
 };
 

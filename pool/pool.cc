@@ -87,6 +87,11 @@ void Pool::Submit(Call& call) {
     classification.refusal = OwnError(
         ErrorKind::kClientNotFound,
         "no client with this `client_id` is attached: its Attach stream has ended, or never was");
+  } else if (call.description != nullptr) {
+    classification.may_write = false;
+    classification.refusal = driver_.Describe(call.statement, *call.description);
+  } else if (call.batch != nullptr || call.rows != nullptr) {
+    classification = ClassifyMany(call);
   } else if (call.session.kind != SessionUse::Kind::kEnd) {
     classification = driver_.Classify(call.statement);
     FitToSession(call, classification);
@@ -365,11 +370,18 @@ void Pool::OnCallTimer(CallState& state) {
 
 // Puts the reason for which we gave up in the place of the "cancelled" that it led to.
 Outcome Pool::Judge(const CallState& state, Outcome outcome) const {
-  if (state.gave_up == GiveUp::kNone || !outcome.error.has_value()) return outcome;
-  Error& error = *outcome.error;
+  if (state.gave_up == GiveUp::kNone) return outcome;
+  if (outcome.error) outcome.error = Judge(state, std::move(*outcome.error));
+  for (StepResult& step : outcome.steps) {
+    if (step.error) step.error = Judge(state, std::move(*step.error));
+  }
+  return outcome;
+}
+
+Error Pool::Judge(const CallState& state, Error error) const {
   const bool ours = error.kind == ErrorKind::kCancelled ||
                     (error.kind == ErrorKind::kDatabase && error.sql.sqlstate == "57014");
-  if (!ours) return outcome;
+  if (!ours) return error;
   const std::string_view where =
       state.connection == 0 ? "while waiting for a connection" : "while the statement was running";
   const std::string_view effect =
@@ -401,7 +413,7 @@ Outcome Pool::Judge(const CallState& state, Outcome outcome) const {
       error.message = fmt::format("the sidecar stopped {} (drain timeout); {}", where, effect);
       break;
   }
-  return outcome;
+  return error;
 }
 
 void Pool::SetTimer(CallState& state, Instant at) {

@@ -197,6 +197,12 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Forget(CallId id);
   void FinishAllOn(ConnectionId id);
   Outcome Judge(const CallState& state, Outcome outcome) const;
+  Error Judge(const CallState& state, Error error) const;
+
+  // Calls with several statements; pool_batch.cc.
+  Classification ClassifyMany(const Call& call);
+  Classification ClassifyBatch(const Call& call);
+  static std::optional<Error> RefusalInSession(const Call& call, const Session& session);
 
   // Sessions; pool_sessions.cc.
   static Error SessionLost();

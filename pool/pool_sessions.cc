@@ -105,6 +105,14 @@ void Pool::StartInSession(Session& session, CallState& state) {
     StartNextIn(session);
     return;
   }
+  if (std::optional<Error> refusal = RefusalInSession(*state.call, session)) {
+    state.session = nullptr;
+    Outcome outcome;
+    outcome.error = std::move(refusal);
+    Finish(state, std::move(outcome));
+    StartNextIn(session);
+    return;
+  }
   session.running = state.call->id;
   session.idle_until = kNever;
   state.connection = session.connection;

@@ -14,9 +14,11 @@ class AwaitedCall final : public pool::Call {
   void Answer(pool::Outcome outcome) override { outcome_ = std::move(outcome); }
   void Done() override { done_.set_value(); }
 
+  // REQUIRES: it was submitted. False = it is not over yet.
+  bool WaitFor(pool::Duration limit) { return over_.wait_for(limit) == std::future_status::ready; }
   // REQUIRES: it was submitted. The pool bounds how long that takes.
   pool::Outcome Await() {
-    done_.get_future().wait();
+    over_.wait();
     return std::move(outcome_);
   }
   // The same, but asks now and then whether the caller has left; then `cancel` is called, once.
@@ -37,6 +39,7 @@ class AwaitedCall final : public pool::Call {
 
   pool::Outcome outcome_;
   std::promise<void> done_;
+  std::future<void> over_ = done_.get_future();
 };
 
 }  // namespace dbsidecar::server

@@ -116,6 +116,10 @@ v1::SqlError ToSqlError(const pool::Error& error, size_t field_max) {
   return sql;
 }
 
+void AddPlace(const pool::Error& error, google::protobuf::Map<std::string, std::string>& metadata) {
+  if (error.place) metadata[std::string(error.place->part)] = std::to_string(error.place->index);
+}
+
 google::rpc::Status Compose(const pool::Error& error, const MappedError& mapped, size_t field_max) {
   google::rpc::Status status;
   status.set_code(static_cast<int>(mapped.code));
@@ -127,9 +131,7 @@ google::rpc::Status Compose(const pool::Error& error, const MappedError& mapped,
   info.set_domain("dbsidecar");
   if (!error.sql.sqlstate.empty()) (*info.mutable_metadata())["sqlstate"] = error.sql.sqlstate;
   if (error.outcome_unknown) (*info.mutable_metadata())["outcome_unknown"] = "true";
-  if (error.place) {
-    (*info.mutable_metadata())[std::string(error.place->part)] = std::to_string(error.place->index);
-  }
+  AddPlace(error, *info.mutable_metadata());
   status.add_details()->PackFrom(info);
   if (mapped.retry) {
     google::rpc::RetryInfo retry;
@@ -221,13 +223,11 @@ void FillError(const pool::Error& error, v1::Error& into) {
   *into.mutable_message() = error.message;
   Fit(*into.mutable_message(), kFieldMax);
   into.set_reason(std::string(mapped.reason));
-  if (error.place) {
-    (*into.mutable_metadata())[std::string(error.place->part)] = std::to_string(error.place->index);
-  }
   if (mapped.retry) into.mutable_retry_delay()->set_nanos(kRetryDelayMillis * 1'000'000);
   if (!error.sql.sqlstate.empty() || error.outcome_unknown) {
     *into.mutable_sql() = ToSqlError(error, kFieldMax);
   }
+  AddPlace(error, *into.mutable_metadata());
 }
 
 }  // namespace dbsidecar::server

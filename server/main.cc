@@ -23,6 +23,7 @@ constexpr char kUsage[] =
     "  dbsidecar serve          run the sidecar; on SQLite unless DATABASE_URL says otherwise\n"
     "  dbsidecar query SQL      run one statement through a sidecar and print the result\n"
     "  dbsidecar listen CHANNEL print notifications (PostgreSQL's NOTIFY) as they come\n"
+    "  dbsidecar describe SQL   say what one statement takes and returns, without running it\n"
     "  dbsidecar health         ask a sidecar how it is; for probes: --service readiness\n"
     "  dbsidecar metrics        print a sidecar's figures\n"
     "  dbsidecar wait           return when a sidecar is ready\n"
@@ -87,6 +88,7 @@ int Run(const std::vector<std::string>& words) {
   if (verb == "serve") return RunServe(arguments);
   if (verb == "query") return RunQuery(arguments, ProcessEnvironment());
   if (verb == "listen") return RunListen(arguments, ProcessEnvironment());
+  if (verb == "describe") return RunDescribe(arguments, ProcessEnvironment());
   if (verb == "health") return RunHealth(arguments, ProcessEnvironment());
   if (verb == "metrics") return RunMetrics(arguments, ProcessEnvironment());
   if (verb == "wait") return RunWait(arguments, ProcessEnvironment());

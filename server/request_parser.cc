@@ -5,6 +5,44 @@
 namespace dbsidecar::server {
 namespace {
 
+pool::BeginOptions ToBegin(const v1::BeginOptions& from) {
+  using Isolation = pool::BeginOptions::Isolation;
+  pool::BeginOptions begin;
+  switch (from.isolation()) {
+    case v1::ISOLATION_LEVEL_READ_COMMITTED:
+      begin.isolation = Isolation::kReadCommitted;
+      break;
+    case v1::ISOLATION_LEVEL_REPEATABLE_READ:
+      begin.isolation = Isolation::kRepeatableRead;
+      break;
+    case v1::ISOLATION_LEVEL_SERIALIZABLE:
+      begin.isolation = Isolation::kSerializable;
+      break;
+    case v1::ISOLATION_LEVEL_UNSPECIFIED:
+    case v1::IsolationLevel_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case v1::IsolationLevel_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
+  }
+  begin.read_only = from.read_only();
+  begin.deferrable = from.deferrable();
+  return begin;
+}
+
+pool::Error Invalid(std::string why) {
+  return pool::OwnError(pool::ErrorKind::kInvalidArgument, std::move(why));
+}
+
+}  // namespace
+
+pool::Duration ToDuration(const google::protobuf::Duration& duration) {
+  return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
+}
+
+bool IsTimeLimit(const google::protobuf::Duration& duration) {
+  constexpr int64_t kSecondsMax = 10LL * 365 * 24 * 3600;
+  return duration.seconds() >= 0 && duration.nanos() >= 0 && duration.seconds() <= kSecondsMax;
+}
+
 pool::Value ToValue(const v1::Value& from) {
   pool::Value value;
   value.type_oid = from.type_oid();
@@ -35,59 +73,6 @@ pool::Value ToValue(const v1::Value& from) {
   return value;
 }
 
-pool::BeginOptions ToBegin(const v1::BeginOptions& from) {
-  using Isolation = pool::BeginOptions::Isolation;
-  pool::BeginOptions begin;
-  switch (from.isolation()) {
-    case v1::ISOLATION_LEVEL_READ_COMMITTED:
-      begin.isolation = Isolation::kReadCommitted;
-      break;
-    case v1::ISOLATION_LEVEL_REPEATABLE_READ:
-      begin.isolation = Isolation::kRepeatableRead;
-      break;
-    case v1::ISOLATION_LEVEL_SERIALIZABLE:
-      begin.isolation = Isolation::kSerializable;
-      break;
-    case v1::ISOLATION_LEVEL_UNSPECIFIED:
-    case v1::IsolationLevel_INT_MIN_SENTINEL_DO_NOT_USE_:
-    case v1::IsolationLevel_INT_MAX_SENTINEL_DO_NOT_USE_:
-      break;
-  }
-  begin.read_only = from.read_only();
-  begin.deferrable = from.deferrable();
-  return begin;
-}
-
-pool::Error Invalid(std::string why) {
-  return pool::OwnError(pool::ErrorKind::kInvalidArgument, std::move(why));
-}
-
-std::optional<pool::Error> CheckSession(const v1::SessionControl& session) {
-  if (session.has_session() && session.session().empty()) {
-    return Invalid("`session` is empty; send the token of an earlier reply, or leave it unset");
-  }
-  if (session.has_pin() && session.commit()) {
-    return Invalid("`pin` keeps a connection and `commit` gives it back; set one of the two");
-  }
-  if (!v1::IsolationLevel_IsValid(session.begin().isolation())) {
-    return Invalid(
-        fmt::format("unknown isolation level {}", static_cast<int>(session.begin().isolation())));
-  }
-  if (!IsTimeLimit(session.begin().idle_timeout()) ||
-      !IsTimeLimit(session.begin().transaction_timeout()) ||
-      !IsTimeLimit(session.pin().idle_timeout())) {
-    return Invalid("a session's time limits must be between 0 and 10 years");
-  }
-  return std::nullopt;
-}
-
-std::optional<pool::Error> CheckSettings(const v1::CallSettings& settings) {
-  if (!IsTimeLimit(settings.statement_timeout()) || !IsTimeLimit(settings.lock_timeout())) {
-    return Invalid("the time limits of `settings` must be between 0 and 10 years");
-  }
-  return std::nullopt;
-}
-
 pool::CallSettings ToSettings(const v1::CallSettings& from) {
   return {.role = from.role(),
           .search_path = from.search_path(),
@@ -97,15 +82,10 @@ pool::CallSettings ToSettings(const v1::CallSettings& from) {
           .lock_timeout = ToDuration(from.lock_timeout())};
 }
 
-}  // namespace
-
-pool::Duration ToDuration(const google::protobuf::Duration& duration) {
-  return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
-}
-
-bool IsTimeLimit(const google::protobuf::Duration& duration) {
-  constexpr int64_t kSecondsMax = 10LL * 365 * 24 * 3600;
-  return duration.seconds() >= 0 && duration.nanos() >= 0 && duration.seconds() <= kSecondsMax;
+pool::ResultLimits ToLimits(uint32_t max_rows, const RequestLimits& limits) {
+  return {.rows_max = max_rows != 0 ? max_rows : limits.result_rows_max,
+          .truncate = max_rows != 0,
+          .bytes_max = limits.result_bytes_max};
 }
 
 pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits& limits) {
@@ -113,9 +93,7 @@ pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits
   statement.sql = request.sql();
   statement.parameters.reserve(static_cast<size_t>(request.params_size()));
   for (const v1::Value& value : request.params()) statement.parameters.push_back(ToValue(value));
-  statement.limits.rows_max = request.max_rows() != 0 ? request.max_rows() : limits.result_rows_max;
-  statement.limits.truncate = request.max_rows() != 0;
-  statement.limits.bytes_max = limits.result_bytes_max;
+  statement.limits = ToLimits(request.max_rows(), limits);
   statement.read_only = request.read_only();
   statement.idempotent = request.idempotent();
   if (request.has_settings()) statement.settings = ToSettings(request.settings());
@@ -199,18 +177,36 @@ std::optional<pool::Error> CheckEndSession(const v1::EndSessionRequest& request)
   return std::nullopt;
 }
 
-namespace {
+std::optional<pool::Error> CheckPool(const std::string& pool) {
+  if (pool.empty() || pool == "default") return std::nullopt;
+  return pool::OwnError(pool::ErrorKind::kPoolNotFound,
+                        fmt::format("there is no pool \"{}\"; leave `pool` empty", pool));
+}
 
-// What requests that run something share.
-template <typename Request>
-std::optional<pool::Error> CheckPlace(const Request& request) {
-  if (!request.pool().empty() && request.pool() != "default") {
-    return pool::OwnError(
-        pool::ErrorKind::kPoolNotFound,
-        fmt::format("there is no pool \"{}\"; leave `pool` empty", request.pool()));
+std::optional<pool::Error> CheckSession(const v1::SessionControl& session) {
+  if (session.has_session() && session.session().empty()) {
+    return Invalid("`session` is empty; send the token of an earlier reply, or leave it unset");
   }
-  if (std::optional<pool::Error> trouble = CheckSession(request.session())) return trouble;
-  return CheckSettings(request.settings());
+  if (session.has_pin() && session.commit()) {
+    return Invalid("`pin` keeps a connection and `commit` gives it back; set one of the two");
+  }
+  if (!v1::IsolationLevel_IsValid(session.begin().isolation())) {
+    return Invalid(
+        fmt::format("unknown isolation level {}", static_cast<int>(session.begin().isolation())));
+  }
+  if (!IsTimeLimit(session.begin().idle_timeout()) ||
+      !IsTimeLimit(session.begin().transaction_timeout()) ||
+      !IsTimeLimit(session.pin().idle_timeout())) {
+    return Invalid("a session's time limits must be between 0 and 10 years");
+  }
+  return std::nullopt;
+}
+
+std::optional<pool::Error> CheckSettings(const v1::CallSettings& settings) {
+  if (!IsTimeLimit(settings.statement_timeout()) || !IsTimeLimit(settings.lock_timeout())) {
+    return Invalid("the time limits of `settings` must be between 0 and 10 years");
+  }
+  return std::nullopt;
 }
 
 std::optional<pool::Error> CheckFormat(v1::ResultFormat format) {
@@ -218,35 +214,30 @@ std::optional<pool::Error> CheckFormat(v1::ResultFormat format) {
   return Invalid(fmt::format("unknown result format {}", static_cast<int>(format)));
 }
 
-}  // namespace
-
 std::optional<pool::Error> CheckCopy(const v1::CopyStart& start) {
   if (start.sql().empty()) return Invalid("there is no statement; set `start.sql`");
   return CheckPlace(start);
 }
 
 std::optional<pool::Error> CheckScript(const v1::ScriptRequest& request) {
-  if (std::optional<pool::Error> trouble = CheckPlace(request)) return trouble;
+  if (std::optional<pool::Error> trouble = CheckCommon(request)) return trouble;
   if (request.separate_transactions() && request.session().has_begin()) {
     return Invalid(
         "`separate_transactions` is not possible inside a transaction, and `begin` "
         "opens one; set one of the two");
   }
-  return CheckFormat(request.format());
+  return std::nullopt;
 }
 
 std::optional<pool::Error> CheckRequest(const v1::QueryRequest& request,
                                         const RequestLimits& limits) {
-  if (request.sql().empty()) {
-    return pool::OwnError(pool::ErrorKind::kInvalidArgument, "the statement is empty; set `sql`");
-  }
-  if (std::optional<pool::Error> trouble = CheckPlace(request)) return trouble;
+  if (request.sql().empty()) return Invalid("the statement is empty; set `sql`");
+  if (std::optional<pool::Error> trouble = CheckCommon(request)) return trouble;
   if (static_cast<size_t>(request.params_size()) > limits.parameters_max) {
-    return pool::OwnError(pool::ErrorKind::kInvalidArgument,
-                          fmt::format("{} parameters are over the limit of {} (params-max)",
-                                      request.params_size(), limits.parameters_max));
+    return Invalid(fmt::format("{} parameters are over the limit of {} (params-max)",
+                               request.params_size(), limits.parameters_max));
   }
-  return CheckFormat(request.format());
+  return std::nullopt;
 }
 
 }  // namespace dbsidecar::server

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "dbsidecar/v1/batch.pb.h"
 #include "dbsidecar/v1/copy.pb.h"
@@ -24,6 +25,12 @@ bool IsTimeLimit(const google::protobuf::Duration& duration);
 // REQUIRES: IsTimeLimit.
 pool::Duration ToDuration(const google::protobuf::Duration& duration);
 
+// Borrow text and bytes.
+pool::Value ToValue(const v1::Value& value);
+pool::CallSettings ToSettings(const v1::CallSettings& settings);
+// Rows over `max_rows` are cut off; over the configured limit, which 0 stands for, it fails.
+pool::ResultLimits ToLimits(uint32_t max_rows, const RequestLimits& limits);
+
 // Borrows text and bytes from `request`.
 pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits& limits);
 
@@ -39,6 +46,23 @@ pool::SessionUse ToSessionUse(const v1::EndSessionRequest& request);
 std::optional<pool::Error> CheckEndSession(const v1::EndSessionRequest& request);
 std::optional<pool::Error> CheckCopy(const v1::CopyStart& start);
 std::optional<pool::Error> CheckScript(const v1::ScriptRequest& request);
+std::optional<pool::Error> CheckPool(const std::string& pool);
+std::optional<pool::Error> CheckSession(const v1::SessionControl& session);
+std::optional<pool::Error> CheckSettings(const v1::CallSettings& settings);
+std::optional<pool::Error> CheckFormat(v1::ResultFormat format);
+// The same of all that requests that run something have in common.
+template <typename Request>
+std::optional<pool::Error> CheckPlace(const Request& request) {
+  if (auto trouble = CheckPool(request.pool())) return trouble;
+  if (auto trouble = CheckSession(request.session())) return trouble;
+  return CheckSettings(request.settings());
+}
+// And of those that return rows.
+template <typename Request>
+std::optional<pool::Error> CheckCommon(const Request& request) {
+  if (auto trouble = CheckPlace(request)) return trouble;
+  return CheckFormat(request.format());
+}
 std::optional<pool::Error> CheckRequest(const v1::QueryRequest& request,
                                         const RequestLimits& limits);
 

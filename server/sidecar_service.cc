@@ -4,6 +4,7 @@
 
 #include "pool/error.h"
 #include "server/awaited_call.h"
+#include "server/batch_rpc.h"
 #include "server/database.h"
 #include "server/deadline.h"
 #include "server/grpc_status.h"
@@ -59,14 +60,15 @@ grpc::Status SidecarService::Metrics(grpc::ServerContext*, const v1::MetricsRequ
   return grpc::Status::OK;
 }
 
-grpc::Status SidecarService::Batch(grpc::ServerContext*, const v1::BatchRequest*,
-                                   v1::BatchResponse*) {
-  return NotServed("Batch");
+grpc::Status SidecarService::Batch(grpc::ServerContext* context, const v1::BatchRequest* request,
+                                   v1::BatchResponse* response) {
+  return RunBatch(database_, limits_, *context, *request, *response);
 }
 
-grpc::Status SidecarService::ExecuteMany(grpc::ServerContext*, const v1::ExecuteManyRequest*,
-                                         v1::ExecuteManyResponse*) {
-  return NotServed("ExecuteMany");
+grpc::Status SidecarService::ExecuteMany(grpc::ServerContext* context,
+                                         const v1::ExecuteManyRequest* request,
+                                         v1::ExecuteManyResponse* response) {
+  return RunExecuteMany(database_, limits_, *context, *request, *response);
 }
 
 grpc::Status SidecarService::Script(grpc::ServerContext* context, const v1::ScriptRequest* request,
@@ -116,9 +118,10 @@ grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
   return grpc::Status::OK;
 }
 
-grpc::Status SidecarService::Describe(grpc::ServerContext*, const v1::DescribeRequest*,
-                                      v1::DescribeResponse*) {
-  return NotServed("Describe");
+grpc::Status SidecarService::Describe(grpc::ServerContext* context,
+                                      const v1::DescribeRequest* request,
+                                      v1::DescribeResponse* response) {
+  return RunDescribe(database_, limits_, *context, *request, *response);
 }
 
 grpc::Status SidecarService::WatchMetrics(grpc::ServerContext*, const v1::MetricsRequest*,

@@ -39,14 +39,16 @@ class SidecarService final
   grpc::Status Script(grpc::ServerContext* context, const v1::ScriptRequest* request,
                       v1::ScriptResponse* response) override;
 
+  grpc::Status Batch(grpc::ServerContext* context, const v1::BatchRequest* request,
+                     v1::BatchResponse* response) override;
+  grpc::Status ExecuteMany(grpc::ServerContext* context, const v1::ExecuteManyRequest* request,
+                           v1::ExecuteManyResponse* response) override;
+  grpc::Status Describe(grpc::ServerContext* context, const v1::DescribeRequest* request,
+                        v1::DescribeResponse* response) override;
+
   // Not served by this version: UNIMPLEMENTED, and the message says so.
-  grpc::Status Batch(grpc::ServerContext*, const v1::BatchRequest*, v1::BatchResponse*) override;
-  grpc::Status ExecuteMany(grpc::ServerContext*, const v1::ExecuteManyRequest*,
-                           v1::ExecuteManyResponse*) override;
   grpc::Status EndSession(grpc::ServerContext*, const v1::EndSessionRequest*,
                           v1::EndSessionResponse*) override;
-  grpc::Status Describe(grpc::ServerContext*, const v1::DescribeRequest*,
-                        v1::DescribeResponse*) override;
   grpc::Status WatchMetrics(grpc::ServerContext*, const v1::MetricsRequest*,
                             grpc::ServerWriter<v1::MetricsResponse>*) override;
   grpc::Status MetricsHistory(grpc::ServerContext*, const v1::MetricsHistoryRequest*,

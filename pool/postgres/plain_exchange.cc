@@ -6,6 +6,7 @@
 #include "pool/postgres/copy_exchange.h"
 #include "pool/postgres/postgres_error.h"
 #include "pool/postgres/script_exchange.h"
+#include "pool/postgres/transaction_commands.h"
 
 namespace dbsidecar::pool {
 
@@ -97,26 +98,6 @@ void PlainExchange::TakeError(const PGresult* result, Outcome& outcome) {
   if (step().kind == Step::Kind::kSettings) error.sql.position = 0;
   if (step().kind == Step::Kind::kText) OnError(error);
   outcome.error = std::move(error);
-}
-
-std::string BeginText(const BeginOptions& options) {
-  std::string sql = "BEGIN";
-  switch (options.isolation) {
-    case BeginOptions::Isolation::kDefault:
-      break;
-    case BeginOptions::Isolation::kReadCommitted:
-      sql += " ISOLATION LEVEL READ COMMITTED";
-      break;
-    case BeginOptions::Isolation::kRepeatableRead:
-      sql += " ISOLATION LEVEL REPEATABLE READ";
-      break;
-    case BeginOptions::Isolation::kSerializable:
-      sql += " ISOLATION LEVEL SERIALIZABLE";
-      break;
-  }
-  if (options.read_only) sql += " READ ONLY";
-  if (options.deferrable) sql += " DEFERRABLE";
-  return sql;
 }
 
 std::unique_ptr<PlainExchange> NewPlainExchange(const Call& call) {

@@ -87,7 +87,4 @@ class PlainExchange {
 // Null for a statement that pipeline mode carries.
 std::unique_ptr<PlainExchange> NewPlainExchange(const Call& call);
 
-// "BEGIN" with its options.
-std::string BeginText(const BeginOptions& options);
-
 }  // namespace dbsidecar::pool

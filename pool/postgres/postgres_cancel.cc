@@ -35,6 +35,7 @@ void PostgresConnection::Cancel(Call& call) {
   if (lost_ || closing_ || IsCancelWanted(call)) return;
   if (cancels_wanted_.empty()) environment_.loop.AddTimer(this);
   cancels_wanted_.push_back(&call);
+  StopRun(call);
   cancel_pause_ = kCancelPauseMin;
   if (!in_flight_.empty() && in_flight_.front().call == &call && in_flight_.front().exchange) {
     in_flight_.front().exchange->Cancel();
@@ -65,7 +66,9 @@ void PostgresConnection::OnTick(Instant /*now*/) {
 bool PostgresConnection::MayRunOneToCancel() const {
   for (const Operation& operation : in_flight_) {
     if (operation.call != nullptr && IsCancelWanted(*operation.call)) return true;
-    if (operation.commands[operation.size - 1] == Command::kSync) return false;
+    if (operation.size == 0 || operation.commands[operation.size - 1] == Command::kSync) {
+      return false;
+    }
   }
   return false;
 }

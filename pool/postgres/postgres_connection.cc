@@ -154,6 +154,8 @@ void PostgresConnection::Execute(Call& call) {
   operation.call = &call;
   if (call.session.kind == SessionUse::Kind::kEnd) {
     operation.traits = TraitsOfTheEnd();
+  } else if (IsRun(call)) {
+    operation.traits = TraitsOfAll(call);
   } else {
     operation.traits = TraitsOf(call.statement, environment_.classifier);
     operation.exchange = NewPlainExchange(call);
@@ -195,12 +197,16 @@ Duration PostgresConnection::Expected(const Operation& operation) {
 bool PostgresConnection::MaySyncLater(const Operation& operation) {
   return operation.traits.plain_read && operation.call->statement.read_only &&
          operation.call->statement.settings.none() && !operation.syncs_alone &&
-         operation.call->session.none() && !IsStream(operation);
+         operation.call->session.none() && !IsRun(*operation.call) && !IsStream(operation);
 }
 
 void PostgresConnection::Send(Operation operation, bool sync) {
   if (operation.exchange != nullptr) {
     QueueExchange(std::move(operation));
+    return;
+  }
+  if (operation.call != nullptr && IsRun(*operation.call)) {
+    SendRun(std::move(operation));
     return;
   }
   const bool usable = !lost_ && conn_ != nullptr;
@@ -254,7 +260,8 @@ void PostgresConnection::Flush() {
     Lose(PQerrorMessage(conn_));
     return;
   }
-  environment_.loop.WatchWritable(fd_, this, left == 1);
+  const PostgresRun* run = in_flight_.empty() ? nullptr : in_flight_.back().run.get();
+  environment_.loop.WatchWritable(fd_, this, left == 1 || (run != nullptr && run->wants_to_send()));
 }
 
 // --- Receiving. ---
@@ -271,6 +278,7 @@ void PostgresConnection::OnReady(bool readable, bool writable) {
     return;
   }
   ReadResults();
+  SendMore();
   if (writable && !lost_ && !closing_ && conn_ != nullptr) Flush();
 }
 
@@ -291,6 +299,7 @@ void PostgresConnection::ReadResults() {
 bool PostgresConnection::ReadResult() {
   Operation& operation = in_flight_.front();
   if (operation.exchange != nullptr) return AdvanceExchange();
+  if (operation.run != nullptr) return ReadRunResult(operation);
   if (operation.current() == Command::kExecute && !operation.row_by_row) {
     operation.row_by_row = PQsetSingleRowMode(conn_) == 1;
   }
@@ -317,12 +326,16 @@ bool PostgresConnection::ReadResult() {
 void PostgresConnection::OnNotice(void* self, const PGresult* result) {
   auto* connection = static_cast<PostgresConnection*>(self);
   if (connection->in_flight_.empty()) return;
-  std::vector<Notice>& notices = connection->in_flight_.front().outcome.notices;
-  if (notices.size() >= kNoticesMax) return;
   SqlError fields = SqlErrorOf(result);
-  notices.push_back({.severity = std::move(fields.severity),
-                     .sqlstate = std::move(fields.sqlstate),
-                     .message = std::move(fields.message)});
+  Notice notice{.severity = std::move(fields.severity),
+                .sqlstate = std::move(fields.sqlstate),
+                .message = std::move(fields.message)};
+  Operation& operation = connection->in_flight_.front();
+  if (operation.run != nullptr) {
+    operation.run->TakeNotice(std::move(notice));
+  } else if (operation.outcome.notices.size() < kNoticesMax) {
+    operation.outcome.notices.push_back(std::move(notice));
+  }
 }
 
 // --- Completing. ---
@@ -396,8 +409,12 @@ void PostgresConnection::FailAll(const std::string& reason) {
         const bool undone = operation.fatal && !operation.completed &&
                             !operation.traits.commits_inside &&
                             operation.call->session.kind != SessionUse::Kind::kEnd;
-        if (!undone) outcome.error = LostError(operation, reason);
-        outcome.never_sent = !operation.sent;
+        if (operation.run != nullptr) {
+          outcome = operation.run->Lost(reason);
+        } else {
+          if (!undone) outcome.error = LostError(operation, reason);
+          outcome.never_sent = !operation.sent;
+        }
         outcome.may_run_again =
             !operation.call->session.in_session() && !operation.traits.commits_inside &&
             !operation.parts_went_out &&

@@ -23,6 +23,7 @@
 #include "pool/lru_cache.h"
 #include "pool/postgres/blocking_threads.h"
 #include "pool/postgres/plain_exchange.h"
+#include "pool/postgres/postgres_run.h"
 #include "pool/postgres/statement_classifier.h"
 
 namespace dbsidecar::pool {
@@ -100,6 +101,7 @@ class PostgresConnection final : public Connection,
     bool has_columns = false;     // Of a stream: they went out with an earlier part, perhaps.
     bool parts_went_out = false;  // So it must not run again.
     Call* call = nullptr;
+    std::unique_ptr<PostgresRun> run;  // Of a call that is more than one statement, once sent.
     StatementTraits traits;
     uint64_t classified = 0;  // The classifier's version at that time.
     Outcome outcome;
@@ -135,6 +137,19 @@ class PostgresConnection final : public Connection,
   void ForgetReadOnly(const Operation& operation);
   void DeallocateUnwanted();
   void Flush();
+
+  // Calls that are more than one statement; postgres_batch.cc.
+  static bool IsRun(const Call& call) {
+    return call.batch != nullptr || call.rows != nullptr || call.description != nullptr;
+  }
+  static std::vector<std::string_view> TextsOf(const Call& call);
+  StatementTraits TraitsOfAll(const Call& call);
+  std::unique_ptr<PostgresRun> NewRun(const Operation& operation);
+  void SendRun(Operation operation);
+  void SendMore();
+  bool ReadRunResult(Operation& operation);
+  void StopRun(const Call& call);
+  bool TakeUnknown(const Call& call);
 
   void ReadResults();
   bool ReadResult();

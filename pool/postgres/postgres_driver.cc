@@ -86,6 +86,7 @@ class PostgresDriver final : public Driver {
   bool has_streams() const override { return true; }
   bool has(StatementForm /*form*/) const override { return true; }
   bool has_settings() const override { return true; }
+  bool has_batches() const override { return true; }
 
   Classification Classify(const Statement& statement) override {
     Classification classification;
@@ -112,6 +113,20 @@ class PostgresDriver final : public Driver {
           fmt::format("the statement has {} parameters, {} given", traits.parameters, given));
     }
     return classification;
+  }
+
+  std::optional<Error> Describe(const Statement& statement, Description& into) override {
+    if (std::optional<Error> trouble = Validate(statement)) return trouble;
+    const StatementTraits& traits = classifier_.Classify(statement.sql);
+    if (traits.refusal && traits.refusal->kind == ErrorKind::kInvalidArgument) {
+      return traits.refusal;
+    }
+    into.only_reads = traits.plain_read && !classifier_.changing();
+    into.verdict_reason = traits.verdict_reason;
+    into.needs_session = traits.refusal && traits.refusal->kind == ErrorKind::kNeedsSession;
+    into.needs_own_connection = traits.runs_alone;
+    into.fingerprint = FingerprintOf(statement.sql);
+    return std::nullopt;
   }
 
   std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t /*lane*/,

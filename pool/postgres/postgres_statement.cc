@@ -10,6 +10,7 @@
 #include "pool/postgres/postgres_connection.h"
 #include "pool/postgres/postgres_error.h"
 #include "pool/postgres/postgres_result.h"
+#include "pool/postgres/transaction_commands.h"
 
 namespace dbsidecar::pool {
 namespace {
@@ -19,11 +20,6 @@ namespace {
 constexpr int kRetriesMax = 5;
 // Rows that nobody wants are read and dropped; beyond so many a cancel costs less.
 constexpr uint64_t kDroppedRowsMax = 1000;
-
-// The rest of the implicit transaction, up to the Sync, cannot write. As a function call it gives
-// no warning about running outside a transaction block.
-constexpr char kMakeReadOnly[] =
-    "SELECT pg_catalog.set_config('transaction_read_only', 'on', true)";
 
 std::string PreparedName(uint64_t number) { return fmt::format("dbsidecar_{}", number); }
 
@@ -328,12 +324,13 @@ void PostgresConnection::Reply(Operation operation) {
     RunAgain(std::move(operation));
     return;
   }
+  if (operation.run != nullptr) operation.outcome = operation.run->Finish();
   Outcome& outcome = operation.outcome;
   outcome.undone = operation.hit_by_cancel && outcome.error &&
                    outcome.error->sql.sqlstate == "57014" && !operation.stopped &&
                    !operation.traits.commits_inside && !IsCancelWanted(call);
   Result& result = outcome.result;
-  result.rows_affected = RowsAffected(result.command_tag);
+  if (operation.run == nullptr) result.rows_affected = RowsAffected(result.command_tag);
   if (operation.stopped && outcome.error && outcome.error->sql.sqlstate == "57014") {
     outcome.error.reset();  // We asked for it.
   }
@@ -357,8 +354,7 @@ void PostgresConnection::Reply(Operation operation) {
     if (!outcome.error) outcome.error = LeftATransactionOpen();
   }
   ForgetCancel(&call);
-  if (!outcome.error && !operation.traits.unknown_names.empty() &&
-      environment_.classifier.TakeUnknown(call.statement.sql)) {
+  if (!outcome.error && !operation.traits.unknown_names.empty() && TakeUnknown(call)) {
     events_.OnCatalogChanged();
   }
   const bool unchanged = outcome.error && !outcome.error->outcome_unknown;
@@ -374,9 +370,15 @@ void PostgresConnection::Reply(Operation operation) {
 // The statement was answered, but its connection is gone by now, and so is the transaction that it
 // was a part of.
 bool PostgresConnection::TookTheTransactionWithIt(const Operation& operation) const {
+  if (PQtransactionStatus(conn_) != PQTRANS_UNKNOWN) return false;
+  const SessionUse& session = operation.call->session;
+  if (operation.run != nullptr) {
+    const bool opens = session.kind == SessionUse::Kind::kBegin;
+    return (opens || operation.in_transaction) && !session.commit;
+  }
   const std::string& tag = operation.outcome.result.command_tag;
   const bool ended = !operation.outcome.end_tag.empty() || tag == "COMMIT" || tag == "ROLLBACK";
-  return PQtransactionStatus(conn_) == PQTRANS_UNKNOWN && !ended;
+  return !ended;
 }
 
 void PostgresConnection::RunAgain(Operation operation) {
@@ -393,9 +395,12 @@ void PostgresConnection::RunAgain(Operation operation) {
 // By what is known now: it may have run after a change that was noticed after it was sent.
 bool PostgresConnection::LeavesTraces(const Operation& operation) {
   StatementClassifier& classifier = environment_.classifier;
-  return operation.traits.leaves_traces || classifier.changing() ||
-         (operation.classified != classifier.version() &&
-          classifier.Classify(operation.call->statement.sql).leaves_traces);
+  if (operation.traits.leaves_traces || classifier.changing()) return true;
+  if (operation.classified == classifier.version()) return false;
+  for (const std::string_view text : TextsOf(*operation.call)) {
+    if (classifier.Classify(text).leaves_traces) return true;
+  }
+  return false;
 }
 
 void PostgresConnection::EndChange(const Operation& operation, bool changed) {

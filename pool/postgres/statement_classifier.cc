@@ -122,10 +122,19 @@ class TreeWalk {
       // itself.
       const bool spared = ctes_.contains(relation) && !catalog_.relations.empty() &&
                           !catalog_.relations.contains(relation);
-      if (!spared) Use(CodeOf(catalog_.relations, relation));
+      if (!spared) Use(CodeOf(catalog_.relations, relation), "the relation " + relation);
     }
-    if (catalog_.suspect_everywhere) Suspect();
+    if (catalog_.suspect_everywhere) {
+      Suspect(
+          "code of users' own runs where no name shows it: in a cast, a domain or an operator "
+          "class");
+    }
     traits_.plain_read = traits_.pure_read && !volatile_;
+    if (traits_.plain_read) {
+      traits_.verdict_reason = "it is a read, and nothing that it names can write";
+    } else {
+      traits_.verdict_reason = doubt_.empty() ? "it is not a SELECT, VALUES or SHOW" : doubt_;
+    }
   }
 
  private:
@@ -159,6 +168,7 @@ class TreeWalk {
     } else if (type == "InsertStmt" || type == "UpdateStmt" || type == "DeleteStmt" ||
                type == "MergeStmt" || type == "intoClause" || type == "LockingClause") {
       traits_.pure_read = false;
+      Doubt(type == "LockingClause" ? "it locks rows" : "it writes");
       if (type == "UpdateStmt") VisitUpdate(node);
       if (type == "intoClause") Define();
     } else if (type == "ImportForeignSchemaStmt") {
@@ -183,6 +193,7 @@ class TreeWalk {
     if (!instead.empty()) {
       if (name == "set_config" && HasTrueThirdArgument(node)) {
         volatile_ = true;
+        Doubt("set_config() changes a setting");
         return;
       }
       Refuse(
@@ -198,23 +209,30 @@ class TreeWalk {
                       name));
       return;
     }
-    if (Has(kWritingFunctions, name)) traits_.pure_read = false;
-    Use(CodeOf(catalog_.functions, name));
-    if (Has(kTraceFunctions, name)) Suspect();
+    if (Has(kWritingFunctions, name)) {
+      traits_.pure_read = false;
+      Doubt(fmt::format("{}() writes", name));
+    }
+    Use(CodeOf(catalog_.functions, name), "the function " + name);
+    if (Has(kTraceFunctions, name)) Suspect(fmt::format("{}() runs a text as SQL", name));
   }
 
   // `t.f` may mean f(t).
   void VisitColumn(const Json& fields) {
     if (fields.size() < 2) return;
     const auto function = catalog_.functions.find(LastName(fields));
-    if (function != catalog_.functions.end()) Use(function->second);
+    if (function != catalog_.functions.end()) {
+      Use(function->second, "the function " + function->first);
+    }
   }
 
   // And so may `(t).f.g`.
   void VisitFields(const Json& fields) {
     for (const Json& field : fields) {
       const auto function = catalog_.functions.find(LastName(Json::array({field})));
-      if (function != catalog_.functions.end()) Use(function->second);
+      if (function != catalog_.functions.end()) {
+        Use(function->second, "the function " + function->first);
+      }
     }
   }
 
@@ -222,7 +240,7 @@ class TreeWalk {
     const std::string name = LastName(names);
     // BETWEEN and its relatives bear their words as names.
     const bool word = !name.empty() && std::isalpha(static_cast<unsigned char>(name[0])) != 0;
-    if (!name.empty() && !word) Use(CodeOf(catalog_.operators, name));
+    if (!name.empty() && !word) Use(CodeOf(catalog_.operators, name), "the operator " + name);
   }
 
   NamedCode CodeOf(const Catalog::Names& names, const std::string& name) {
@@ -232,17 +250,26 @@ class TreeWalk {
     return NamedCode::kSuspect;
   }
 
-  void Use(NamedCode code) {
+  // `what` is "the function f", for people.
+  void Use(NamedCode code, const std::string& what) {
     switch (code) {
       case NamedCode::kHarmless:
         break;
       case NamedCode::kVolatile:
         volatile_ = true;
+        Doubt(what +
+              " is volatile, a view, foreign, or under row security: it cannot be shown not "
+              "to write");
         break;
       case NamedCode::kSuspect:
-        Suspect();
+        Suspect(what + " is not known, or runs code of users' own that may write");
         break;
     }
+  }
+
+  // The first doubt is the one that people are told.
+  void Doubt(std::string reason) {
+    if (doubt_.empty()) doubt_ = std::move(reason);
   }
 
   void Define() {
@@ -251,7 +278,8 @@ class TreeWalk {
   }
 
   // What may change the session may also write.
-  void Suspect() {
+  void Suspect(std::string reason) {
+    Doubt(std::move(reason));
     traits_.leaves_traces = true;
     traits_.pure_read = false;
   }
@@ -316,6 +344,7 @@ class TreeWalk {
   const Catalog& catalog_;
   StatementTraits& traits_;
   bool volatile_ = false;
+  std::string doubt_;
   std::vector<std::string> relations_;
   std::unordered_set<std::string> ctes_;
   std::vector<const Json*> pending_;
@@ -354,6 +383,27 @@ bool CommitsInside(const Json& statement) {
   return false;
 }
 
+// PostgreSQL's PreventInTransactionBlock.
+bool RunsAlone(const Json& statement) {
+  for (const char* type : {"CreatedbStmt", "DropdbStmt", "CreateTableSpaceStmt",
+                           "DropTableSpaceStmt", "AlterSystemStmt"}) {
+    if (statement.contains(type)) return true;
+  }
+  for (const char* type : {"IndexStmt", "DropStmt"}) {
+    if (statement.contains(type) && statement[type].value("concurrent", false)) return true;
+  }
+  if (statement.contains("VacuumStmt")) return statement["VacuumStmt"].value("is_vacuumcmd", false);
+  if (statement.contains("ClusterStmt")) return !statement["ClusterStmt"].contains("relation");
+  if (!statement.contains("ReindexStmt")) return false;
+  const Json& reindex = statement["ReindexStmt"];
+  if (!reindex.contains("relation")) return true;  // Of a schema or a database.
+  for (const Json& option : reindex.value("params", Json::array())) {
+    const Json element = option.value("DefElem", Json::object());
+    if (element.value("defname", std::string()) == "concurrently") return true;
+  }
+  return reindex.value("concurrent", false);
+}
+
 StatementTraits ClassifyTree(const Json& tree, const Catalog& catalog) {
   StatementTraits traits;
   const Json& statements = tree.contains("stmts") ? tree["stmts"] : Json::array();
@@ -372,6 +422,7 @@ StatementTraits ClassifyTree(const Json& tree, const Catalog& catalog) {
     traits.changes_catalog = traits.leaves_traces && !IsOneOf(statement, kMaintenanceStatements);
     traits.pure_read = IsOneOf(statement, kReadStatements);
     traits.transaction_control = statement.contains("TransactionStmt");
+    traits.runs_alone = RunsAlone(statement);
     TreeWalk(catalog, traits).Run(statements[0]);
   }
   return traits;
@@ -406,6 +457,15 @@ bool IsCopyByStream(const Json& statement, bool in) {
 }
 
 }  // namespace
+
+std::string FingerprintOf(std::string_view sql) {
+  if (sql.size() > kParsedBytesMax) return "";
+  PgQueryFingerprintResult result = pg_query_fingerprint(std::string(sql).c_str());
+  std::string fingerprint =
+      result.error == nullptr && result.fingerprint_str != nullptr ? result.fingerprint_str : "";
+  pg_query_free_fingerprint_result(result);
+  return fingerprint;
+}
 
 StatementClassifier::StatementClassifier() : cache_(4096, 8 * 1024 * 1024) {}
 

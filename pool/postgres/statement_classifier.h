@@ -29,10 +29,17 @@ struct StatementTraits {
       true;  // It may commit before it ends, so an interrupted one may have effect.
   bool leaves_traces = true;    // The session may not be clean afterwards: reset it.
   bool changes_catalog = true;  // It defines, alters or drops something.
+  bool runs_alone = false;      // Never in a transaction together with others.
+  // For people: why it is a plain read, or is not.
+  std::string verdict_reason = "the text was not understood";
   // What it names that the catalogue does not know, and a newer one may.
   std::vector<std::string> unknown_names;
   std::shared_ptr<StatementHistory> history = std::make_shared<StatementHistory>();
 };
+
+// The statement's shape, equal for texts that differ only in constants and spacing; "" = cannot be
+// told.
+std::string FingerprintOf(std::string_view sql);
 
 class StatementClassifier {
  public:

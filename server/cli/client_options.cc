@@ -257,6 +257,29 @@ absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& ar
   return options;
 }
 
+absl::StatusOr<DescribeOptions> ReadDescribeOptions(const std::vector<std::string>& arguments,
+                                                    const Environment& environment) {
+  static constexpr std::array<Flag, 3> kFlags{
+      {{"--addr", true}, {"--timeout", true}, {"--json", false}}};
+  DescribeOptions options{.client = {.timeout = 30s}};
+  const auto take = [&](const Argument& argument) {
+    if (argument.flag == "--json") {
+      options.json = true;
+      return absl::OkStatus();
+    }
+    if (!options.sql.empty()) return UnwantedValue(argument);
+    options.sql = argument.value;
+    return absl::OkStatus();
+  };
+  const absl::Status status = ReadInto(options.client, arguments, environment, kFlags, take);
+  if (!status.ok()) return status;
+  if (options.sql.empty() && !options.client.help_wanted) {
+    return absl::InvalidArgumentError(
+        "no statement is given; write it after the verb in quotes, or - to read standard input");
+  }
+  return options;
+}
+
 absl::StatusOr<HealthOptions> ReadHealthOptions(const std::vector<std::string>& arguments,
                                                 const Environment& environment) {
   static constexpr std::array<Flag, 4> kFlags{
@@ -367,6 +390,21 @@ Flags:
   --help              print this
 
 Exit code: 0 it worked, 1 the statement failed, 2 wrong arguments, 3 no sidecar answers.
+)";
+
+const std::string_view kDescribeHelp =
+    R"(Usage: dbsidecar describe [FLAG]... SQL
+
+Says what one statement takes and returns, whether it only reads, and what it needs, without running
+it. SQL - reads it from standard input. Types are named by their OIDs, as in pg_type.
+
+Flags:
+  --json              print JSON
+  --timeout DURATION  give up after this long (default 30s)
+  --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
+  --help              print this
+
+Exit code: 0 it worked, 1 the statement is wrong, 2 wrong arguments, 3 no sidecar answers.
 )";
 
 const std::string_view kHealthHelp =

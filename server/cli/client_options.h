@@ -39,6 +39,12 @@ struct QueryOptions {
   std::optional<v1::CallSettings> settings = {};
 };
 
+struct DescribeOptions {
+  ClientOptions client;
+  std::string sql = {};  // `-` = standard input.
+  bool json = false;
+};
+
 struct HealthOptions {
   ClientOptions client;
   std::optional<std::string> service = {};  // Of grpc.health.v1; unset = the Health report.
@@ -65,6 +71,8 @@ struct ListenOptions {
 // The errors say what is wrong and what to write instead.
 absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& arguments,
                                               const Environment& environment);
+absl::StatusOr<DescribeOptions> ReadDescribeOptions(const std::vector<std::string>& arguments,
+                                                    const Environment& environment);
 absl::StatusOr<HealthOptions> ReadHealthOptions(const std::vector<std::string>& arguments,
                                                 const Environment& environment);
 absl::StatusOr<MetricsOptions> ReadMetricsOptions(const std::vector<std::string>& arguments,
@@ -75,6 +83,7 @@ absl::StatusOr<ListenOptions> ReadListenOptions(const std::vector<std::string>& 
                                                 const Environment& environment);
 
 extern const std::string_view kQueryHelp;
+extern const std::string_view kDescribeHelp;
 extern const std::string_view kHealthHelp;
 extern const std::string_view kMetricsHelp;
 extern const std::string_view kWaitHelp;

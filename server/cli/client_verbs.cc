@@ -150,6 +150,31 @@ int RunScript(SidecarClient& client, const QueryOptions& options) {
   return kOk;
 }
 
+std::string NameOfType(std::uint32_t oid, const v1::DescribeResponse& response) {
+  for (const v1::TypeInfo& type : response.types()) {
+    if (type.oid() == oid) return fmt::format("{}.{}", type.schema(), type.name());
+  }
+  return fmt::format("{}", oid);
+}
+
+std::string TextOfDescription(const v1::DescribeResponse& response) {
+  const auto word = [](bool yes) { return yes ? "yes" : "no"; };
+  std::string text;
+  for (int i = 0; i < response.param_type_oids_size(); ++i) {
+    text += fmt::format("parameter  ${} {}\n", i + 1,
+                        NameOfType(response.param_type_oids(i), response));
+  }
+  for (const v1::ColumnInfo& column : response.columns()) {
+    text +=
+        fmt::format("column     {} {}\n", column.name(), NameOfType(column.type_oid(), response));
+  }
+  text += fmt::format("only reads {}: {}\nsession    {}\nalone      {}\nshape      {}\n",
+                      word(response.read_only() == v1::READ_ONLY_VERDICT_READ_ONLY),
+                      response.verdict_reason(), response.needs_session() ? "needed" : "not needed",
+                      word(response.needs_own_connection()), response.fingerprint());
+  return Displayable(text, LineBreaks::kKeep);
+}
+
 CallOutcome Check(SidecarClient& client, const std::string& service,
                   std::chrono::milliseconds timeout, HealthCheckResponse& response) {
   HealthCheckRequest request;
@@ -250,6 +275,22 @@ int RunQuery(const std::vector<std::string>& arguments, const Environment& envir
   const auto elapsed = std::chrono::steady_clock::now() - start;
   if (!outcome.ok()) return ReportFailure(outcome, options->client, options->sql);
   return PrintAnswer(response, *options, elapsed);
+}
+
+int RunDescribe(const std::vector<std::string>& arguments, const Environment& environment) {
+  absl::StatusOr<DescribeOptions> options = ReadDescribeOptions(arguments, environment);
+  if (!options.ok()) return UsageError("describe", options.status());
+  if (options->client.help_wanted) return Print(kDescribeHelp);
+  if (const absl::Status status = ReadStatement(options->sql); !status.ok()) {
+    return UsageError("describe", status);
+  }
+  SidecarClient client(options->client.address);
+  v1::DescribeRequest request;
+  request.set_sql(options->sql);
+  v1::DescribeResponse response;
+  const CallOutcome outcome = client.Describe(request, options->client.timeout, response);
+  if (!outcome.ok()) return ReportFailure(outcome, options->client, options->sql);
+  return Print(options->json ? JsonOf(response) : TextOfDescription(response));
 }
 
 int RunHealth(const std::vector<std::string>& arguments, const Environment& environment) {

@@ -19,6 +19,7 @@ namespace dbsidecar::server::cli {
 
 // `arguments` are those after the verb. `--help` prints the verb's help and returns 0.
 int RunQuery(const std::vector<std::string>& arguments, const Environment& environment);
+int RunDescribe(const std::vector<std::string>& arguments, const Environment& environment);
 int RunHealth(const std::vector<std::string>& arguments, const Environment& environment);
 int RunMetrics(const std::vector<std::string>& arguments, const Environment& environment);
 int RunWait(const std::vector<std::string>& arguments, const Environment& environment);
@@ -28,6 +29,7 @@ int RunListen(const std::vector<std::string>& arguments, const Environment& envi
 
 namespace dbsidecar::server {
 
+using cli::RunDescribe;
 using cli::RunHealth;
 using cli::RunListen;
 using cli::RunMetrics;

@@ -77,6 +77,14 @@ CallOutcome SidecarClient::Query(const v1::QueryRequest& request, std::chrono::m
   });
 }
 
+CallOutcome SidecarClient::Describe(const v1::DescribeRequest& request,
+                                    std::chrono::milliseconds timeout,
+                                    v1::DescribeResponse& response) {
+  return connection_->Run(timeout, [&](grpc::ClientContext& context) {
+    return connection_->sidecar->Describe(&context, request, &response);
+  });
+}
+
 CallOutcome SidecarClient::QueryStream(const v1::QueryRequest& request,
                                        std::chrono::milliseconds timeout,
                                        const std::function<bool(v1::QueryResponse&)>& take) {

@@ -9,6 +9,7 @@
 
 #include "dbsidecar/v1/batch.pb.h"
 #include "dbsidecar/v1/copy.pb.h"
+#include "dbsidecar/v1/describe.pb.h"
 #include "dbsidecar/v1/health.pb.h"
 #include "dbsidecar/v1/listen.pb.h"
 #include "dbsidecar/v1/metrics.pb.h"
@@ -30,6 +31,8 @@ class SidecarClient {
 
   CallOutcome Query(const v1::QueryRequest& request, std::chrono::milliseconds timeout,
                     v1::QueryResponse& response);
+  CallOutcome Describe(const v1::DescribeRequest& request, std::chrono::milliseconds timeout,
+                       v1::DescribeResponse& response);
   // `take` gets each part; false = no more is wanted, and the call is cancelled.
   CallOutcome QueryStream(const v1::QueryRequest& request, std::chrono::milliseconds timeout,
                           const std::function<bool(v1::QueryResponse&)>& take);

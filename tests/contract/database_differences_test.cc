@@ -196,5 +196,23 @@ TEST_P(DatabaseDifferences, AResultOfTextThatIsNotUtf8IsRefusedOrKept) {
             Either("22021", "\xff"));
 }
 
+TEST_P(DatabaseDifferences, SeveralStatementsInOneCallAreServedOrNot) {
+  const std::optional<ErrorKind> served =
+      IsPostgres() ? std::nullopt : std::optional(ErrorKind::kUnsupported);
+  pool::Batch batch;
+  batch.steps.emplace_back().statement.sql = "select 1";
+  TestCall several("batch");
+  several.batch = &batch;
+  pool_->Submit(several);
+  several.AwaitDone();
+  EXPECT_EQ(KindOf(several.Await()), served);
+  pool::Description description;
+  TestCall described("select 1");
+  described.description = &description;
+  pool_->Submit(described);
+  described.AwaitDone();
+  EXPECT_EQ(KindOf(described.Await()), served);
+}
+
 }  // namespace
 }  // namespace dbsidecar::contract

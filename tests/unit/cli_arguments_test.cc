@@ -139,7 +139,8 @@ TEST(ClientOptionsTest, AWrongEnvironmentIsNamedUnlessAFlagMakesItIrrelevant) {
 }
 
 TEST(ClientOptionsTest, HelpFitsTheTerminal) {
-  for (const std::string_view help : {kQueryHelp, kHealthHelp, kMetricsHelp, kWaitHelp}) {
+  for (const std::string_view help :
+       {kQueryHelp, kDescribeHelp, kHealthHelp, kMetricsHelp, kWaitHelp}) {
     for (const std::string_view line : Split(help, '\n')) EXPECT_LE(line.size(), 100u) << line;
   }
 }

@@ -92,6 +92,24 @@ class FakeSidecar : public v1::Sidecar::Service {
     return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too slow"};
   }
 
+  grpc::Status Describe(grpc::ServerContext*, const v1::DescribeRequest*,
+                        v1::DescribeResponse* response) override {
+    response->add_param_type_oids(23);
+    response->add_param_type_oids(20000);
+    v1::ColumnInfo& column = *response->add_columns();
+    column.set_name("n\x1b");
+    column.set_type_oid(25);
+    response->set_read_only(v1::READ_ONLY_VERDICT_READ_ONLY);
+    response->set_verdict_reason("it is a read");
+    response->set_needs_own_connection(true);
+    response->set_fingerprint("abc");
+    v1::TypeInfo& type = *response->add_types();
+    type.set_oid(20000);
+    type.set_schema("public");
+    type.set_name("mood");
+    return grpc::Status::OK;
+  }
+
   // Parts of two rows, as many as there are parameters, then the end; fails on request.
   grpc::Status QueryStream(grpc::ServerContext*, const v1::QueryRequest* request,
                            grpc::ServerWriter<v1::QueryResponse>* writer) override {
@@ -204,6 +222,22 @@ TEST_F(ClientVerbsTest, QueryPrintsATableAndNoticesApart) {
   EXPECT_EQ(err_, "WARNING: careful\n");
   EXPECT_EQ(sidecar_.last_request.params(0).int_value(), 7);
   EXPECT_EQ(sidecar_.last_request.format(), v1::RESULT_FORMAT_COLUMNS);
+}
+
+TEST_F(ClientVerbsTest, DescribeTellsTypesAndNeeds) {
+  Serve();
+  EXPECT_EQ(Run(RunDescribe, {"select 1"}), 0) << err_;
+  EXPECT_EQ(out_,
+            "parameter  $1 23\n"
+            "parameter  $2 public.mood\n"
+            "column     n\\x1b 25\n"
+            "only reads yes: it is a read\n"
+            "session    not needed\n"
+            "alone      yes\n"
+            "shape      abc\n");
+  EXPECT_EQ(Run(RunDescribe, {"--json", "select 1"}), 0) << err_;
+  EXPECT_NE(out_.find("\"readOnly\": \"READ_ONLY_VERDICT_READ_ONLY\""), std::string::npos) << out_;
+  EXPECT_EQ(Run(RunDescribe, {"select 1", "select 2"}), 2);
 }
 
 TEST_F(ClientVerbsTest, QueryPrintsJsonAndCsvForPrograms) {
@@ -374,7 +408,7 @@ TEST_F(ClientVerbsTest, WaitNamesTheLastStateWhenTimeIsUp) {
 }
 
 TEST_F(ClientVerbsTest, WrongArgumentsReturnTwoAndHelpReturnsZero) {
-  for (const Verb verb : {RunQuery, RunHealth, RunMetrics, RunWait, RunListen}) {
+  for (const Verb verb : {RunQuery, RunDescribe, RunHealth, RunMetrics, RunWait, RunListen}) {
     EXPECT_EQ(Run(verb, {"--nonsense"}), 2);
     EXPECT_NE(err_.find("--nonsense is not known"), std::string::npos) << err_;
     EXPECT_EQ(Run(verb, {"--help"}), 0);

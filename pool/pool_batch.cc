@@ -1,0 +1,78 @@
+// The part of Pool that judges calls with several statements before they are sent.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "pool/pool.h"
+
+namespace dbsidecar::pool {
+namespace {
+
+Error InvalidStep(std::string why) { return OwnError(ErrorKind::kInvalidArgument, std::move(why)); }
+
+constexpr std::string_view kNotIndependent =
+    "steps cannot be independent of each other inside a transaction; use BATCH_MODE_ATOMIC";
+
+}  // namespace
+
+Classification Pool::ClassifyMany(const Call& call) {
+  Classification all;
+  if (!driver_.has_batches()) {
+    all.refusal = OwnError(
+        ErrorKind::kUnsupported,
+        fmt::format("Batch and ExecuteMany are not served on {} by this version", driver_.name()));
+  } else if (call.batch != nullptr) {
+    all = ClassifyBatch(call);
+  } else {
+    Statement first = call.statement;
+    first.parameters.clear();
+    if (call.rows->size() > 0) call.rows->Get(0, first.parameters);
+    all = driver_.Classify(first);
+    const bool nothing_to_count =
+        call.rows->size() == 0 && all.refusal && all.refusal->kind == ErrorKind::kInvalidArgument;
+    if (nothing_to_count) all.refusal.reset();
+    FitToSession(call, all);
+    if (!all.refusal && all.transaction_control) {
+      all.refusal = InvalidStep("transaction control cannot be run for many rows; use `session`");
+    }
+  }
+  all.shareable = false;
+  all.history.reset();
+  return all;
+}
+
+Classification Pool::ClassifyBatch(const Call& call) {
+  Classification all;
+  all.may_write = false;
+  if (!call.batch->atomic && call.session.kind == SessionUse::Kind::kBegin) {
+    all.refusal = InvalidStep(std::string(kNotIndependent));
+    return all;
+  }
+  for (size_t i = 0; i < call.batch->steps.size(); ++i) {
+    Classification one = driver_.Classify(call.batch->steps[i].statement);
+    if (one.transaction_control) {
+      one.refusal = InvalidStep(
+          "a batch cannot have transaction control among its steps; its mode and its session say "
+          "what is a transaction, and may_fail is a savepoint");
+    } else {
+      FitToSession(call, one);
+    }
+    all.lane = std::max(all.lane, one.lane);
+    all.may_write = all.may_write || one.may_write;
+    if (one.refusal) {
+      all.refusal = std::move(one.refusal);
+      all.refusal->place = {.part = "step", .index = i};
+      break;
+    }
+  }
+  return all;
+}
+
+// What depends on the session as it is when the call's turn comes.
+std::optional<Error> Pool::RefusalInSession(const Call& call, const Session& session) {
+  const bool independent = call.batch != nullptr && !call.batch->atomic;
+  if (!independent || session.status == TransactionStatus::kIdle) return std::nullopt;
+  return InvalidStep(std::string(kNotIndependent));
+}
+
+}  // namespace dbsidecar::pool

@@ -1,0 +1,95 @@
+#include "server/batch_rpc.h"
+
+#include <utility>
+
+#include "server/awaited_call.h"
+#include "server/batch_request.h"
+#include "server/batch_response.h"
+#include "server/deadline.h"
+#include "server/grpc_status.h"
+
+namespace dbsidecar::server {
+namespace {
+
+// How soon it is noticed that the caller has left.
+constexpr pool::Duration kLookAfter = std::chrono::milliseconds(20);
+
+grpc::Status Failure(grpc::ServerContext& context, const pool::Error& error) {
+  KeepRetriesAway(context, error);
+  return ToGrpcStatus(error);
+}
+
+template <typename Request>
+void Prepare(Database& database, const RequestLimits& limits, const grpc::ServerContext& context,
+             const Request& request, AwaitedCall& call) {
+  call.id = database.NextCallId();
+  call.statement = ToStatement(request, limits);
+  call.session = ToSessionUse(request.session(), 0);
+  call.deadline = DeadlineOf(context);
+  const auto tag = request.tags().find("caller");
+  if (tag != request.tags().end()) call.caller = tag->second;
+}
+
+pool::Outcome Run(Database& database, const grpc::ServerContext& context, AwaitedCall& call) {
+  database.Submit(call);
+  bool left = false;
+  while (!call.WaitFor(kLookAfter)) {
+    if (left || !context.IsCancelled()) continue;
+    left = true;
+    database.Cancel(call.id);
+  }
+  return call.Await();
+}
+
+template <typename Response>
+bool IsTooLarge(const RequestLimits& limits, const Response& response) {
+  return limits.result_bytes_max != 0 && response.ByteSizeLong() > limits.result_bytes_max;
+}
+
+}  // namespace
+
+grpc::Status RunBatch(Database& database, const RequestLimits& limits, grpc::ServerContext& context,
+                      const v1::BatchRequest& request, v1::BatchResponse& response) {
+  if (const auto trouble = CheckBatch(request, limits)) return Failure(context, *trouble);
+  const pool::Batch batch = ToBatch(request, limits);
+  AwaitedCall call;
+  Prepare(database, limits, context, request, call);
+  call.batch = &batch;
+  const pool::Outcome outcome = Run(database, context, call);
+  if (outcome.error) return Failure(context, *outcome.error);
+  FillBatch(outcome, request.format(), request.want_timing(), response);
+  if (!IsTooLarge(limits, response)) return grpc::Status::OK;
+  return Failure(context, pool::ResultTooLarge(call.statement.limits, !request.read_only()));
+}
+
+grpc::Status RunExecuteMany(Database& database, const RequestLimits& limits,
+                            grpc::ServerContext& context, const v1::ExecuteManyRequest& request,
+                            v1::ExecuteManyResponse& response) {
+  if (const auto trouble = CheckExecuteMany(request, limits)) return Failure(context, *trouble);
+  const ColumnRows rows(request);
+  AwaitedCall call;
+  Prepare(database, limits, context, request, call);
+  call.rows = &rows;
+  call.wants_rows_affected = request.want_rows_affected_by_row();
+  const pool::Outcome outcome = Run(database, context, call);
+  if (outcome.error) return Failure(context, *outcome.error);
+  FillMany(outcome, request.format(), request.want_timing(), response);
+  if (!IsTooLarge(limits, response)) return grpc::Status::OK;
+  return Failure(context, pool::ResultTooLarge(call.statement.limits, !request.read_only()));
+}
+
+grpc::Status RunDescribe(Database& database, const RequestLimits& limits,
+                         grpc::ServerContext& context, const v1::DescribeRequest& request,
+                         v1::DescribeResponse& response) {
+  if (const auto trouble = CheckDescribe(request, limits)) return Failure(context, *trouble);
+  pool::Description description;
+  AwaitedCall call;
+  Prepare(database, limits, context, request, call);
+  call.description = &description;
+  const pool::Outcome outcome = Run(database, context, call);
+  if (outcome.error) return Failure(context, *outcome.error);
+  FillDescription(description, response);
+  return grpc::Status::OK;
+}
+
+}  // namespace dbsidecar::server
