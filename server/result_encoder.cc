@@ -191,7 +191,9 @@ void EncodeCells(const RowBuffer& rows, size_t column, WireKind kind, uint32_t t
 }
 
 // As PostgreSQL writes a double: the shortest digits that read back as the same number, in fixed
-// notation for the same exponents as there (src/common/d2s.c).
+// notation for the same exponents as there (src/common/d2s.c). Only where those lie half-way
+// between two doubles, which happens from 2^54 on, PostgreSQL takes more of them: it trusts no
+// reader to round half to even.
 std::string TextOfDouble(double value) {
   if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
   char buffer[64];

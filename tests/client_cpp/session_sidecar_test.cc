@@ -192,7 +192,8 @@ TEST_P(SessionSidecarTest, WhenTheClientGoesItsTransactionIsRolledBack) {
   EXPECT_EQ(Balance(1), 101);
 }
 
-INSTANTIATE_TEST_SUITE_P(On, SessionSidecarTest, ::testing::Values(Database::kPostgres, Database::kSqlite),
+INSTANTIATE_TEST_SUITE_P(On, SessionSidecarTest,
+                         ::testing::Values(Database::kPostgres, Database::kSqlite),
                          [](const auto& database) {
                            return database.param == Database::kPostgres ? "Postgres" : "Sqlite";
                          });
