@@ -14,8 +14,6 @@ class AwaitedCall final : public pool::Call {
   void Answer(pool::Outcome outcome) override { outcome_ = std::move(outcome); }
   void Done() override { done_.set_value(); }
 
-  // REQUIRES: it was submitted. False = it is not over yet.
-  bool WaitFor(pool::Duration limit) { return over_.wait_for(limit) == std::future_status::ready; }
   // REQUIRES: it was submitted. The pool bounds how long that takes.
   pool::Outcome Await() {
     over_.wait();
@@ -24,9 +22,8 @@ class AwaitedCall final : public pool::Call {
   // The same, but asks now and then whether the caller has left; then `cancel` is called, once.
   template <typename HasLeft, typename Cancel>
   pool::Outcome Await(HasLeft has_left, Cancel cancel) {
-    std::future<void> done = done_.get_future();
     bool cancelled = false;
-    while (done.wait_for(kPause) != std::future_status::ready) {
+    while (over_.wait_for(kPause) != std::future_status::ready) {
       if (cancelled || !has_left()) continue;
       cancelled = true;
       cancel();
@@ -35,7 +32,7 @@ class AwaitedCall final : public pool::Call {
   }
 
  private:
-  static constexpr std::chrono::milliseconds kPause{50};
+  static constexpr std::chrono::milliseconds kPause{20};
 
   pool::Outcome outcome_;
   std::promise<void> done_;

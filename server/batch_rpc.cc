@@ -11,9 +11,6 @@
 namespace dbsidecar::server {
 namespace {
 
-// How soon it is noticed that the caller has left.
-constexpr pool::Duration kLookAfter = std::chrono::milliseconds(20);
-
 grpc::Status Failure(grpc::ServerContext& context, const pool::Error& error) {
   KeepRetriesAway(context, error);
   return ToGrpcStatus(error);
@@ -32,13 +29,7 @@ void Prepare(Database& database, const RequestLimits& limits, const grpc::Server
 
 pool::Outcome Run(Database& database, const grpc::ServerContext& context, AwaitedCall& call) {
   database.Submit(call);
-  bool left = false;
-  while (!call.WaitFor(kLookAfter)) {
-    if (left || !context.IsCancelled()) continue;
-    left = true;
-    database.Cancel(call.id);
-  }
-  return call.Await();
+  return call.Await([&] { return context.IsCancelled(); }, [&] { database.Cancel(call.id); });
 }
 
 template <typename Response>

@@ -260,8 +260,16 @@ void PostgresConnection::Flush() {
     Lose(PQerrorMessage(conn_));
     return;
   }
-  const PostgresRun* run = in_flight_.empty() ? nullptr : in_flight_.back().run.get();
-  environment_.loop.WatchWritable(fd_, this, left == 1 || (run != nullptr && run->wants_to_send()));
+  environment_.loop.WatchWritable(fd_, this, left == 1 || WantsToSend());
+}
+
+// It stopped for want of room, which there may be by now, and then nobody else would say so.
+bool PostgresConnection::WantsToSend() const {
+  if (in_flight_.empty()) return false;
+  const PostgresRun* run = in_flight_.back().run.get();
+  const PlainExchange* exchange = in_flight_.front().exchange.get();
+  return (run != nullptr && run->wants_to_send()) ||
+         (exchange != nullptr && exchange->is_sending() && !starved_);
 }
 
 // --- Receiving. ---

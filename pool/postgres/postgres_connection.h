@@ -137,6 +137,7 @@ class PostgresConnection final : public Connection,
   void ForgetReadOnly(const Operation& operation);
   void DeallocateUnwanted();
   void Flush();
+  bool WantsToSend() const;
 
   // Calls that are more than one statement; postgres_batch.cc.
   static bool IsRun(const Call& call) {

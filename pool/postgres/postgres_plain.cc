@@ -83,6 +83,7 @@ bool PostgresConnection::AdvanceExchange() {
       return true;
     case PlainExchange::Progress::kStarved:
       if (!std::exchange(starved_, true)) events_.OnStarved(id_, *operation.call);
+      Flush();
       return false;
     case PlainExchange::Progress::kOver:
       EndExchange();

@@ -261,9 +261,9 @@ TEST_F(BadRequestTest, AStatementNestedTooDeepIsAnErrorAndNotACrash) {
 TEST_F(BadRequestTest, WhatIsNotServedYetSaysSo) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + 5s);
-  v1::ScriptResponse response;
+  v1::MetricsHistoryResponse response;
   QueryOutcome outcome;
-  outcome.status = client().stub().Script(&context, v1::ScriptRequest(), &response);
+  outcome.status = client().stub().MetricsHistory(&context, v1::MetricsHistoryRequest(), &response);
   EXPECT_EQ(outcome.status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
   EXPECT_FALSE(outcome.status.error_message().empty());
   EXPECT_EQ(client().RunRaw("/dbsidecar.v1.Sidecar/NoSuchMethod", "").status.error_code(),
