@@ -9,6 +9,7 @@ template <typename Message>
 class ArenaMessage {
  public:
   Message& operator*() { return message_; }
+  const Message& operator*() const { return message_; }
   Message* operator->() { return &message_; }
 
  private:
