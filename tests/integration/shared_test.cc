@@ -75,17 +75,12 @@ TEST(SharedTest, ASlowReadAmongTenThousandShortOnesHoldsNobodyUp) {
   EXPECT_LE(ratios[1], 2) << "the median of three";
 }
 
-TEST(SharedTest, AFewConnectionsCarryManyCallersAndNoMoreAreOpened) {
-  PostgresSidecar fixture({"--max-connections=20", "--min-connections=2", "--shared-max=2"});
-  fixture.Psql(
-      "create table account (id int primary key, balance int);"
-      "insert into account select n, n from generate_series(0, 99) n");
-  // Before they are known to be short, each has a connection alone.
-  EXPECT_GE(ShortReads(fixture, 2000), 0);
+// The most connections that are open while short reads run, from few on.
+int PeakOfShortReads(PostgresSidecar& fixture) {
   fixture.Psql(
       "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and "
       "datname = current_database()");
-  ASSERT_TRUE(Eventually(5s, [&] {
+  EXPECT_TRUE(Eventually(5s, [&] {
     return fixture.server.Connections(fixture.database) <= 3 &&
            fixture.client.Query("select 1").ok();
   }));
@@ -100,10 +95,24 @@ TEST(SharedTest, AFewConnectionsCarryManyCallersAndNoMoreAreOpened) {
   EXPECT_GE(ShortReads(fixture, 10'000), 0);
   over = true;
   observer.join();
-  std::cout << "[ figures  ] sixteen callers on at most " << peak << " connections\n";
-  // Two, and another while a busy machine makes these look stalled.
-  // Under a sanitizer no statement is short, so each has a connection alone.
-  EXPECT_LE(peak, kSanitized ? 20 : 5);
+  return peak;
+}
+
+TEST(SharedTest, AFewConnectionsCarryManyCallersAndNoMoreAreOpened) {
+  PostgresSidecar fixture({"--max-connections=20", "--min-connections=2", "--shared-max=2"});
+  fixture.Psql(
+      "create table account (id int primary key, balance int);"
+      "insert into account select n, n from generate_series(0, 99) n");
+  // Before they are known to be short, each has a connection alone.
+  EXPECT_GE(ShortReads(fixture, 2000), 0);
+  std::vector<int> peaks;
+  for (int round = 0; round < 3; ++round) peaks.push_back(PeakOfShortReads(fixture));
+  std::sort(peaks.begin(), peaks.end());
+  std::cout << "[ figures  ] sixteen callers on at most " << peaks[0] << ", " << peaks[1] << ", "
+            << peaks[2] << " connections\n";
+  // Two, and another while a busy machine makes these look stalled; the median, because it may be
+  // very busy for a moment. Under a sanitizer no statement is short, so each has one alone.
+  EXPECT_LE(peaks[1], kSanitized ? 20 : 5);
 }
 
 }  // namespace
