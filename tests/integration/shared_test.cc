@@ -75,8 +75,15 @@ TEST(SharedTest, ASlowReadAmongTenThousandShortOnesHoldsNobodyUp) {
   EXPECT_LE(ratios[1], 2) << "the median of three";
 }
 
-// The most connections that are open while short reads run, from few on.
-int PeakOfShortReads(PostgresSidecar& fixture) {
+// The most connections that are open while sixteen callers read, once it is known that they are
+// short.
+int PeakOfShortReads() {
+  PostgresSidecar fixture({"--max-connections=20", "--min-connections=2", "--shared-max=2"});
+  fixture.Psql(
+      "create table account (id int primary key, balance int);"
+      "insert into account select n, n from generate_series(0, 99) n");
+  // Before, each has a connection alone.
+  EXPECT_GE(ShortReads(fixture, 2000), 0);
   fixture.Psql(
       "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and "
       "datname = current_database()");
@@ -99,14 +106,8 @@ int PeakOfShortReads(PostgresSidecar& fixture) {
 }
 
 TEST(SharedTest, AFewConnectionsCarryManyCallersAndNoMoreAreOpened) {
-  PostgresSidecar fixture({"--max-connections=20", "--min-connections=2", "--shared-max=2"});
-  fixture.Psql(
-      "create table account (id int primary key, balance int);"
-      "insert into account select n, n from generate_series(0, 99) n");
-  // Before they are known to be short, each has a connection alone.
-  EXPECT_GE(ShortReads(fixture, 2000), 0);
   std::vector<int> peaks;
-  for (int round = 0; round < 3; ++round) peaks.push_back(PeakOfShortReads(fixture));
+  for (int round = 0; round < 3; ++round) peaks.push_back(PeakOfShortReads());
   std::sort(peaks.begin(), peaks.end());
   std::cout << "[ figures  ] sixteen callers on at most " << peaks[0] << ", " << peaks[1] << ", "
             << peaks[2] << " connections\n";
