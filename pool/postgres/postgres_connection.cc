@@ -351,6 +351,8 @@ void PostgresConnection::OnNotice(void* self, const PGresult* result) {
 void PostgresConnection::CompleteFront() {
   Operation operation = std::move(in_flight_.front());
   in_flight_.pop_front();
+  // Whatever waited for its part to become full goes with the answer.
+  part_due_at_ = kNever;
   if (operation.kind == Operation::Kind::kForget) return;
   if (cancelling_) {
     // The cancel may still arrive at the server; whatever ran next here would be hit by it.
