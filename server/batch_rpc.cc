@@ -23,8 +23,7 @@ void Prepare(Database& database, const RequestLimits& limits, const grpc::Server
   call.statement = ToStatement(request, limits);
   call.session = ToSessionUse(request.session(), 0);
   call.deadline = DeadlineOf(context);
-  const auto tag = request.tags().find("caller");
-  if (tag != request.tags().end()) call.caller = tag->second;
+  call.caller = CallerOf(request.tags());
 }
 
 pool::Outcome Run(Database& database, const grpc::ServerContext& context, AwaitedCall& call) {

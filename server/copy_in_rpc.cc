@@ -215,8 +215,7 @@ class CopyInCall final : public pool::Call, public pool::CopySource, public pool
     statement = ToStatement(start_, pool::StatementForm::kCopyIn);
     session = ToSessionUse(start_.session(), 0);
     deadline = DeadlineOf(context_);
-    const auto tag = start_.tags().find("caller");
-    if (tag != start_.tags().end()) caller = tag->second;
+    caller = CallerOf(start_.tags());
     source = this;
     sink = this;
     Hold();

@@ -300,8 +300,7 @@ class PipelineStream final : public pool::TurnEndHandler {
       const pool::Duration timeout = ToDuration(request.timeout());
       call.deadline = std::min(call.deadline, pool::Clock::now() + timeout);
     }
-    const auto tag = request.query().tags().find("caller");
-    if (tag != request.query().tags().end()) call.caller = tag->second;
+    call.caller = CallerOf(request.query().tags());
     const std::lock_guard lock(mutex_);
     in_flight_[request.id()] = call.id;
     return call;

@@ -67,8 +67,7 @@ class QueryCall final : public pool::Call {
     statement = ToStatement(*request_, rpc_.limits());
     session = ToSessionUse(request_->session(), 0);
     deadline = DeadlineOf(context_);
-    const auto tag = request_->tags().find("caller");
-    if (tag != request_->tags().end()) caller = tag->second;
+    caller = CallerOf(request_->tags());
     holders_.fetch_add(1);
     submitted_.store(true);
     rpc_.Submit({this});

@@ -120,6 +120,11 @@ pool::Statement ToStatement(const v1::CopyStart& start, pool::StatementForm form
   return statement;
 }
 
+std::string_view CallerOf(const google::protobuf::Map<std::string, std::string>& tags) {
+  const auto tag = tags.find("caller");
+  return tag == tags.end() ? std::string_view() : std::string_view(tag->second);
+}
+
 pool::SessionUse ToSessionUse(const v1::SessionControl& control, uint64_t owner) {
   pool::SessionUse use;
   use.commit = control.commit();

@@ -1,8 +1,11 @@
 // From requests to the pool's statement and its use of sessions.
 #pragma once
 
+#include <google/protobuf/map.h>
+
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "dbsidecar/v1/batch.pb.h"
 #include "dbsidecar/v1/copy.pb.h"
@@ -36,6 +39,9 @@ pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits
 
 pool::Statement ToStatement(const v1::ScriptRequest& request, const RequestLimits& limits);
 pool::Statement ToStatement(const v1::CopyStart& start, pool::StatementForm form);
+
+// Who calls, by the tag of that name; empty if it is not there. Borrows from `tags`.
+std::string_view CallerOf(const google::protobuf::Map<std::string, std::string>& tags);
 
 // Borrow the token and the client's id. `owner`: with whose end a session that is opened ends, too;
 // 0 = nobody's.

@@ -93,8 +93,7 @@ class ServerStreamCall : public pool::Call, public pool::PartSink, public Stream
     id = rpc_.database().NextCallId();
     session = ToSessionUse(start().session(), 0);
     deadline = DeadlineOf(context_);
-    const auto tag = start().tags().find("caller");
-    if (tag != start().tags().end()) caller = tag->second;
+    caller = CallerOf(start().tags());
     sink = this;
     Prepare();
     Hold();

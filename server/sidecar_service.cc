@@ -81,8 +81,7 @@ grpc::Status SidecarService::Script(grpc::ServerContext* context, const v1::Scri
   call.statement = ToStatement(*request, limits_);
   call.session = ToSessionUse(request->session(), 0);
   call.deadline = DeadlineOf(*context);
-  const auto tag = request->tags().find("caller");
-  if (tag != request->tags().end()) call.caller = tag->second;
+  call.caller = CallerOf(request->tags());
   database_.Submit(call);
   const pool::Outcome outcome =
       call.Await([context] { return context->IsCancelled(); }, [&] { database_.Cancel(call.id); });
