@@ -102,10 +102,11 @@ class PostgresConnection final : public Connection,
     bool parts_went_out = false;  // So it must not run again.
     Call* call = nullptr;
     std::unique_ptr<PostgresRun> run;  // Of a call that is more than one statement, once sent.
-    StatementTraits traits;
+    std::shared_ptr<const StatementTraits> traits;
     uint64_t classified = 0;  // The classifier's version at that time.
     Outcome outcome;
   };
+  using OperationPtr = std::unique_ptr<Operation>;
 
   // A prepared statement on the server, or a text that was seen once and may become one.
   struct Prepared {
@@ -118,10 +119,10 @@ class PostgresConnection final : public Connection,
   };
 
   void Connected(PGconn* conn);
-  void Queue(Operation operation);
-  static bool MaySyncLater(const Operation& operation);
+  void Queue(OperationPtr operation);
+  static bool MaySyncLater(const OperationPtr& operation);
   static Duration Expected(const Operation& operation);
-  void Send(Operation operation, bool sync);
+  void Send(OperationPtr operation, bool sync);
   bool SendCommands(Operation& operation);
   bool SendStatement(Operation& operation);
   bool SendExecute(Operation& operation);
@@ -144,9 +145,9 @@ class PostgresConnection final : public Connection,
     return call.batch != nullptr || call.rows != nullptr || call.description != nullptr;
   }
   static std::vector<std::string_view> TextsOf(const Call& call);
-  StatementTraits TraitsOfAll(const Call& call);
+  std::shared_ptr<StatementTraits> TraitsOfAll(const Call& call);
   std::unique_ptr<PostgresRun> NewRun(const Operation& operation);
-  void SendRun(Operation operation);
+  void SendRun(OperationPtr operation);
   void SendMore();
   bool ReadRunResult(Operation& operation);
   void StopRun(const Call& call);
@@ -174,7 +175,7 @@ class PostgresConnection final : public Connection,
   }
 
   // The simple protocol; postgres_plain.cc.
-  void QueueExchange(Operation operation);
+  void QueueExchange(OperationPtr operation);
   void BeginExchange();
   bool AdvanceExchange();
   void EndExchange();
@@ -187,10 +188,10 @@ class PostgresConnection final : public Connection,
   void EndStream();
   void ReadOn();
   void CompleteFront();
-  void CompleteStatement(Operation operation);
-  void Reply(Operation operation);
+  void CompleteStatement(OperationPtr operation);
+  void Reply(OperationPtr replied);
   bool TookTheTransactionWithIt(const Operation& operation) const;
-  void RunAgain(Operation operation);
+  void RunAgain(const Operation& operation);
   bool LeavesTraces(const Operation& operation);
   void EndChange(const Operation& operation, bool changed);
   void EndChangesInTransaction();
@@ -229,9 +230,9 @@ class PostgresConnection final : public Connection,
   std::vector<const Call*> cancels_wanted_;
   Instant cancel_again_at_ = kNever;
   Duration cancel_pause_{};
-  std::vector<Operation> unsent_;  // Statements that go out at the end of this turn.
-  std::deque<Operation> in_flight_;
-  std::deque<Operation> held_;  // Complete, but a cancel is still on its way.
+  std::vector<OperationPtr> unsent_;  // Statements that go out at the end of this turn.
+  std::deque<OperationPtr> in_flight_;
+  std::deque<OperationPtr> held_;  // Complete, but a cancel is still on its way.
   // Of the stream that runs: its sink is full, so the socket is not read.
   bool paused_ = false;
   // Its source had nothing, and has not got more since.

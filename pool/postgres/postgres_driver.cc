@@ -93,7 +93,8 @@ class PostgresDriver final : public Driver {
     classification.refusal = Validate(statement);
     if (classification.refusal) return classification;
     if (statement.form != StatementForm::kSingle) return ClassifyPlain(statement);
-    const StatementTraits& traits = classifier_.Classify(statement.sql);
+    const auto found = classifier_.Classify(statement.sql);
+    const StatementTraits& traits = *found;
     classification.refusal = traits.refusal;
     if (!classification.refusal && statement.read_only && traits.parameters >= 0 &&
         traits.commits_inside) {
@@ -117,7 +118,8 @@ class PostgresDriver final : public Driver {
 
   std::optional<Error> Describe(const Statement& statement, Description& into) override {
     if (std::optional<Error> trouble = Validate(statement)) return trouble;
-    const StatementTraits& traits = classifier_.Classify(statement.sql);
+    const auto found = classifier_.Classify(statement.sql);
+    const StatementTraits& traits = *found;
     if (traits.refusal && traits.refusal->kind == ErrorKind::kInvalidArgument) {
       return traits.refusal;
     }
@@ -171,7 +173,8 @@ class PostgresDriver final : public Driver {
   // What the simple protocol carries: it is alone on its connection, and without a history.
   Classification ClassifyPlain(const Statement& statement) {
     Classification classification;
-    const StatementTraits traits = TraitsOf(statement, classifier_);
+    const auto found = TraitsOf(statement, classifier_);
+    const StatementTraits& traits = *found;
     classification.refusal = traits.refusal;
     classification.transaction_control = traits.transaction_control;
     classification.may_write = !traits.pure_read;
