@@ -158,8 +158,10 @@ void PostgresConnection::Execute(Call& call) {
     operation->traits = TraitsOfAll(call);
   } else {
     operation->traits = TraitsOf(call.statement, environment_.classifier);
-    operation->exchange = NewPlainExchange(call);
-    if (operation->exchange != nullptr && !call.statement.settings.none()) {
+    const std::optional<TimeoutLift> lift = LiftForExchange(call);
+    operation->exchange = NewPlainExchange(call, lift);
+    const bool lasts = !call.statement.settings.none() || (lift && call.session.none());
+    if (operation->exchange != nullptr && lasts) {
       auto traits = std::make_shared<StatementTraits>(*operation->traits);
       traits->leaves_traces = true;
       operation->traits = std::move(traits);
@@ -168,6 +170,24 @@ void PostgresConnection::Execute(Call& call) {
   operation->classified = environment_.classifier.version();
   if (operation->traits->changes_catalog) environment_.classifier.ChangeBegins();
   Queue(std::move(operation));
+}
+
+// What it sets has to end: with the transaction, or in autocommit with the reset.
+std::optional<TimeoutLift> PostgresConnection::LiftForExchange(const Call& call) const {
+  switch (call.session.kind) {
+    case SessionUse::Kind::kNone:
+    case SessionUse::Kind::kBegin:
+      break;
+    case SessionUse::Kind::kContinue:
+      if (conn_ == nullptr || transaction_status() != TransactionStatus::kInTransaction) {
+        return std::nullopt;
+      }
+      break;
+    case SessionUse::Kind::kPin:
+    case SessionUse::Kind::kEnd:
+      return std::nullopt;
+  }
+  return TimeoutLiftFor(call, environment_.statement_timeout);
 }
 
 void PostgresConnection::Queue(OperationPtr operation) {

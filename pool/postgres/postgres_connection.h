@@ -22,6 +22,7 @@
 #include "pool/event_loop.h"
 #include "pool/lru_cache.h"
 #include "pool/postgres/blocking_threads.h"
+#include "pool/postgres/call_settings.h"
 #include "pool/postgres/plain_exchange.h"
 #include "pool/postgres/postgres_run.h"
 #include "pool/postgres/statement_classifier.h"
@@ -31,6 +32,8 @@ namespace dbsidecar::pool {
 // What a connection shares with its driver; all borrowed.
 struct PostgresEnvironment {
   const std::string& conninfo;
+  // What the connections get by it, and not by the URL; 0 = nothing.
+  Duration statement_timeout;
   size_t prepared_max;
   EventLoop& loop;
   BlockingThreads& threads;
@@ -73,7 +76,7 @@ class PostgresConnection final : public Connection,
     bool over() const { return next == size; }
 
     Kind kind;
-    std::array<Command, 8> commands{};
+    std::array<Command, 11> commands{};
     size_t size = 0;
     size_t next = 0;          // The command whose results come now.
     bool answered = false;    // The current command has sent a result.
@@ -119,6 +122,7 @@ class PostgresConnection final : public Connection,
   };
 
   void Connected(PGconn* conn);
+  std::optional<TimeoutLift> LiftForExchange(const Call& call) const;
   void Queue(OperationPtr operation);
   static bool MaySyncLater(const OperationPtr& operation);
   static Duration Expected(const Operation& operation);
@@ -129,6 +133,7 @@ class PostgresConnection final : public Connection,
   bool SendReadOnly(Operation& operation);
   void NoteSettings(Operation& operation);
   bool SendSettings(Operation& operation);
+  bool SendSettingsCommand(Operation& operation, const SettingsCommand& command);
   static std::string KeyOf(const Operation& operation);
   bool SendPlain(Operation& operation, Command command, const std::string& sql);
   bool RunUnheard(const std::string& sql);

@@ -74,7 +74,10 @@ std::optional<Error> Validate(const Statement& statement) {
 class PostgresDriver final : public Driver {
  public:
   PostgresDriver(PostgresConfig config, EventLoop& loop)
-      : prepared_max_(config.prepared_max), conninfo_(BuildConninfo(config)), loop_(loop) {}
+      : prepared_max_(config.prepared_max),
+        conninfo_(BuildConninfo(config)),
+        statement_timeout_(StatementTimeoutOf(config)),
+        loop_(loop) {}
 
   std::string_view name() const override { return "postgresql"; }
 
@@ -133,12 +136,14 @@ class PostgresDriver final : public Driver {
 
   std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t /*lane*/,
                                             ConnectionEvents& events) override {
-    return std::make_unique<PostgresConnection>(id, events,
-                                                PostgresEnvironment{.conninfo = conninfo_,
-                                                                    .prepared_max = prepared_max_,
-                                                                    .loop = loop_,
-                                                                    .threads = threads_,
-                                                                    .classifier = classifier_});
+    return std::make_unique<PostgresConnection>(
+        id, events,
+        PostgresEnvironment{.conninfo = conninfo_,
+                            .statement_timeout = statement_timeout_,
+                            .prepared_max = prepared_max_,
+                            .loop = loop_,
+                            .threads = threads_,
+                            .classifier = classifier_});
   }
 
   bool has_notifications() const override { return true; }
@@ -183,6 +188,7 @@ class PostgresDriver final : public Driver {
 
   const size_t prepared_max_;
   const std::string conninfo_;
+  const Duration statement_timeout_;
   EventLoop& loop_;
   StatementClassifier classifier_;
   DatabaseFacts facts_;

@@ -75,7 +75,15 @@ bool PostgresConnection::SendStatement(Operation& operation) {
   // BEGIN as SQL has to be the first in its transaction, and keeps what comes after it.
   const bool settings_last = operation.traits->transaction_control;
   if (!settings_last && !SendSettings(operation)) return false;
+  const std::optional<TimeoutLift> lift =
+      settings_last ? std::nullopt
+                    : TimeoutLiftFor(*operation.call, environment_.statement_timeout);
+  if (lift && !SendSettingsCommand(operation, LiftCommand(*lift, SettingsReach::kTransaction))) {
+    return false;
+  }
   if (!SendExecute(operation)) return false;
+  // Without a session its transaction ends here.
+  if (lift && in_session_ && !SendSettingsCommand(operation, UnliftCommand())) return false;
   if (settings_last && !SendSettings(operation)) return false;
   return !session.commit || SendPlain(operation, Command::kCommit, "COMMIT");
 }
@@ -100,8 +108,12 @@ bool PostgresConnection::SendSettings(Operation& operation) {
   const Call& call = *operation.call;
   if (call.statement.settings.none()) return true;
   const bool pins = call.session.kind == SessionUse::Kind::kPin;
-  const SettingsCommand command = CommandFor(
-      call.statement.settings, pins ? SettingsReach::kSession : SettingsReach::kTransaction);
+  return SendSettingsCommand(
+      operation, CommandFor(call.statement.settings,
+                            pins ? SettingsReach::kSession : SettingsReach::kTransaction));
+}
+
+bool PostgresConnection::SendSettingsCommand(Operation& operation, const SettingsCommand& command) {
   std::vector<const char*> values;
   for (const std::string& value : command.values) values.push_back(value.c_str());
   operation.Expect(Command::kSettings);
