@@ -449,10 +449,7 @@ void PostgresConnection::FailAll(const std::string& reason) {
           if (!undone) outcome.error = LostError(operation, reason);
           outcome.never_sent = !operation.sent;
         }
-        outcome.may_run_again =
-            !operation.call->session.in_session() && !operation.traits->commits_inside &&
-            !operation.parts_went_out &&
-            (operation.call->statement.read_only || operation.call->statement.idempotent);
+        outcome.may_run_again = MayRunAgain(operation);
         EndChange(operation, true);
         events_.OnReply(id_, *operation.call, std::move(outcome), Condition::kBroken);
         reported = true;

@@ -205,6 +205,7 @@ class PostgresConnection final : public Connection,
   static bool Commits(const Operation& operation);
   static bool OnlyReads(const Operation& operation);
   static bool IsHarmless(const Operation& operation);
+  static bool MayRunAgain(const Operation& operation);
   static Error LostError(const Operation& operation, const std::string& reason);
   void Unwatch();
   void StartCancel();

@@ -34,6 +34,11 @@ Error StaleInTransaction() {
   return error;
 }
 
+// With what other transactions did at the same time; the server undid this one.
+bool IsConflict(const Error& error) {
+  return error.sql.sqlstate == "40001" || error.sql.sqlstate == "40P01";
+}
+
 Error LeftATransactionOpen() {
   return OwnError(ErrorKind::kNeedsSession,
                   "the statement left a transaction open; it was rolled back. Use "
@@ -347,6 +352,7 @@ void PostgresConnection::Reply(OperationPtr replied) {
   if (operation.stopped && outcome.error && outcome.error->sql.sqlstate == "57014") {
     outcome.error.reset();  // We asked for it.
   }
+  outcome.may_run_again = outcome.error && IsConflict(*outcome.error) && MayRunAgain(operation);
   const bool interrupted = outcome.error && outcome.error->sql.sqlstate.starts_with("57");
   if (interrupted && operation.traits->commits_inside) outcome.error->outcome_unknown = true;
   if (operation.too_large && !outcome.error) {
@@ -452,6 +458,13 @@ bool PostgresConnection::IsHarmless(const Operation& operation) {
                               (kind == SessionUse::Kind::kContinue && operation.in_transaction);
   return OnlyReads(operation) ||
          (in_transaction && !Commits(operation) && !operation.traits->commits_inside);
+}
+
+// Of one that failed for a reason that may pass.
+bool PostgresConnection::MayRunAgain(const Operation& operation) {
+  const Statement& statement = operation.call->statement;
+  return !operation.call->session.in_session() && !operation.traits->commits_inside &&
+         !operation.parts_went_out && (statement.read_only || statement.idempotent);
 }
 
 Error PostgresConnection::LostError(const Operation& operation, const std::string& reason) {
