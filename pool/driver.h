@@ -45,7 +45,7 @@ class ConnectionEvents {
   virtual void OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condition) = 0;
   // Rows of a call with a sink. False = the sink is full: read no more of them until
   // Connection::Resume or Connection::Cancel.
-  [[nodiscard]] virtual bool OnPart(ConnectionId, Call&, Part) { return true; }
+  [[nodiscard]] virtual bool OnPart(ConnectionId id, Call& call, Part part) = 0;
   // The source of a call has nothing now, so its connection waits for Connection::Resume.
   virtual void OnStarved(ConnectionId, Call&) {}
   // The statement was not run: it belongs to `lane`. The driver has let go of `call`, and will
@@ -132,6 +132,9 @@ struct DatabaseFacts {
   int connections_max = 0;     // PostgreSQL's max_connections; 0 = no such limit.
   std::string role;            // "primary", "replica" or "embedded".
   std::string user;
+  std::string host;             // PostgreSQL's host, or the folder of its Unix socket.
+  int port = 0;
+  int connections = 0;  // Of all its clients, as the server counts them; 0 = not known.
 };
 
 class Driver {

@@ -50,6 +50,7 @@ Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& obser
       driver_(driver),
       options_(std::move(options)),
       observer_(observer),
+      status_since_(loop.now()),
       random_(options_.seed) {
   const std::vector<LaneShape> shapes = driver_.Lanes(options_.core.min, options_.core.max);
   for (size_t i = 0; i < shapes.size(); ++i) {
@@ -706,6 +707,7 @@ void Pool::NoteStatus(std::string_view reason) {
                               [](const auto& lane) { return lane->database_up(); });
   if (up == database_up_) return;
   database_up_ = up;
+  status_since_ = loop_.now();
   observer_.OnDatabaseStatus(up, reason);
 }
 
@@ -901,6 +903,7 @@ PoolStats Pool::Stats() const {
   }
   if (last_success_ != Instant::min()) stats.last_success_age = now - last_success_;
   stats.database_up = database_up_;
+  stats.status_age = now - status_since_;
   stats.warm = warm_;
   stats.draining = draining_;
   stats.queue = queue_;

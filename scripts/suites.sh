@@ -66,7 +66,7 @@ run_integration_against() {
   build_targets "$1" dbsidecar
   build_suites release integration
   build_grpc_tools
-  DBSIDECAR_BINARY="$ROOT/build/$1/dbsidecar" DBSIDECAR_TEST_SANITIZED=1 \
+  DBSIDECAR_BINARY="$ROOT/build/$1/dbsidecar" DBSIDECAR_TEST_SANITIZED="$1" \
     run_ctest release /tests/integration integration
 }
 
