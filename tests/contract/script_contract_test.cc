@@ -162,8 +162,9 @@ TEST_P(ScriptContract, SeparateTransactionsStopAtTheFirstErrorAndKeepWhatWasBefo
 }
 
 TEST_P(ScriptContract, SeparateTransactionsAreRefusedInsideOne) {
+  const std::string token = Open(*pool_, "insert into t values (1)", Begin());
   Options options;
-  options.session = In(Open(*pool_, "insert into t values (1)", Begin()));
+  options.session = In(token);
   options.separate = true;
   EXPECT_EQ(KindOf(Run("select 1", options)), ErrorKind::kInvalidArgument);
   options.separate = false;
