@@ -298,14 +298,16 @@ std::optional<Error> SqliteSession::RunEachRow(const Call& call, Prepared& prepa
     if (!error.has_value()) error = StepRow(prepared, call.statement.limits, all);
     sqlite3_reset(prepared.statement.get());
     if (error.has_value()) return AtPlace(std::move(*error), "row", row);
-    if (all.rows_affected >= 0) affected = std::max<int64_t>(affected, 0) + all.rows_affected;
-    if (call.wants_rows_affected) outcome.rows_affected_by_row[row] = all.rows_affected;
+    const int64_t of_row = RowsAffected(prepared);
+    if (of_row >= 0) affected = std::max<int64_t>(affected, 0) + of_row;
+    if (call.wants_rows_affected) outcome.rows_affected_by_row[row] = of_row;
   }
+  FinishResult(prepared, all, static_cast<int64_t>(rows_stepped_));
   all.rows_affected = affected;
   return std::nullopt;
 }
 
-// Its rows are added to those of the rows before it; the counts are its own.
+// What it returns is added to what the rows before it returned.
 std::optional<Error> SqliteSession::StepRow(Prepared& prepared, const ResultLimits& limits,
                                             Result& result) {
   sqlite3_stmt* statement = prepared.statement.get();
@@ -316,8 +318,9 @@ std::optional<Error> SqliteSession::StepRow(Prepared& prepared, const ResultLimi
     result.rows.SetColumnCount(result.columns.size());
   }
   result.typed_cells = true;
-  int64_t returned = 0;
-  for (; code == SQLITE_ROW; code = sqlite3_step(statement), ++returned) {
+  rows_stepped_ = 0;
+  for (; code == SQLITE_ROW; code = sqlite3_step(statement)) {
+    ++rows_stepped_;
     const bool enough = limits.rows_max > 0 && result.rows.row_count() >= limits.rows_max;
     if (enough && !limits.truncate) return TooLarge(limits, prepared.writes);
     if (enough) {
@@ -327,7 +330,6 @@ std::optional<Error> SqliteSession::StepRow(Prepared& prepared, const ResultLimi
     }
   }
   if (code != SQLITE_DONE) return Failure();
-  FinishResult(prepared, result, returned);
   return std::nullopt;
 }
 

@@ -323,17 +323,22 @@ std::optional<Error> SqliteSession::StepOrUndo(Prepared& prepared, const ResultL
   return error;
 }
 
-void SqliteSession::FinishResult(const Prepared& prepared, Result& result, int64_t returned) {
+// -1 = of a statement that affects none.
+int64_t SqliteSession::RowsAffected(const Prepared& prepared) const {
   switch (prepared.name.command) {
     case Command::kInsert:
     case Command::kUpdate:
     case Command::kDelete:
-      result.rows_affected = sqlite3_changes64(database_);
-      break;
+      return sqlite3_changes64(database_);
     case Command::kSelect:
     case Command::kOther:
       break;
   }
+  return -1;
+}
+
+void SqliteSession::FinishResult(const Prepared& prepared, Result& result, int64_t returned) {
+  result.rows_affected = RowsAffected(prepared);
   const int64_t rows = result.rows_affected >= 0 ? result.rows_affected : returned;
   result.command_tag = CommandTag(prepared.name, rows);
   if (prepared.name.command != Command::kInsert) return;

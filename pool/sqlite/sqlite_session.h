@@ -173,6 +173,7 @@ class SqliteSession {
   void MaybeSendPart(Instant now);
 
   void ReadColumnsOnce(Prepared& prepared);
+  int64_t RowsAffected(const Prepared& prepared) const;
   // `returned`: rows, for a statement that affects none.
   void FinishResult(const Prepared& prepared, Result& result, int64_t returned);
   Condition Settle();
