@@ -1,7 +1,9 @@
 // Several statements in one call, over every database that has statements: batches and their
 // conditions, and one statement for many rows.
+#include <cstdlib>
 #include <memory>
 #include <numeric>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -357,6 +359,121 @@ TEST_P(BatchContract, ThousandsOfStepsGoThrough) {
     EXPECT_EQ(CellText(outcome.steps[2999].result, 0, 1), atomic ? "2999" : "12999");
   }
   EXPECT_EQ(Rows(pool_->Run("select count(*), sum(length(v)) from t")), "6000,12000000");
+}
+
+// What a batch does, done by hand: its steps one by one, in a session with savepoints or in
+// autocommit.
+class StepByStep {
+ public:
+  explicit StepByStep(RunningPool& pool) : pool_(pool) {}
+
+  // As Told.
+  std::string Run(const std::vector<BatchStep>& steps, bool atomic) {
+    Outcome all;
+    all.steps.resize(steps.size());
+    const std::string token = atomic ? Open(pool_, "select 1", Begin()) : "";
+    for (size_t i = 0; i < steps.size(); ++i) {
+      if (!ConditionsHold(steps[i], all.steps)) continue;
+      const std::string sql(steps[i].statement.sql);
+      Outcome one = atomic ? InTransaction(token, sql, steps[i].may_fail) : pool_.Run(sql);
+      if (one.error && atomic && !steps[i].may_fail) {
+        RunEnd(pool_, token, pool::SessionUse::End::kRollback);
+        one.error->place = {.part = "step", .index = i};
+        return Told(one);
+      }
+      all.steps[i].outcome = one.error ? StepOutcome::kFailed : StepOutcome::kOk;
+      all.steps[i].rows_returned = one.result.rows.row_count();
+      all.steps[i].error = one.error;
+      all.steps[i].result = std::move(one.result);
+    }
+    if (atomic) {
+      EXPECT_FALSE(RunEnd(pool_, token, pool::SessionUse::End::kCommit).error);
+    }
+    return Told(all);
+  }
+
+ private:
+  static bool ConditionsHold(const BatchStep& step, const std::vector<pool::StepResult>& results) {
+    for (const StepCondition& condition : step.conditions) {
+      if (!Holds(condition, results[condition.step])) return false;
+    }
+    return true;
+  }
+
+  Outcome InTransaction(const std::string& token, const std::string& sql, bool may_fail) {
+    if (!may_fail) return RunIn(pool_, sql, In(token));
+    EXPECT_FALSE(RunIn(pool_, "savepoint s", In(token)).error);
+    Outcome outcome = RunIn(pool_, sql, In(token));
+    if (outcome.error) {
+      EXPECT_FALSE(RunIn(pool_, "rollback to s", In(token)).error);
+    }
+    EXPECT_FALSE(RunIn(pool_, "release s", In(token)).error);
+    return outcome;
+  }
+
+  RunningPool& pool_;
+};
+
+TEST_P(BatchContract, RandomBatchesDoWhatTheirStepsDoOneByOne) {
+  const char* const given = std::getenv("DBSIDECAR_TEST_SEED");
+  const auto seed =
+      given != nullptr ? static_cast<unsigned>(std::atoi(given)) : std::random_device()();
+  SCOPED_TRACE(fmt::format("DBSIDECAR_TEST_SEED={}", seed));
+  std::mt19937 random(seed);
+  const auto below = [&](unsigned end) { return random() % end; };
+  pool_->Must("create table r (id integer primary key, v text)");
+  StepByStep reference(*pool_);
+  // Of table t or r, with the same numbers.
+  const auto text = [](unsigned kind, unsigned number, char table) {
+    switch (kind) {
+      case 0:
+        return fmt::format("select no_column from {}", table);
+      case 1:
+        return fmt::format("delete from {} where id % 3 = {}", table, number % 3);
+      case 2:
+        return fmt::format("select count(*) from {}", table);
+      case 3:
+        return fmt::format("insert into {} (id) values ({}), ({}) returning id", table, number,
+                           number / 2);
+      default:
+        return fmt::format("insert into {} (id) values ({})", table, number);
+    }
+  };
+  int failed = 0;
+  for (int round = 0; round < 100; ++round) {
+    const bool atomic = below(3) > 0;
+    const unsigned count = 1 + below(8);
+    std::vector<std::string> texts;
+    texts.reserve(2 * count);
+    std::vector<BatchStep> batch;
+    std::vector<BatchStep> one_by_one;
+    for (unsigned i = 0; i < count; ++i) {
+      const unsigned kind = below(7);
+      const unsigned number = below(30);
+      BatchStep step;
+      step.may_fail = below(2) == 0;
+      if (i > 0 && below(3) == 0) {
+        StepCondition condition{.step = below(i)};
+        if (below(2) == 0) {
+          condition.outcome = static_cast<StepOutcome>(below(3));
+        } else {
+          condition.comparison = static_cast<StepCondition::Comparison>(below(6));
+          condition.rows = below(3);
+        }
+        step.conditions.push_back(condition);
+      }
+      step.statement.sql = texts.emplace_back(text(kind, number, 't'));
+      batch.push_back(step);
+      step.statement.sql = texts.emplace_back(text(kind, number, 'r'));
+      one_by_one.push_back(step);
+    }
+    const std::string told = Told(RunBatch(*pool_, batch, {}, atomic));
+    ASSERT_EQ(told, reference.Run(one_by_one, atomic)) << "round " << round << " atomic " << atomic;
+    failed += told.starts_with("error") ? 1 : 0;
+    ASSERT_EQ(Ids(), Rows(pool_->Run("select id from r order by id"))) << round;
+  }
+  EXPECT_GT(failed, 3);
+  EXPECT_LT(failed, 97);
 }
 
 // --- One statement, many rows. ---

@@ -131,8 +131,9 @@ TEST_P(DescribeContract, TheSchemaIsThatOfNow) {
 
 // It is compiled, and some of SQLite's statements take effect then.
 TEST_P(DescribeContract, ADescriptionChangesNothing) {
-  const std::string sets = IsPostgres() ? "set timezone = 'UTC'" : "pragma foreign_keys = off";
-  const std::string shows = IsPostgres() ? "show timezone" : "pragma foreign_keys";
+  const std::string sets =
+      IsPostgres() ? "set timezone = 'Asia/Tokyo'" : "pragma case_sensitive_like = on";
+  const std::string shows = IsPostgres() ? "show timezone" : "select 'a' like 'A'";
   const std::string before = pool_->Text(shows);
   EXPECT_TRUE(Described(sets).needs_session);
   const std::string token = Open(*pool_, shows, Pin());
