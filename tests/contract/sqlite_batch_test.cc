@@ -115,6 +115,23 @@ TEST_P(SqliteBatchTest, AFailureThatTakesTheTransactionAlongFailsAllOfAnAtomicBa
   EXPECT_EQ(Ids(), "");
 }
 
+// SQLite itself would keep what it had done of it.
+TEST_P(SqliteBatchTest, AStepThatMayFailIsUndoneWhateverItsConflictClauseKeeps) {
+  EXPECT_EQ(Told(RunBatch(*pool_, {Step("insert into t (id) values (1)"),
+                                   MayFail(Step("insert or fail into t (id) values (2), (1)")),
+                                   Step("select count(*) from t")})),
+            "ok INSERT 0 1; failed 23505; ok 1");
+  EXPECT_EQ(Ids(), "1");
+}
+
+TEST_P(SqliteBatchTest, ACancelOfAStepThatMayFailFailsTheBatchAlsoWhenItIsTheLast) {
+  const std::string slow = LongStatement();
+  BatchCall batch({Step("insert into t (id) values (1)"), MayFail(Step(slow))});
+  batch.call.deadline = pool::Clock::now() + milliseconds(100);
+  EXPECT_EQ(KindOf(RunBatch(*pool_, batch)), ErrorKind::kDeadline);
+  EXPECT_EQ(Ids(), "");
+}
+
 TEST_P(SqliteBatchTest, AStepWhoseResultIsTooLargeIsUndone) {
   const std::string wide =
       "insert into t (id, v) values ($1, '" + std::string(400, 'x') + "') returning v";
@@ -144,7 +161,8 @@ TEST_P(SqliteBatchTest, AScriptCanSetTheConnectionBeforeItsTransaction) {
   pool_->Must("create table child (parent integer references parent (id))");
   EXPECT_EQ(SqlState(RunScript("insert into child values (1); select 1")), "23503");
   // As SQLite's manual has it for changes of the schema.
-  EXPECT_FALSE(RunScript("pragma foreign_keys=off; begin; insert into child values (1); commit; "
+  EXPECT_FALSE(RunScript("pragma synchronous=off; pragma foreign_keys=off; begin; insert into "
+                         "child values (1); commit; "
                          "pragma foreign_keys=on")
                    .error);
   EXPECT_EQ(pool_->Text("select count(*) from child"), "1");
