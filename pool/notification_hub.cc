@@ -232,8 +232,8 @@ void NotificationHub::OnSourceFailed(const Error& error, bool permanent) {
 void NotificationHub::Lose(const Error& error) {
   last_error_ = error;
   ++failures_in_a_row_;
-  rest_until_ = loop_.now() + ConnectBackoff(failures_in_a_row_, config_.backoff_base,
-                                             config_.backoff_cap, random_());
+  rest_until_ = loop_.now() +
+                Backoff(failures_in_a_row_, config_.backoff_base, config_.backoff_cap, random_());
   const auto now = std::chrono::system_clock::now();
   for (auto& [id, subscription] : subscriptions_) {
     if (subscription->phase != Phase::kListening) continue;

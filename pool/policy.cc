@@ -24,7 +24,7 @@ size_t ConnectionsToOpen(const Demand& demand) {
                    demand.connecting_max - demand.connecting});
 }
 
-Duration ConnectBackoff(uint32_t failures, Duration base, Duration cap, uint64_t random) {
+Duration Backoff(uint32_t failures, Duration base, Duration cap, uint64_t random) {
   Duration full = std::min(base, cap);
   // Halving the cap instead of doubling past it cannot overflow.
   for (uint32_t i = 1; i < failures && full < cap; ++i) full = full > cap / 2 ? cap : full * 2;

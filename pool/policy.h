@@ -27,7 +27,7 @@ size_t ConnectionsToOpen(const Demand& demand);
 // Exponential from `base`, capped at `cap`, with the upper half random, so that many sidecars
 // that lost the same server do not return to it in step. `failures` counts from 1; `random` is
 // uniform over all 64-bit values.
-Duration ConnectBackoff(uint32_t failures, Duration base, Duration cap, uint64_t random);
+Duration Backoff(uint32_t failures, Duration base, Duration cap, uint64_t random);
 
 // When a connection opened at `opened_at` retires: its lifetime shortened by a random part of up to
 // `jitter_percent`. Lifetime 0 = never.

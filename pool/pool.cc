@@ -5,12 +5,16 @@
 #include <algorithm>
 
 #include "pool/check.h"
+#include "pool/policy.h"
 
 namespace dbsidecar::pool {
 namespace {
 
-// How often a statement may be sent that keeps losing its connection.
-constexpr int kRunsMax = 3;
+// How often a statement may be sent that keeps losing its connection, or its conflicts with others.
+constexpr int kRunsMax = 4;
+// Before it runs for the second time; then twice as long each time.
+constexpr Duration kRetryPauseMin = std::chrono::milliseconds(10);
+constexpr Duration kRetryPauseMax = std::chrono::milliseconds(100);
 
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -42,7 +46,11 @@ Outcome Failure(ErrorKind kind, std::string message, bool outcome_unknown = fals
 }  // namespace
 
 Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& observer)
-    : loop_(loop), driver_(driver), options_(std::move(options)), observer_(observer) {
+    : loop_(loop),
+      driver_(driver),
+      options_(std::move(options)),
+      observer_(observer),
+      random_(options_.seed) {
   const std::vector<LaneShape> shapes = driver_.Lanes(options_.core.min, options_.core.max);
   for (size_t i = 0; i < shapes.size(); ++i) {
     PoolConfig config = options_.core;
@@ -337,7 +345,11 @@ void Pool::StopWaitingFor(CallState& state, GiveUp why) {
 }
 
 void Pool::OnCallTimer(CallState& state) {
-  if (state.gave_up == GiveUp::kNone) {
+  if (state.backs_off) {
+    state.backs_off = false;
+    // Its wait for a connection begins.
+    ComeBack(state, loop_.now());
+  } else if (state.gave_up == GiveUp::kNone) {
     const bool stalled = state.stalled && loop_.now() < state.deadline;
     StopWaitingFor(state, stalled ? GiveUp::kStalled : GiveUp::kDeadline);
   } else if (!state.answered) {
@@ -380,7 +392,8 @@ Error Pool::Judge(const CallState& state, Error error) const {
   const std::string_view where =
       state.connection == 0 ? "while waiting for a connection" : "while the statement was running";
   const std::string_view effect =
-      state.connection == 0   ? "nothing was sent to the database"
+      state.connection == 0
+          ? (!state.has_run ? "nothing was sent to the database" : "it was not running any more")
       : error.outcome_unknown ? "the database has not confirmed the cancel yet, so whether the "
                                 "statement took effect is unknown"
                               : "the statement was cancelled and had no effect";
@@ -440,7 +453,13 @@ void Pool::Answer(CallState& state, Outcome outcome) {
   total_.Record(now - state.arrived);
   ++statements_;
   if (outcome.error.has_value()) {
+    if (state.may_have_taken_effect && !outcome.error->outcome_unknown) {
+      outcome.error->outcome_unknown = true;
+      outcome.error->message +=
+          "; an earlier run, which lost its connection, may have taken effect";
+    }
     ++errors_;
+    if (outcome.error->outcome_unknown) ++outcomes_unknown_;
     last_error_ = outcome.error->message;
     last_error_at_ = loop_.now();
   }
@@ -520,15 +539,24 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
   // stays in the map until it is answered, so nothing here depends on the order otherwise.
   CoreOf(id).Released(loop_.now(), id, condition, actions_);
   NoteStatus(reason);
-  const bool again =
-      outcome.never_sent || outcome.undone || (outcome.may_run_again && state.runs < kRunsMax);
-  if (again && !state.parts_went_out && state.gave_up == GiveUp::kNone) {
-    // It has done nothing, or nothing that doing it again would harm; another connection serves it
-    // as well.
+  // It has done nothing, or nothing that doing it again would harm; another connection serves it as
+  // well.
+  const bool may_again = !state.parts_went_out && state.gave_up == GiveUp::kNone;
+  if (may_again && (outcome.never_sent || outcome.undone)) {
     state.shareable = false;
     // While it ran it did not wait.
     ComeBack(state, outcome.never_sent ? state.arrived : loop_.now());
     return;
+  }
+  if (may_again && outcome.may_run_again && state.runs < kRunsMax) {
+    const Instant when = loop_.now() + Backoff(static_cast<uint32_t>(state.runs), kRetryPauseMin,
+                                               kRetryPauseMax, random_());
+    if (when < state.deadline) {
+      state.shareable = false;
+      state.may_have_taken_effect |= outcome.error && outcome.error->outcome_unknown;
+      RunAgainLater(state, when);
+      return;
+    }
   }
   Act();
   Finish(calls_.at(call.id), std::move(outcome));
@@ -584,6 +612,15 @@ void Pool::ComeBack(CallState& state, Instant since) {
   } else {
     Arrive(state, since);
   }
+  Act();
+}
+
+void Pool::RunAgainLater(CallState& state, Instant when) {
+  state.connection = 0;
+  state.backs_off = true;
+  state.has_run = true;
+  ++retries_;
+  SetTimer(state, when);
   Act();
 }
 
@@ -846,6 +883,8 @@ PoolStats Pool::Stats() const {
   stats.sessions_revoked = sessions_revoked_;
   stats.statements = statements_;
   stats.errors = errors_;
+  stats.outcomes_unknown = outcomes_unknown_;
+  stats.retries = retries_;
   const Instant now = loop_.now();
   if (errors_ > 0) {
     stats.last_error = last_error_;

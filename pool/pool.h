@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <random>
 #include <set>
 #include <string>
 #include <utility>
@@ -66,6 +67,8 @@ struct PoolStats {
   std::map<std::string, uint64_t> sessions_revoked;  // By the reason why we ended them.
   uint64_t statements = 0;                           // Answered, well or badly.
   uint64_t errors = 0;                               // Answered with an error.
+  uint64_t outcomes_unknown = 0;  // Of those: it is not known whether it took effect.
+  uint64_t retries = 0;           // Runs after one that failed for a reason that may pass.
   std::string last_error;
   std::optional<Duration> last_error_age;
   std::string last_connect_error;
@@ -160,6 +163,10 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     bool parts_went_out = false;
     bool stalled = false;  // Its sink is full, or its source has nothing.
     int runs = 0;
+    bool has_run = false;    // And failed, and is to run again.
+    bool backs_off = false;  // It waits for its timer before it comes back.
+    // A run that was lost may have done what the call is for.
+    bool may_have_taken_effect = false;
     Instant timer = kNever;  // Its entry in timers_.
     Duration connect{};
     std::shared_ptr<StatementHistory> history;
@@ -189,6 +196,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Stall(CallState& state);
   void Arrive(CallState& state, std::optional<Instant> came_first);
   void ComeBack(CallState& state, Instant since);
+  void RunAgainLater(CallState& state, Instant when);
   void StopWaitingFor(CallState& state, GiveUp why);
   void OnCallTimer(CallState& state);
   void SetTimer(CallState& state, Instant at);
@@ -267,6 +275,9 @@ class Pool final : public ConnectionEvents, public TimerHandler {
 
   uint64_t statements_ = 0;
   uint64_t errors_ = 0;
+  uint64_t outcomes_unknown_ = 0;
+  uint64_t retries_ = 0;
+  std::mt19937_64 random_;
   std::string last_error_;
   Instant last_error_at_;
   std::optional<Error> last_connect_error_;

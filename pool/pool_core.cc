@@ -502,8 +502,8 @@ void PoolCore::Remove(Connections::iterator it) {
 void PoolCore::NoteFailure(Instant now) {
   // Connects that were in progress together fail together: one bad sign, not several.
   if (now >= connect_not_before_) ++connect_failures_in_a_row_;
-  connect_not_before_ = now + ConnectBackoff(connect_failures_in_a_row_, config_.backoff_base,
-                                             config_.backoff_cap, random_());
+  connect_not_before_ = now + Backoff(connect_failures_in_a_row_, config_.backoff_base,
+                                      config_.backoff_cap, random_());
   if (OpenCount() == 0) {
     database_up_ = false;
     probe_wanted_ = true;

@@ -59,6 +59,8 @@ void FillPoolMetrics(const pool::PoolStats& stats, const std::map<std::string, u
   }
   metrics.set_connect_failures_total(stats.counters.connect_failures);
   metrics.set_sessions(static_cast<uint32_t>(stats.sessions));
+  metrics.set_retries_total(stats.retries);
+  metrics.set_outcome_unknown_total(stats.outcomes_unknown);
   for (const auto& [reason, count] : stats.sessions_revoked) {
     (*metrics.mutable_sessions_revoked_total())[reason] = count;
   }

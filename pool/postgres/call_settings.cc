@@ -69,6 +69,37 @@ SettingsCommand CommandFor(const CallSettings& settings, SettingsReach reach) {
   return builder.Take();
 }
 
+std::optional<TimeoutLift> TimeoutLiftFor(const Call& call, Duration configured) {
+  const bool copies = call.statement.form == StatementForm::kCopyIn ||
+                      call.statement.form == StatementForm::kCopyOut;
+  const bool streams = call.statement.form == StatementForm::kSingle && call.sink != nullptr;
+  const Duration own = call.statement.settings.statement_timeout;
+  if (configured == Duration::zero() || !(copies || streams)) return std::nullopt;
+  if (own != Duration::zero() && own <= configured) return std::nullopt;
+  return TimeoutLift{.configured = configured, .instead = own};
+}
+
+SettingsCommand LiftCommand(const TimeoutLift& lift, SettingsReach reach) {
+  const bool local = reach == SettingsReach::kTransaction;
+  // A setting with a dot in its name is anybody's to make.
+  return {.sql = fmt::format(
+              "SELECT pg_catalog.set_config('dbsidecar.statement_timeout',"
+              " pg_catalog.current_setting('statement_timeout'), {0}),"
+              " pg_catalog.set_config('statement_timeout',"
+              " CASE WHEN pg_catalog.current_setting('statement_timeout')::pg_catalog.interval ="
+              " $1::pg_catalog.text::pg_catalog.interval THEN $2::pg_catalog.text"
+              " ELSE pg_catalog.current_setting('statement_timeout') END, {0})",
+              local),
+          .values = {Milliseconds(lift.configured), Milliseconds(lift.instead)}};
+}
+
+SettingsCommand UnliftCommand() {
+  return {.sql =
+              "SELECT pg_catalog.set_config('statement_timeout',"
+              " pg_catalog.current_setting('dbsidecar.statement_timeout'), true)",
+          .values = {}};
+}
+
 std::string MeaningKey(const CallSettings& settings) {
   if (settings.role.empty() && settings.search_path.empty() && settings.time_zone.empty()) {
     return "";

@@ -44,6 +44,18 @@ std::string ValidateConninfo(const std::string& url) {
   return complaint;
 }
 
+Duration StatementTimeoutOf(const PostgresConfig& config) {
+  std::string complaint;
+  const Options options = Parse(config.url, &complaint);
+  for (const PQconninfoOption* option = options.get(); option && option->keyword; ++option) {
+    const bool sets =
+        std::string_view(option->keyword) == "options" && option->val != nullptr &&
+        std::string_view(option->val).find("statement_timeout") != std::string_view::npos;
+    if (sets) return Duration::zero();
+  }
+  return config.statement_timeout;
+}
+
 std::string BuildConninfo(const PostgresConfig& config) {
   std::string complaint;
   const Options options = Parse(config.url, &complaint);
@@ -68,10 +80,8 @@ std::string BuildConninfo(const PostgresConfig& config) {
     settings.emplace("tcp_user_timeout", "10000");
   }
   // As start-up options they are the session's defaults, which DISCARD ALL returns to.
-  if (config.statement_timeout != Duration::zero() &&
-      settings["options"].find("statement_timeout") == std::string::npos) {
-    const auto millis =
-        std::chrono::ceil<std::chrono::milliseconds>(config.statement_timeout).count();
+  if (const Duration timeout = StatementTimeoutOf(config); timeout != Duration::zero()) {
+    const auto millis = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
     settings["options"] += fmt::format(" -c statement_timeout={}", millis);
   }
   settings["client_encoding"] = "UTF8";

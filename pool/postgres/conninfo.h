@@ -19,6 +19,9 @@ struct PostgresConfig {
 // the encoding, which is always UTF-8.
 std::string BuildConninfo(const PostgresConfig& config);
 
+// REQUIRES: the same. What the connections get by BuildConninfo; 0 = nothing, or what the URL says.
+Duration StatementTimeoutOf(const PostgresConfig& config);
+
 // Empty when `url` parses; libpq's complaint otherwise.
 std::string ValidateConninfo(const std::string& url);
 

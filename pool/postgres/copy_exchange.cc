@@ -17,8 +17,9 @@ CopyFormat FormatOf(const PGresult* result) {
 
 // --- Out. ---
 
-CopyOutExchange::CopyOutExchange(const Call& call)
-    : PlainExchange(call, {{.kind = Step::Kind::kText, .sql = std::string(call.statement.sql)}}),
+CopyOutExchange::CopyOutExchange(const Call& call, const std::optional<TimeoutLift>& lift)
+    : PlainExchange(call, lift,
+                    {{.kind = Step::Kind::kText, .sql = std::string(call.statement.sql)}}),
       chunk_bytes_(call.part_limits.bytes_max) {}
 
 PlainExchange::Progress CopyOutExchange::Take(PGconn* /*conn*/, const PGresult* result,
@@ -54,8 +55,9 @@ PlainExchange::Progress CopyOutExchange::Carry(PGconn* conn, Outcome& outcome) {
 
 // --- In. ---
 
-CopyInExchange::CopyInExchange(const Call& call)
-    : PlainExchange(call, {{.kind = Step::Kind::kText, .sql = std::string(call.statement.sql)}}),
+CopyInExchange::CopyInExchange(const Call& call, const std::optional<TimeoutLift>& lift)
+    : PlainExchange(call, lift,
+                    {{.kind = Step::Kind::kText, .sql = std::string(call.statement.sql)}}),
       source_(*call.source) {}
 
 PlainExchange::Progress CopyInExchange::Take(PGconn* /*conn*/, const PGresult* result,

@@ -10,7 +10,7 @@ namespace dbsidecar::pool {
 
 class CopyOutExchange final : public PlainExchange {
  public:
-  explicit CopyOutExchange(const Call& call);
+  CopyOutExchange(const Call& call, const std::optional<TimeoutLift>& lift);
 
  private:
   Progress Take(PGconn* conn, const PGresult* result, Outcome& outcome) override;
@@ -24,7 +24,7 @@ class CopyOutExchange final : public PlainExchange {
 // Takes from the source only what the socket has room for.
 class CopyInExchange final : public PlainExchange {
  public:
-  explicit CopyInExchange(const Call& call);
+  CopyInExchange(const Call& call, const std::optional<TimeoutLift>& lift);
 
   bool is_sending() const override { return copying_; }
   void StopSending() override { failed_ = true; }

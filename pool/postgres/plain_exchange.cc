@@ -12,22 +12,28 @@ namespace dbsidecar::pool {
 
 using ResultPtr = std::unique_ptr<PGresult, decltype(&PQclear)>;
 
-PlainExchange::PlainExchange(const Call& call, std::vector<Step> texts) {
+PlainExchange::PlainExchange(const Call& call, const std::optional<TimeoutLift>& lift,
+                             std::vector<Step> texts) {
   const SessionUse& session = call.session;
   if (session.kind == SessionUse::Kind::kBegin) {
     steps_.push_back({.kind = Step::Kind::kBegin, .sql = BeginText(session.begin)});
   }
-  if (const CallSettings& settings = call.statement.settings; !settings.none()) {
-    const bool in_transaction =
-        session.kind == SessionUse::Kind::kBegin || session.kind == SessionUse::Kind::kContinue;
-    SettingsCommand command = CommandFor(
-        settings, in_transaction ? SettingsReach::kTransaction : SettingsReach::kSession);
-    steps_.push_back({.kind = Step::Kind::kSettings,
-                      .sql = std::move(command.sql),
-                      .values = std::move(command.values)});
-  }
+  const bool in_transaction =
+      session.kind == SessionUse::Kind::kBegin || session.kind == SessionUse::Kind::kContinue;
+  const SettingsReach reach =
+      in_transaction ? SettingsReach::kTransaction : SettingsReach::kSession;
+  const CallSettings& settings = call.statement.settings;
+  if (!settings.none()) AddSettings(CommandFor(settings, reach));
+  if (lift) AddSettings(LiftCommand(*lift, reach));
   for (Step& text : texts) steps_.push_back(std::move(text));
+  if (lift && in_transaction) AddSettings(UnliftCommand());
   if (session.commit) steps_.push_back({.kind = Step::Kind::kCommit, .sql = "COMMIT"});
+}
+
+void PlainExchange::AddSettings(SettingsCommand command) {
+  steps_.push_back({.kind = Step::Kind::kSettings,
+                    .sql = std::move(command.sql),
+                    .values = std::move(command.values)});
 }
 
 bool PlainExchange::Begin(PGconn* conn) { return steps_.empty() || SendStep(conn); }
@@ -100,16 +106,17 @@ void PlainExchange::TakeError(const PGresult* result, Outcome& outcome) {
   outcome.error = std::move(error);
 }
 
-std::unique_ptr<PlainExchange> NewPlainExchange(const Call& call) {
+std::unique_ptr<PlainExchange> NewPlainExchange(const Call& call,
+                                                const std::optional<TimeoutLift>& lift) {
   switch (call.statement.form) {
     case StatementForm::kSingle:
       return nullptr;
     case StatementForm::kScript:
       return std::make_unique<ScriptExchange>(call);
     case StatementForm::kCopyIn:
-      return std::make_unique<CopyInExchange>(call);
+      return std::make_unique<CopyInExchange>(call, lift);
     case StatementForm::kCopyOut:
-      return std::make_unique<CopyOutExchange>(call);
+      return std::make_unique<CopyOutExchange>(call, lift);
   }
   return nullptr;
 }

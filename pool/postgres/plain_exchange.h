@@ -10,10 +10,12 @@
 #include <libpq-fe.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "pool/call.h"
+#include "pool/postgres/call_settings.h"
 
 namespace dbsidecar::pool {
 
@@ -55,7 +57,7 @@ class PlainExchange {
 
   // With BEGIN, settings and COMMIT around `texts`, as the call wants it. In autocommit settings
   // last until the connection is reset, which it has to be.
-  PlainExchange(const Call& call, std::vector<Step> texts);
+  PlainExchange(const Call& call, const std::optional<TimeoutLift>& lift, std::vector<Step> texts);
 
   // The results of a text. kWaits goes on with the next result.
   virtual Progress Take(PGconn* conn, const PGresult* result, Outcome& outcome) = 0;
@@ -73,6 +75,7 @@ class PlainExchange {
   const Step& step() const { return steps_[next_]; }
 
  private:
+  void AddSettings(SettingsCommand command);
   bool SendStep(PGconn* conn);
   Progress TakeResult(PGconn* conn, const PGresult* result, Outcome& outcome);
   void TakeError(const PGresult* result, Outcome& outcome);
@@ -85,6 +88,7 @@ class PlainExchange {
 };
 
 // Null for a statement that pipeline mode carries.
-std::unique_ptr<PlainExchange> NewPlainExchange(const Call& call);
+std::unique_ptr<PlainExchange> NewPlainExchange(const Call& call,
+                                                const std::optional<TimeoutLift>& lift);
 
 }  // namespace dbsidecar::pool

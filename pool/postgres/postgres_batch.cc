@@ -17,15 +17,17 @@ std::vector<std::string_view> PostgresConnection::TextsOf(const Call& call) {
   return texts;
 }
 
-StatementTraits PostgresConnection::TraitsOfAll(const Call& call) {
-  StatementTraits all;
+std::shared_ptr<StatementTraits> PostgresConnection::TraitsOfAll(const Call& call) {
+  auto result = std::make_shared<StatementTraits>();
+  StatementTraits& all = *result;
   all.pure_read = true;
   all.plain_read = true;
   all.commits_inside = false;
   all.leaves_traces = false;
   all.changes_catalog = false;
   for (const std::string_view text : TextsOf(call)) {
-    const StatementTraits& one = environment_.classifier.Classify(text);
+    const auto found = environment_.classifier.Classify(text);
+    const StatementTraits& one = *found;
     all.pure_read = all.pure_read && one.pure_read;
     all.plain_read = all.plain_read && one.plain_read;
     all.commits_inside = all.commits_inside || one.commits_inside;
@@ -34,7 +36,7 @@ StatementTraits PostgresConnection::TraitsOfAll(const Call& call) {
     all.unknown_names.insert(all.unknown_names.end(), one.unknown_names.begin(),
                              one.unknown_names.end());
   }
-  return all;
+  return result;
 }
 
 std::unique_ptr<PostgresRun> PostgresConnection::NewRun(const Operation& operation) {
@@ -42,21 +44,25 @@ std::unique_ptr<PostgresRun> PostgresConnection::NewRun(const Operation& operati
   if (call.description != nullptr) {
     return std::make_unique<DescribeRun>(call, conn_, operation.in_transaction);
   }
-  const RunTraits traits{.only_reads = operation.traits.pure_read,
-                         .plain_reads = operation.traits.plain_read,
-                         .may_commit_inside = operation.traits.commits_inside};
+  const RunTraits traits{.only_reads = operation.traits->pure_read,
+                         .plain_reads = operation.traits->plain_read,
+                         .may_commit_inside = operation.traits->commits_inside};
   return std::make_unique<StepsRun>(call, traits, conn_, operation.in_transaction);
 }
 
-void PostgresConnection::SendRun(Operation operation) {
-  const Call& call = *operation.call;
+void PostgresConnection::SendRun(OperationPtr operation) {
+  const Call& call = *operation->call;
   const bool continues = call.session.kind == SessionUse::Kind::kContinue;
-  operation.in_transaction = continues && transaction_status() != TransactionStatus::kIdle;
+  operation->in_transaction = continues && transaction_status() != TransactionStatus::kIdle;
   in_session_ = call.session.kind != SessionUse::Kind::kNone;
-  NoteSettings(operation);
-  operation.run = NewRun(operation);
+  NoteSettings(*operation);
+  operation->run = NewRun(*operation);
   // In its block nothing can.
-  if (call.batch == nullptr || call.batch->atomic) operation.traits.commits_inside = false;
+  if (call.batch == nullptr || call.batch->atomic) {
+    auto traits = std::make_shared<StatementTraits>(*operation->traits);
+    traits->commits_inside = false;
+    operation->traits = std::move(traits);
+  }
   in_flight_.push_back(std::move(operation));
   if (lost_ || conn_ == nullptr) {
     Lose("not connected");
@@ -68,7 +74,7 @@ void PostgresConnection::SendRun(Operation operation) {
 // The run is the last on its connection; before it there may be what nobody hears of.
 void PostgresConnection::SendMore() {
   if (in_flight_.empty() || lost_ || closing_ || conn_ == nullptr) return;
-  PostgresRun* run = in_flight_.back().run.get();
+  PostgresRun* run = in_flight_.back()->run.get();
   if (run == nullptr) return;
   if (!run->Send()) {
     Lose(PQerrorMessage(conn_));
@@ -128,8 +134,8 @@ bool PostgresConnection::ReadRunResult(Operation& operation) {
 }
 
 void PostgresConnection::StopRun(const Call& call) {
-  for (Operation& operation : in_flight_) {
-    if (operation.call == &call && operation.run != nullptr) operation.run->Stop();
+  for (const OperationPtr& operation : in_flight_) {
+    if (operation->call == &call && operation->run != nullptr) operation->run->Stop();
   }
 }
 

@@ -37,8 +37,8 @@ void PostgresConnection::Cancel(Call& call) {
   cancels_wanted_.push_back(&call);
   StopRun(call);
   cancel_pause_ = kCancelPauseMin;
-  if (!in_flight_.empty() && in_flight_.front().call == &call && in_flight_.front().exchange) {
-    in_flight_.front().exchange->Cancel();
+  if (!in_flight_.empty() && in_flight_.front()->call == &call && in_flight_.front()->exchange) {
+    in_flight_.front()->exchange->Cancel();
   }
   Resume(call);  // What is left of a stream is read and dropped.
   OnTick(environment_.loop.now());
@@ -64,7 +64,8 @@ void PostgresConnection::OnTick(Instant /*now*/) {
 // The server sends nothing of those that share a Sync before the last of them is over, so any of
 // them may be the one that runs.
 bool PostgresConnection::MayRunOneToCancel() const {
-  for (const Operation& operation : in_flight_) {
+  for (const OperationPtr& pointer : in_flight_) {
+    const Operation& operation = *pointer;
     if (operation.call != nullptr && IsCancelWanted(*operation.call)) return true;
     if (operation.size == 0 || operation.commands[operation.size - 1] == Command::kSync) {
       return false;
@@ -105,12 +106,12 @@ void PostgresConnection::StartCancel() {
 void PostgresConnection::Cancelled(bool arrived) {
   cancelling_ = false;
   cancel_astray_ = cancel_astray_ || !arrived;
-  std::deque<Operation> held = std::move(held_);
+  std::deque<OperationPtr> held = std::move(held_);
   held_.clear();
   // How far the server was when the signal came cannot be told.
-  for (Operation& operation : held) operation.hit_by_cancel = true;
-  for (Operation& operation : in_flight_) operation.hit_by_cancel = true;
-  for (Operation& operation : held) {
+  for (const OperationPtr& operation : held) operation->hit_by_cancel = true;
+  for (const OperationPtr& operation : in_flight_) operation->hit_by_cancel = true;
+  for (OperationPtr& operation : held) {
     if (!closing_) CompleteStatement(std::move(operation));
   }
   if (!closing_) CancelLater();

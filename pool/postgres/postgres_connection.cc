@@ -22,11 +22,11 @@ constexpr Duration kCloseMax = std::chrono::seconds(2);
 // last is over.
 constexpr Duration kSyncMax = std::chrono::milliseconds(5);
 
-StatementTraits TraitsOfTheEnd() {
-  StatementTraits traits;
-  traits.commits_inside = false;
-  traits.leaves_traces = false;
-  traits.changes_catalog = false;
+std::shared_ptr<const StatementTraits> TraitsOfTheEnd() {
+  auto traits = std::make_shared<StatementTraits>();
+  traits->commits_inside = false;
+  traits->leaves_traces = false;
+  traits->changes_catalog = false;
   return traits;
 }
 
@@ -121,9 +121,9 @@ void PostgresConnection::Close() {
   EndStream();
   Unwatch();
   const bool busy = !in_flight_.empty() && !lost_;
-  for (const Operation& operation : in_flight_) EndChange(operation, true);
-  for (const Operation& operation : held_) EndChange(operation, true);
-  for (const Operation& operation : unsent_) EndChange(operation, false);
+  for (const OperationPtr& operation : in_flight_) EndChange(*operation, true);
+  for (const OperationPtr& operation : held_) EndChange(*operation, true);
+  for (const OperationPtr& operation : unsent_) EndChange(*operation, false);
   in_flight_.clear();
   held_.clear();
   unsent_.clear();
@@ -138,7 +138,7 @@ void PostgresConnection::Close() {
 
 // --- Sending. ---
 
-void PostgresConnection::Ping() { Send(Operation(Operation::Kind::kPing), true); }
+void PostgresConnection::Ping() { Send(std::make_unique<Operation>(Operation::Kind::kPing), true); }
 
 void PostgresConnection::Reset() {
   EndChangesInTransaction();
@@ -146,30 +146,52 @@ void PostgresConnection::Reset() {
   prepared_.Clear();
   unwanted_.clear();
   read_only_number_ = 0;
-  Send(Operation(Operation::Kind::kReset), true);
+  Send(std::make_unique<Operation>(Operation::Kind::kReset), true);
 }
 
 void PostgresConnection::Execute(Call& call) {
-  Operation operation(Operation::Kind::kStatement);
-  operation.call = &call;
+  auto operation = std::make_unique<Operation>(Operation::Kind::kStatement);
+  operation->call = &call;
   if (call.session.kind == SessionUse::Kind::kEnd) {
-    operation.traits = TraitsOfTheEnd();
+    operation->traits = TraitsOfTheEnd();
   } else if (IsRun(call)) {
-    operation.traits = TraitsOfAll(call);
+    operation->traits = TraitsOfAll(call);
   } else {
-    operation.traits = TraitsOf(call.statement, environment_.classifier);
-    operation.exchange = NewPlainExchange(call);
-    if (operation.exchange != nullptr && !call.statement.settings.none()) {
-      operation.traits.leaves_traces = true;
+    operation->traits = TraitsOf(call.statement, environment_.classifier);
+    const std::optional<TimeoutLift> lift = LiftForExchange(call);
+    operation->exchange = NewPlainExchange(call, lift);
+    const bool lasts = !call.statement.settings.none() || (lift && call.session.none());
+    if (operation->exchange != nullptr && lasts) {
+      auto traits = std::make_shared<StatementTraits>(*operation->traits);
+      traits->leaves_traces = true;
+      operation->traits = std::move(traits);
     }
   }
-  operation.classified = environment_.classifier.version();
-  if (operation.traits.changes_catalog) environment_.classifier.ChangeBegins();
+  operation->classified = environment_.classifier.version();
+  if (operation->traits->changes_catalog) environment_.classifier.ChangeBegins();
   Queue(std::move(operation));
 }
 
-void PostgresConnection::Queue(Operation operation) {
-  if (IsStream(operation)) BeginStream();
+// What it sets has to end: with the transaction, or in autocommit with the reset.
+std::optional<TimeoutLift> PostgresConnection::LiftForExchange(const Call& call) const {
+  switch (call.session.kind) {
+    case SessionUse::Kind::kNone:
+    case SessionUse::Kind::kBegin:
+      break;
+    case SessionUse::Kind::kContinue:
+      if (conn_ == nullptr || transaction_status() != TransactionStatus::kInTransaction) {
+        return std::nullopt;
+      }
+      break;
+    case SessionUse::Kind::kPin:
+    case SessionUse::Kind::kEnd:
+      return std::nullopt;
+  }
+  return TimeoutLiftFor(call, environment_.statement_timeout);
+}
+
+void PostgresConnection::Queue(OperationPtr operation) {
+  if (IsStream(*operation)) BeginStream();
   if (unsent_.empty()) environment_.loop.AtTurnEnd(*this);
   unsent_.push_back(std::move(operation));
 }
@@ -177,13 +199,13 @@ void PostgresConnection::Queue(Operation operation) {
 // The statements are those of different callers, so their order is free: first those that share a
 // Sync.
 void PostgresConnection::OnTurnEnd() {
-  std::vector<Operation> unsent = std::move(unsent_);
+  std::vector<OperationPtr> unsent = std::move(unsent_);
   unsent_.clear();
   if (!in_session_) DeallocateUnwanted();
   const auto others = std::stable_partition(unsent.begin(), unsent.end(), &MaySyncLater);
   Duration together{};
   for (auto it = unsent.begin(); it != unsent.end(); ++it) {
-    together += Expected(*it);
+    together += Expected(**it);
     const bool last = it + 1 == others || it >= others || together > kSyncMax;
     if (last) together = Duration::zero();
     Send(std::move(*it), last);
@@ -191,31 +213,32 @@ void PostgresConnection::OnTurnEnd() {
 }
 
 Duration PostgresConnection::Expected(const Operation& operation) {
-  return operation.traits.history->average();
+  return operation.traits->history->average();
 }
 
-bool PostgresConnection::MaySyncLater(const Operation& operation) {
-  return operation.traits.plain_read && operation.call->statement.read_only &&
+bool PostgresConnection::MaySyncLater(const OperationPtr& pointer) {
+  const Operation& operation = *pointer;
+  return operation.traits->plain_read && operation.call->statement.read_only &&
          operation.call->statement.settings.none() && !operation.syncs_alone &&
          operation.call->session.none() && !IsRun(*operation.call) && !IsStream(operation);
 }
 
-void PostgresConnection::Send(Operation operation, bool sync) {
-  if (operation.exchange != nullptr) {
+void PostgresConnection::Send(OperationPtr operation, bool sync) {
+  if (operation->exchange != nullptr) {
     QueueExchange(std::move(operation));
     return;
   }
-  if (operation.call != nullptr && IsRun(*operation.call)) {
+  if (operation->call != nullptr && IsRun(*operation->call)) {
     SendRun(std::move(operation));
     return;
   }
   const bool usable = !lost_ && conn_ != nullptr;
   // Without its Sync a statement is undone, unless it commits by itself.
-  operation.sent = usable && operation.traits.commits_inside;
-  bool sent = usable && SendCommands(operation);
-  operation.sent = operation.sent || sent;
+  operation->sent = usable && operation->traits != nullptr && operation->traits->commits_inside;
+  bool sent = usable && SendCommands(*operation);
+  operation->sent = operation->sent || sent;
   if (sync) {
-    operation.Expect(Command::kSync);
+    operation->Expect(Command::kSync);
     // Writes to the socket, too.
     sent = sent && PQpipelineSync(conn_) == 1;
   }
@@ -244,11 +267,11 @@ bool PostgresConnection::SendCommands(Operation& operation) {
 // An operation of its own, of which nobody hears: should it fail, no statement is touched. False =
 // it could not be sent.
 bool PostgresConnection::RunUnheard(const std::string& sql) {
-  Operation operation(Operation::Kind::kForget);
-  const bool sent = !lost_ && conn_ != nullptr && SendPlain(operation, Command::kExecute, sql) &&
+  auto operation = std::make_unique<Operation>(Operation::Kind::kForget);
+  const bool sent = !lost_ && conn_ != nullptr && SendPlain(*operation, Command::kExecute, sql) &&
                     PQpipelineSync(conn_) == 1;
   if (!sent) return false;
-  operation.Expect(Command::kSync);
+  operation->Expect(Command::kSync);
   in_flight_.push_back(std::move(operation));
   Flush();
   return true;
@@ -266,8 +289,8 @@ void PostgresConnection::Flush() {
 // It stopped for want of room, which there may be by now, and then nobody else would say so.
 bool PostgresConnection::WantsToSend() const {
   if (in_flight_.empty()) return false;
-  const PostgresRun* run = in_flight_.back().run.get();
-  const PlainExchange* exchange = in_flight_.front().exchange.get();
+  const PostgresRun* run = in_flight_.back()->run.get();
+  const PlainExchange* exchange = in_flight_.front()->exchange.get();
   return (run != nullptr && run->wants_to_send()) ||
          (exchange != nullptr && exchange->is_sending() && !starved_);
 }
@@ -305,7 +328,7 @@ void PostgresConnection::ReadResults() {
 
 // False when no more can be read now.
 bool PostgresConnection::ReadResult() {
-  Operation& operation = in_flight_.front();
+  Operation& operation = *in_flight_.front();
   if (operation.exchange != nullptr) return AdvanceExchange();
   if (operation.run != nullptr) return ReadRunResult(operation);
   if (operation.current() == Command::kExecute && !operation.row_by_row) {
@@ -338,7 +361,7 @@ void PostgresConnection::OnNotice(void* self, const PGresult* result) {
   Notice notice{.severity = std::move(fields.severity),
                 .sqlstate = std::move(fields.sqlstate),
                 .message = std::move(fields.message)};
-  Operation& operation = connection->in_flight_.front();
+  Operation& operation = *connection->in_flight_.front();
   if (operation.run != nullptr) {
     operation.run->TakeNotice(std::move(notice));
   } else if (operation.outcome.notices.size() < kNoticesMax) {
@@ -349,11 +372,11 @@ void PostgresConnection::OnNotice(void* self, const PGresult* result) {
 // --- Completing. ---
 
 void PostgresConnection::CompleteFront() {
-  Operation operation = std::move(in_flight_.front());
+  OperationPtr operation = std::move(in_flight_.front());
   in_flight_.pop_front();
   // Whatever waited for its part to become full goes with the answer.
   part_due_at_ = kNever;
-  if (operation.kind == Operation::Kind::kForget) return;
+  if (operation->kind == Operation::Kind::kForget) return;
   if (cancelling_) {
     // The cancel may still arrive at the server; whatever ran next here would be hit by it.
     held_.push_back(std::move(operation));
@@ -362,9 +385,9 @@ void PostgresConnection::CompleteFront() {
   }
 }
 
-void PostgresConnection::CompleteStatement(Operation operation) {
-  const bool ok = !operation.outcome.error.has_value();
-  switch (operation.kind) {
+void PostgresConnection::CompleteStatement(OperationPtr operation) {
+  const bool ok = !operation->outcome.error.has_value();
+  switch (operation->kind) {
     case Operation::Kind::kPing:
       events_.OnPinged(id_, ok);
       break;
@@ -393,14 +416,15 @@ void PostgresConnection::Lose(std::string reason) {
 void PostgresConnection::FailAll(const std::string& reason) {
   StopCancelling();
   EndStream();
-  std::deque<Operation> failed = std::move(held_);
-  for (Operation& operation : in_flight_) failed.push_back(std::move(operation));
-  for (Operation& operation : unsent_) failed.push_back(std::move(operation));
+  std::deque<OperationPtr> failed = std::move(held_);
+  for (OperationPtr& operation : in_flight_) failed.push_back(std::move(operation));
+  for (OperationPtr& operation : unsent_) failed.push_back(std::move(operation));
   held_.clear();
   in_flight_.clear();
   unsent_.clear();
   bool reported = false;
-  for (Operation& operation : failed) {
+  for (const OperationPtr& pointer : failed) {
+    Operation& operation = *pointer;
     switch (operation.kind) {
       case Operation::Kind::kPing:
         events_.OnPinged(id_, false);
@@ -417,7 +441,7 @@ void PostgresConnection::FailAll(const std::string& reason) {
         // A FATAL error before CommandComplete came instead of the commit; anything else leaves
         // open how far the server got.
         const bool undone = operation.fatal && !operation.completed &&
-                            !operation.traits.commits_inside &&
+                            !operation.traits->commits_inside &&
                             operation.call->session.kind != SessionUse::Kind::kEnd;
         if (operation.run != nullptr) {
           outcome = operation.run->Lost(reason);
@@ -425,10 +449,7 @@ void PostgresConnection::FailAll(const std::string& reason) {
           if (!undone) outcome.error = LostError(operation, reason);
           outcome.never_sent = !operation.sent;
         }
-        outcome.may_run_again =
-            !operation.call->session.in_session() && !operation.traits.commits_inside &&
-            !operation.parts_went_out &&
-            (operation.call->statement.read_only || operation.call->statement.idempotent);
+        outcome.may_run_again = MayRunAgain(operation);
         EndChange(operation, true);
         events_.OnReply(id_, *operation.call, std::move(outcome), Condition::kBroken);
         reported = true;

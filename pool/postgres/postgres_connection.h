@@ -22,6 +22,7 @@
 #include "pool/event_loop.h"
 #include "pool/lru_cache.h"
 #include "pool/postgres/blocking_threads.h"
+#include "pool/postgres/call_settings.h"
 #include "pool/postgres/plain_exchange.h"
 #include "pool/postgres/postgres_run.h"
 #include "pool/postgres/statement_classifier.h"
@@ -31,6 +32,8 @@ namespace dbsidecar::pool {
 // What a connection shares with its driver; all borrowed.
 struct PostgresEnvironment {
   const std::string& conninfo;
+  // What the connections get by it, and not by the URL; 0 = nothing.
+  Duration statement_timeout;
   size_t prepared_max;
   EventLoop& loop;
   BlockingThreads& threads;
@@ -73,7 +76,7 @@ class PostgresConnection final : public Connection,
     bool over() const { return next == size; }
 
     Kind kind;
-    std::array<Command, 8> commands{};
+    std::array<Command, 11> commands{};
     size_t size = 0;
     size_t next = 0;          // The command whose results come now.
     bool answered = false;    // The current command has sent a result.
@@ -102,10 +105,11 @@ class PostgresConnection final : public Connection,
     bool parts_went_out = false;  // So it must not run again.
     Call* call = nullptr;
     std::unique_ptr<PostgresRun> run;  // Of a call that is more than one statement, once sent.
-    StatementTraits traits;
+    std::shared_ptr<const StatementTraits> traits;
     uint64_t classified = 0;  // The classifier's version at that time.
     Outcome outcome;
   };
+  using OperationPtr = std::unique_ptr<Operation>;
 
   // A prepared statement on the server, or a text that was seen once and may become one.
   struct Prepared {
@@ -118,16 +122,18 @@ class PostgresConnection final : public Connection,
   };
 
   void Connected(PGconn* conn);
-  void Queue(Operation operation);
-  static bool MaySyncLater(const Operation& operation);
+  std::optional<TimeoutLift> LiftForExchange(const Call& call) const;
+  void Queue(OperationPtr operation);
+  static bool MaySyncLater(const OperationPtr& operation);
   static Duration Expected(const Operation& operation);
-  void Send(Operation operation, bool sync);
+  void Send(OperationPtr operation, bool sync);
   bool SendCommands(Operation& operation);
   bool SendStatement(Operation& operation);
   bool SendExecute(Operation& operation);
   bool SendReadOnly(Operation& operation);
   void NoteSettings(Operation& operation);
   bool SendSettings(Operation& operation);
+  bool SendSettingsCommand(Operation& operation, const SettingsCommand& command);
   static std::string KeyOf(const Operation& operation);
   bool SendPlain(Operation& operation, Command command, const std::string& sql);
   bool RunUnheard(const std::string& sql);
@@ -144,9 +150,9 @@ class PostgresConnection final : public Connection,
     return call.batch != nullptr || call.rows != nullptr || call.description != nullptr;
   }
   static std::vector<std::string_view> TextsOf(const Call& call);
-  StatementTraits TraitsOfAll(const Call& call);
+  std::shared_ptr<StatementTraits> TraitsOfAll(const Call& call);
   std::unique_ptr<PostgresRun> NewRun(const Operation& operation);
-  void SendRun(Operation operation);
+  void SendRun(OperationPtr operation);
   void SendMore();
   bool ReadRunResult(Operation& operation);
   void StopRun(const Call& call);
@@ -174,7 +180,7 @@ class PostgresConnection final : public Connection,
   }
 
   // The simple protocol; postgres_plain.cc.
-  void QueueExchange(Operation operation);
+  void QueueExchange(OperationPtr operation);
   void BeginExchange();
   bool AdvanceExchange();
   void EndExchange();
@@ -187,10 +193,10 @@ class PostgresConnection final : public Connection,
   void EndStream();
   void ReadOn();
   void CompleteFront();
-  void CompleteStatement(Operation operation);
-  void Reply(Operation operation);
+  void CompleteStatement(OperationPtr operation);
+  void Reply(OperationPtr replied);
   bool TookTheTransactionWithIt(const Operation& operation) const;
-  void RunAgain(Operation operation);
+  void RunAgain(const Operation& operation);
   bool LeavesTraces(const Operation& operation);
   void EndChange(const Operation& operation, bool changed);
   void EndChangesInTransaction();
@@ -199,6 +205,7 @@ class PostgresConnection final : public Connection,
   static bool Commits(const Operation& operation);
   static bool OnlyReads(const Operation& operation);
   static bool IsHarmless(const Operation& operation);
+  static bool MayRunAgain(const Operation& operation);
   static Error LostError(const Operation& operation, const std::string& reason);
   void Unwatch();
   void StartCancel();
@@ -229,9 +236,9 @@ class PostgresConnection final : public Connection,
   std::vector<const Call*> cancels_wanted_;
   Instant cancel_again_at_ = kNever;
   Duration cancel_pause_{};
-  std::vector<Operation> unsent_;  // Statements that go out at the end of this turn.
-  std::deque<Operation> in_flight_;
-  std::deque<Operation> held_;  // Complete, but a cancel is still on its way.
+  std::vector<OperationPtr> unsent_;  // Statements that go out at the end of this turn.
+  std::deque<OperationPtr> in_flight_;
+  std::deque<OperationPtr> held_;  // Complete, but a cancel is still on its way.
   // Of the stream that runs: its sink is full, so the socket is not read.
   bool paused_ = false;
   // Its source had nothing, and has not got more since.

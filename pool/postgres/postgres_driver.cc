@@ -74,7 +74,10 @@ std::optional<Error> Validate(const Statement& statement) {
 class PostgresDriver final : public Driver {
  public:
   PostgresDriver(PostgresConfig config, EventLoop& loop)
-      : prepared_max_(config.prepared_max), conninfo_(BuildConninfo(config)), loop_(loop) {}
+      : prepared_max_(config.prepared_max),
+        conninfo_(BuildConninfo(config)),
+        statement_timeout_(StatementTimeoutOf(config)),
+        loop_(loop) {}
 
   std::string_view name() const override { return "postgresql"; }
 
@@ -91,7 +94,8 @@ class PostgresDriver final : public Driver {
     classification.refusal = Validate(statement);
     if (classification.refusal) return classification;
     if (statement.form != StatementForm::kSingle) return ClassifyPlain(statement);
-    const StatementTraits& traits = classifier_.Classify(statement.sql);
+    const auto found = classifier_.Classify(statement.sql);
+    const StatementTraits& traits = *found;
     classification.refusal = traits.refusal;
     if (!classification.refusal && statement.read_only && traits.parameters >= 0 &&
         traits.commits_inside) {
@@ -115,7 +119,8 @@ class PostgresDriver final : public Driver {
 
   std::optional<Error> Describe(const Statement& statement, Description& into) override {
     if (std::optional<Error> trouble = Validate(statement)) return trouble;
-    const StatementTraits& traits = classifier_.Classify(statement.sql);
+    const auto found = classifier_.Classify(statement.sql);
+    const StatementTraits& traits = *found;
     if (traits.refusal && traits.refusal->kind == ErrorKind::kInvalidArgument) {
       return traits.refusal;
     }
@@ -129,12 +134,14 @@ class PostgresDriver final : public Driver {
 
   std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t /*lane*/,
                                             ConnectionEvents& events) override {
-    return std::make_unique<PostgresConnection>(id, events,
-                                                PostgresEnvironment{.conninfo = conninfo_,
-                                                                    .prepared_max = prepared_max_,
-                                                                    .loop = loop_,
-                                                                    .threads = threads_,
-                                                                    .classifier = classifier_});
+    return std::make_unique<PostgresConnection>(
+        id, events,
+        PostgresEnvironment{.conninfo = conninfo_,
+                            .statement_timeout = statement_timeout_,
+                            .prepared_max = prepared_max_,
+                            .loop = loop_,
+                            .threads = threads_,
+                            .classifier = classifier_});
   }
 
   bool has_notifications() const override { return true; }
@@ -169,7 +176,8 @@ class PostgresDriver final : public Driver {
   // What the simple protocol carries: it is alone on its connection, and without a history.
   Classification ClassifyPlain(const Statement& statement) {
     Classification classification;
-    const StatementTraits traits = TraitsOf(statement, classifier_);
+    const auto found = TraitsOf(statement, classifier_);
+    const StatementTraits& traits = *found;
     classification.refusal = traits.refusal;
     classification.transaction_control = traits.transaction_control;
     classification.may_write = !traits.pure_read;
@@ -178,6 +186,7 @@ class PostgresDriver final : public Driver {
 
   const size_t prepared_max_;
   const std::string conninfo_;
+  const Duration statement_timeout_;
   EventLoop& loop_;
   StatementClassifier classifier_;
   DatabaseFacts facts_;

@@ -23,15 +23,15 @@ Error NoTransactionForSettings() {
 
 }  // namespace
 
-void PostgresConnection::QueueExchange(Operation operation) {
+void PostgresConnection::QueueExchange(OperationPtr operation) {
   // The only command of which anyone asks, in the search for what may be cancelled.
-  operation.Expect(Command::kSync);
+  operation->Expect(Command::kSync);
   in_flight_.push_back(std::move(operation));
   if (in_flight_.size() == 1) BeginExchange();
 }
 
 void PostgresConnection::BeginExchange() {
-  Operation& operation = in_flight_.front();
+  Operation& operation = *in_flight_.front();
   if (lost_ || conn_ == nullptr) {
     Lose("not connected");
     return;
@@ -66,7 +66,7 @@ void PostgresConnection::BeginExchange() {
 
 // False when no more can be done now.
 bool PostgresConnection::AdvanceExchange() {
-  Operation& operation = in_flight_.front();
+  Operation& operation = *in_flight_.front();
   if (!operation.sent) {
     if (!operation.outcome.error) BeginExchange();
     return false;
@@ -108,7 +108,7 @@ void PostgresConnection::EndExchange() {
 // first field, which is the severity. Where it cannot be seen (TLS), the rest is sent for nothing.
 void PostgresConnection::PeekForError() {
   if (in_flight_.empty() || lost_ || closing_) return;
-  PlainExchange* exchange = in_flight_.front().exchange.get();
+  PlainExchange* exchange = in_flight_.front()->exchange.get();
   if (exchange == nullptr || !exchange->is_sending()) return;
   char head[6];
   const ssize_t size = recv(fd_, head, sizeof(head), MSG_PEEK | MSG_DONTWAIT);

@@ -34,6 +34,11 @@ Error StaleInTransaction() {
   return error;
 }
 
+// With what other transactions did at the same time; the server undid this one.
+bool IsConflict(const Error& error) {
+  return error.sql.sqlstate == "40001" || error.sql.sqlstate == "40P01";
+}
+
 Error LeftATransactionOpen() {
   return OwnError(ErrorKind::kNeedsSession,
                   "the statement left a transaction open; it was rolled back. Use "
@@ -73,9 +78,17 @@ bool PostgresConnection::SendStatement(Operation& operation) {
   }
   NoteSettings(operation);
   // BEGIN as SQL has to be the first in its transaction, and keeps what comes after it.
-  const bool settings_last = operation.traits.transaction_control;
+  const bool settings_last = operation.traits->transaction_control;
   if (!settings_last && !SendSettings(operation)) return false;
+  const std::optional<TimeoutLift> lift =
+      settings_last ? std::nullopt
+                    : TimeoutLiftFor(*operation.call, environment_.statement_timeout);
+  if (lift && !SendSettingsCommand(operation, LiftCommand(*lift, SettingsReach::kTransaction))) {
+    return false;
+  }
   if (!SendExecute(operation)) return false;
+  // Without a session its transaction ends here.
+  if (lift && in_session_ && !SendSettingsCommand(operation, UnliftCommand())) return false;
   if (settings_last && !SendSettings(operation)) return false;
   return !session.commit || SendPlain(operation, Command::kCommit, "COMMIT");
 }
@@ -100,8 +113,12 @@ bool PostgresConnection::SendSettings(Operation& operation) {
   const Call& call = *operation.call;
   if (call.statement.settings.none()) return true;
   const bool pins = call.session.kind == SessionUse::Kind::kPin;
-  const SettingsCommand command = CommandFor(
-      call.statement.settings, pins ? SettingsReach::kSession : SettingsReach::kTransaction);
+  return SendSettingsCommand(
+      operation, CommandFor(call.statement.settings,
+                            pins ? SettingsReach::kSession : SettingsReach::kTransaction));
+}
+
+bool PostgresConnection::SendSettingsCommand(Operation& operation, const SettingsCommand& command) {
   std::vector<const char*> values;
   for (const std::string& value : command.values) values.push_back(value.c_str());
   operation.Expect(Command::kSettings);
@@ -128,7 +145,7 @@ bool PostgresConnection::SendExecute(Operation& operation) {
     }
   }
   // In a session it would be for all that follows there.
-  if (statement.read_only && !operation.traits.plain_read && !in_session_) {
+  if (statement.read_only && !operation.traits->plain_read && !in_session_) {
     if (!SendReadOnly(operation)) return false;
   }
   operation.Expect(Command::kExecute);
@@ -293,13 +310,14 @@ void PostgresConnection::TakeError(Operation& operation, const PGresult* result)
 void PostgresConnection::StopEarly(Operation& operation) {
   // In a session it would fail the transaction.
   const bool may_stop = operation.call->session.none() &&
-                        (operation.too_large ? operation.traits.pure_read : OnlyReads(operation));
+                        (operation.too_large ? operation.traits->pure_read : OnlyReads(operation));
   if (operation.stopped || !may_stop) return;
   operation.stopped = true;
   StartCancel();
 }
 
-void PostgresConnection::Reply(Operation operation) {
+void PostgresConnection::Reply(OperationPtr replied) {
+  Operation& operation = *replied;
   Call& call = *operation.call;
   // Before anything more is sent: from then on libpq calls the connection active.
   // Behind it others may be under way, none of which can open a transaction.
@@ -311,7 +329,7 @@ void PostgresConnection::Reply(Operation operation) {
     Forget(operation);
   }
   if (operation.skipped) {
-    RunAgain(std::move(operation));
+    RunAgain(operation);
     return;
   }
   if (operation.read_only_stale) ForgetReadOnly(operation);
@@ -321,24 +339,25 @@ void PostgresConnection::Reply(Operation operation) {
     if (status != TransactionStatus::kIdle) RunUnheard("ROLLBACK");
     // The statement did not start, or was undone as a whole; prepared anew it may well run.
     ++operation.retries;
-    RunAgain(std::move(operation));
+    RunAgain(operation);
     return;
   }
   if (operation.run != nullptr) operation.outcome = operation.run->Finish();
   Outcome& outcome = operation.outcome;
   outcome.undone = operation.hit_by_cancel && outcome.error &&
                    outcome.error->sql.sqlstate == "57014" && !operation.stopped &&
-                   !operation.traits.commits_inside && !IsCancelWanted(call);
+                   !operation.traits->commits_inside && !IsCancelWanted(call);
   Result& result = outcome.result;
   if (operation.run == nullptr) result.rows_affected = RowsAffected(result.command_tag);
   if (operation.stopped && outcome.error && outcome.error->sql.sqlstate == "57014") {
     outcome.error.reset();  // We asked for it.
   }
+  outcome.may_run_again = outcome.error && IsConflict(*outcome.error) && MayRunAgain(operation);
   const bool interrupted = outcome.error && outcome.error->sql.sqlstate.starts_with("57");
-  if (interrupted && operation.traits.commits_inside) outcome.error->outcome_unknown = true;
+  if (interrupted && operation.traits->commits_inside) outcome.error->outcome_unknown = true;
   if (operation.too_large && !outcome.error) {
     const auto too_large = IsStream(operation) ? &RowTooLarge : &ResultTooLarge;
-    outcome.error = too_large(call.statement.limits, !operation.traits.pure_read);
+    outcome.error = too_large(call.statement.limits, !operation.traits->pure_read);
   }
   Condition condition = LeavesTraces(operation) ? Condition::kDirty : Condition::kClean;
   if (cancel_astray_) condition = Condition::kBroken;
@@ -354,11 +373,11 @@ void PostgresConnection::Reply(Operation operation) {
     if (!outcome.error) outcome.error = LeftATransactionOpen();
   }
   ForgetCancel(&call);
-  if (!outcome.error && !operation.traits.unknown_names.empty() && TakeUnknown(call)) {
+  if (!outcome.error && !operation.traits->unknown_names.empty() && TakeUnknown(call)) {
     events_.OnCatalogChanged();
   }
   const bool unchanged = outcome.error && !outcome.error->outcome_unknown;
-  if (operation.traits.changes_catalog && status != TransactionStatus::kIdle && !session.none()) {
+  if (operation.traits->changes_catalog && status != TransactionStatus::kIdle && !session.none()) {
     ++changes_in_transaction_;  // Nobody sees them before the COMMIT.
   } else {
     EndChange(operation, !unchanged);
@@ -381,30 +400,30 @@ bool PostgresConnection::TookTheTransactionWithIt(const Operation& operation) co
   return !ended;
 }
 
-void PostgresConnection::RunAgain(Operation operation) {
-  Operation again(Operation::Kind::kStatement);
-  again.call = operation.call;
-  again.traits = std::move(operation.traits);
-  again.classified = operation.classified;
-  again.retries = operation.retries;
+void PostgresConnection::RunAgain(const Operation& operation) {
+  auto again = std::make_unique<Operation>(Operation::Kind::kStatement);
+  again->call = operation.call;
+  again->traits = operation.traits;
+  again->classified = operation.classified;
+  again->retries = operation.retries;
   // Or one that fails each time might keep a neighbour from ever running.
-  again.syncs_alone = true;
+  again->syncs_alone = true;
   Queue(std::move(again));
 }
 
 // By what is known now: it may have run after a change that was noticed after it was sent.
 bool PostgresConnection::LeavesTraces(const Operation& operation) {
   StatementClassifier& classifier = environment_.classifier;
-  if (operation.traits.leaves_traces || classifier.changing()) return true;
+  if (operation.traits->leaves_traces || classifier.changing()) return true;
   if (operation.classified == classifier.version()) return false;
   for (const std::string_view text : TextsOf(*operation.call)) {
-    if (classifier.Classify(text).leaves_traces) return true;
+    if (classifier.Classify(text)->leaves_traces) return true;
   }
   return false;
 }
 
 void PostgresConnection::EndChange(const Operation& operation, bool changed) {
-  if (!operation.traits.changes_catalog) return;
+  if (operation.traits == nullptr || !operation.traits->changes_catalog) return;
   environment_.classifier.ChangeEnds();
   if (!changed) return;
   environment_.classifier.ForgetCatalog();
@@ -422,14 +441,14 @@ void PostgresConnection::EndChangesInTransaction() {
 
 bool PostgresConnection::Commits(const Operation& operation) {
   const SessionUse& session = operation.call->session;
-  return session.commit || operation.traits.transaction_control ||
+  return session.commit || operation.traits->transaction_control ||
          (session.kind == SessionUse::Kind::kEnd && session.end == SessionUse::End::kCommit);
 }
 
 // The database has kept it from writing.
 bool PostgresConnection::OnlyReads(const Operation& operation) {
   return operation.call->statement.read_only && operation.call->session.none() &&
-         !operation.traits.commits_inside;
+         !operation.traits->commits_inside;
 }
 
 // Nothing of it remains: it only reads, or is part of a transaction that has not been committed.
@@ -438,7 +457,14 @@ bool PostgresConnection::IsHarmless(const Operation& operation) {
   const bool in_transaction = kind == SessionUse::Kind::kBegin || kind == SessionUse::Kind::kEnd ||
                               (kind == SessionUse::Kind::kContinue && operation.in_transaction);
   return OnlyReads(operation) ||
-         (in_transaction && !Commits(operation) && !operation.traits.commits_inside);
+         (in_transaction && !Commits(operation) && !operation.traits->commits_inside);
+}
+
+// Of one that failed for a reason that may pass.
+bool PostgresConnection::MayRunAgain(const Operation& operation) {
+  const Statement& statement = operation.call->statement;
+  return !operation.call->session.in_session() && !operation.traits->commits_inside &&
+         !operation.parts_went_out && (statement.read_only || statement.idempotent);
 }
 
 Error PostgresConnection::LostError(const Operation& operation, const std::string& reason) {

@@ -65,7 +65,7 @@ void PostgresConnection::SendPart(Operation& operation) {
 // Nothing more is to be had now.
 void PostgresConnection::SendPartWhenDue() {
   if (in_flight_.empty() || paused_) return;
-  Operation& operation = in_flight_.front();
+  Operation& operation = *in_flight_.front();
   // What is complete goes with the answer.
   if (!IsStream(operation) || operation.completed) return;
   const CopyData& copy = operation.outcome.copy;
@@ -80,11 +80,11 @@ void PostgresConnection::SendPartWhenDue() {
 
 void PostgresConnection::PartTimer::OnTick(Instant /*now*/) {
   connection_.part_due_at_ = kNever;
-  connection_.SendPart(connection_.in_flight_.front());
+  connection_.SendPart(*connection_.in_flight_.front());
 }
 
 void PostgresConnection::Resume(Call& call) {
-  if (in_flight_.empty() || in_flight_.front().call != &call) return;
+  if (in_flight_.empty() || in_flight_.front()->call != &call) return;
   starved_ = false;
   if (std::exchange(paused_, false)) environment_.loop.Watch(fd_, this);
   // libpq has more already, perhaps all. From the loop, so that the pool is not surprised by it.

@@ -52,7 +52,7 @@ std::vector<TextPart> SplitScript(std::string_view sql) {
 }
 
 ScriptExchange::ScriptExchange(const Call& call)
-    : PlainExchange(call, StepsOf(call.statement)), limits_(call.statement.limits) {}
+    : PlainExchange(call, std::nullopt, StepsOf(call.statement)), limits_(call.statement.limits) {}
 
 std::vector<PlainExchange::Step> ScriptExchange::StepsOf(const Statement& statement) {
   const std::string_view sql = statement.sql;

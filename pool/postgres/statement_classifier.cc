@@ -469,13 +469,12 @@ std::string FingerprintOf(std::string_view sql) {
 
 StatementClassifier::StatementClassifier() : cache_(4096, 8 * 1024 * 1024) {}
 
-const StatementTraits& StatementClassifier::Classify(std::string_view sql) {
-  if (const StatementTraits* known = cache_.Find(sql)) return *known;
-  StatementTraits traits = ClassifyText(sql, catalog_);
-  std::erase_if(traits.unknown_names, [&](const auto& name) { return sought_.contains(name); });
-  if (sql.size() <= kParsedBytesMax) return cache_.Insert(sql, std::move(traits));
-  uncached_ = std::move(traits);
-  return uncached_;
+std::shared_ptr<const StatementTraits> StatementClassifier::Classify(std::string_view sql) {
+  if (const auto* known = cache_.Find(sql)) return *known;
+  auto traits = std::make_shared<StatementTraits>(ClassifyText(sql, catalog_));
+  std::erase_if(traits->unknown_names, [&](const auto& name) { return sought_.contains(name); });
+  if (sql.size() <= kParsedBytesMax) cache_.Insert(sql, traits);
+  return traits;
 }
 
 StatementTraits StatementClassifier::ClassifyScript(std::string_view sql) const {
@@ -515,10 +514,11 @@ StatementTraits StatementClassifier::ClassifyCopy(std::string_view sql, bool in)
 }
 
 bool StatementClassifier::TakeUnknown(std::string_view sql) {
-  StatementTraits* const traits = cache_.Find(sql);
+  const auto* const found = cache_.Find(sql);
   // Without any catalogue one is on its way.
-  if (traits == nullptr || traits->unknown_names.empty() || catalog_.functions.empty())
-    return false;
+  if (found == nullptr || catalog_.functions.empty()) return false;
+  StatementTraits* const traits = found->get();
+  if (traits->unknown_names.empty()) return false;
   if (sought_.size() > kSoughtMax) sought_.clear();
   for (std::string& name : std::exchange(traits->unknown_names, {})) {
     sought_.insert(std::move(name));
@@ -534,16 +534,17 @@ void StatementClassifier::SetCatalog(Catalog catalog) {
 
 void StatementClassifier::ForgetCatalog() { SetCatalog({}); }
 
-StatementTraits TraitsOf(const Statement& statement, StatementClassifier& classifier) {
+std::shared_ptr<const StatementTraits> TraitsOf(const Statement& statement,
+                                                StatementClassifier& classifier) {
   switch (statement.form) {
     case StatementForm::kSingle:
       break;
     case StatementForm::kScript:
-      return classifier.ClassifyScript(statement.sql);
+      return std::make_shared<StatementTraits>(classifier.ClassifyScript(statement.sql));
     case StatementForm::kCopyIn:
-      return classifier.ClassifyCopy(statement.sql, true);
+      return std::make_shared<StatementTraits>(classifier.ClassifyCopy(statement.sql, true));
     case StatementForm::kCopyOut:
-      return classifier.ClassifyCopy(statement.sql, false);
+      return std::make_shared<StatementTraits>(classifier.ClassifyCopy(statement.sql, false));
   }
   return classifier.Classify(statement.sql);
 }

@@ -45,8 +45,7 @@ class StatementClassifier {
  public:
   StatementClassifier();
 
-  // Valid until the next call.
-  const StatementTraits& Classify(std::string_view sql);
+  std::shared_ptr<const StatementTraits> Classify(std::string_view sql);
 
   // Of a text with any number of statements. Not cached.
   StatementTraits ClassifyScript(std::string_view sql) const;
@@ -73,11 +72,11 @@ class StatementClassifier {
   int changes_ = 0;
   // Names for which the catalogue was read again already.
   std::unordered_set<std::string> sought_;
-  LruCache<StatementTraits> cache_;
-  StatementTraits uncached_;
+  LruCache<std::shared_ptr<StatementTraits>> cache_;
 };
 
 // By the statement's form.
-StatementTraits TraitsOf(const Statement& statement, StatementClassifier& classifier);
+std::shared_ptr<const StatementTraits> TraitsOf(const Statement& statement,
+                                                StatementClassifier& classifier);
 
 }  // namespace dbsidecar::pool

@@ -342,7 +342,7 @@ constexpr std::array kOptions = {
            .zero = "off",
            .reload = true,
            .help = "PostgreSQL's statement_timeout on every connection: ends a statement even when "
-                   "the sidecar is gone."},
+                   "the sidecar is gone. Streams and copies last as long as their callers want."},
     Option{
         .group = OptionGroup::kQueries,
         .flag = "cancel-grace",

@@ -27,7 +27,7 @@ cd "$scratch"
 DATABASE_URL="sqlite:$scratch/test.db" "$sidecar" serve --profile test \
   --listen "unix:$scratch/socket" >"$scratch/sidecar.log" 2>&1 &
 sidecar_pid=$!
-DBSIDECAR_ADDR="unix:$scratch/socket" "$sidecar" wait --timeout 60s
+DBSIDECAR_ADDR="unix:$scratch/socket" "$sidecar" wait --timeout 60s || { cat "$scratch/sidecar.log" >&2 && exit 1; }
 output="$("$scratch/build/first_query" "unix:$scratch/socket")"
 echo "$output"
 

@@ -197,6 +197,23 @@ TEST_F(PostgresBehindAGate, AWriteWhoseConnectionIsCutMayTakeEffectAndSaysSo) {
   }
 }
 
+TEST_F(PostgresBehindAGate, AnIdempotentWriteThatIsLostAndNotRunAgainInTimeIsOfUnknownOutcome) {
+  PoolOptions options = TestOptions(1);
+  options.core.wait_timeout = milliseconds(300);
+  const auto pool = NewPool(options);
+  TestCall call("insert into written select 1 from pg_sleep(0.5)");
+  call.statement.idempotent = true;
+  pool->Submit(call);
+  ASSERT_TRUE(AwaitRunning("insert into written"));
+  gate_.Cut();
+  gate_.Freeze();  // Nobody gets in any more.
+  ASSERT_TRUE(call.Await().error) << call.AwaitText();
+  EXPECT_TRUE(call.Await().error->outcome_unknown) << ErrorText(call.Await());
+  EXPECT_THAT(call.Await().error->message, HasSubstr("an earlier run"));
+  EXPECT_EQ(pool->Stats().outcomes_unknown, 1u);
+  gate_.Thaw();
+}
+
 TEST_F(PostgresBehindAGate, AnIdleConnectionThatIsCutIsReplacedUnseen) {
   const auto pool = NewPool(1);
   uint64_t opened = 1;

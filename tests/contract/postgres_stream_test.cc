@@ -22,10 +22,12 @@ class PostgresStream : public PostgresTest {
  protected:
   // A stream, its sink, and what came of it.
   struct Stream {
-    Stream(RunningPool& pool, const std::string& sql, size_t capacity = 0, SessionUse use = {})
+    Stream(RunningPool& pool, const std::string& sql, size_t capacity = 0, SessionUse use = {},
+           bool read_only = false)
         : sink(capacity), call(sql) {
       call.sink = &sink;
       call.session = use;
+      call.statement.read_only = read_only;
       pool.Submit(call);
     }
     uint64_t rows() {
@@ -178,8 +180,7 @@ TEST_F(PostgresStream, AStreamSharesItsConnectionWithNobody) {
 
 TEST_F(PostgresStream, ALostConnectionRunsAgainOnlyWhatHasNotDeliveredYet) {
   const auto pool = NewPool(1);
-  Stream begun(*pool, "select generate_series(1, 10000000)", 1);
-  begun.call.statement.read_only = true;
+  Stream begun(*pool, "select generate_series(1, 10000000)", 1, {}, true);
   ASSERT_TRUE(begun.sink.AwaitParts(1));
   TerminateAll();
   pool->Do([&] { pool->pool().Resume(begun.call.id); });

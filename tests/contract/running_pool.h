@@ -120,7 +120,7 @@ class RunningPool final : public pool::Observer {
   std::mutex mutex_;
   std::condition_variable leased_changed_;
   std::set<pool::CallId> leased_;  // Calls whose statement was handed to a connection.
-  pool::CallId next_id_ = 1;
+  std::atomic<pool::CallId> next_id_ = 1;
   std::unique_ptr<server::LoopThread> thread_;
 };
 

@@ -148,7 +148,7 @@ TEST(ErrorsTest, TextsAboutStatementsOfPostgresql) {
         "create temp table t (id int)", "prepare p as select 1", "declare c cursor for select 1",
         "select pg_advisory_lock(1)", "select set_config('a.b', 'c', false)",
         "update pg_settings set setting = 'x'", "lock table t", "copy t from stdin"}) {
-    texts.Add(classifier.Classify(sql).refusal);
+    texts.Add(classifier.Classify(sql)->refusal);
   }
   ExpectSameAsFile(texts.list(), "tests/golden/errors/statements_of_postgresql.txt");
 }

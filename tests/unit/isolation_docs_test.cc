@@ -57,7 +57,8 @@ TEST(IsolationDocsTest, WhatBecomesOfACallIsAsTheDocumentSays) {
   StatementClassifier classifier;
   classifier.SetCatalog(harmless);
   for (const auto& [name, outcome] : documented) {
-    const StatementTraits& traits = classifier.Classify(fmt::format("select {}(1, 2, 3)", name));
+    const auto found = classifier.Classify(fmt::format("select {}(1, 2, 3)", name));
+    const StatementTraits& traits = *found;
     EXPECT_EQ(traits.refusal.has_value(), outcome.starts_with(" refused")) << name;
     // What is refused may run in a session, which is reset afterwards.
     EXPECT_EQ(traits.leaves_traces,

@@ -66,27 +66,27 @@ TEST(ConnectionsToOpenTest, NeverExceedsTheConnectsInProgress) {
   EXPECT_EQ(ConnectionsToOpen(demand), 0u);
 }
 
-TEST(ConnectBackoffTest, DoublesWithEveryFailure) {
+TEST(BackoffTest, DoublesWithEveryFailure) {
   const auto base = milliseconds(100);
-  EXPECT_EQ(ConnectBackoff(1, base, seconds(60), kLowest), milliseconds(50));
-  EXPECT_EQ(ConnectBackoff(2, base, seconds(60), kLowest), milliseconds(100));
-  EXPECT_EQ(ConnectBackoff(3, base, seconds(60), kLowest), milliseconds(200));
+  EXPECT_EQ(Backoff(1, base, seconds(60), kLowest), milliseconds(50));
+  EXPECT_EQ(Backoff(2, base, seconds(60), kLowest), milliseconds(100));
+  EXPECT_EQ(Backoff(3, base, seconds(60), kLowest), milliseconds(200));
 }
 
-TEST(ConnectBackoffTest, TheUpperHalfIsRandom) {
-  const Duration longest = ConnectBackoff(1, milliseconds(100), seconds(60), kHighest);
+TEST(BackoffTest, TheUpperHalfIsRandom) {
+  const Duration longest = Backoff(1, milliseconds(100), seconds(60), kHighest);
   EXPECT_LE(longest, milliseconds(100));
   EXPECT_GT(longest, milliseconds(99));
 }
 
-TEST(ConnectBackoffTest, IsCapped) {
-  EXPECT_LE(ConnectBackoff(UINT32_MAX, milliseconds(100), seconds(2), kHighest), seconds(2));
-  EXPECT_EQ(ConnectBackoff(UINT32_MAX, milliseconds(100), seconds(2), kLowest), seconds(1));
-  EXPECT_LE(ConnectBackoff(1, seconds(5), seconds(2), kHighest), seconds(2));
+TEST(BackoffTest, IsCapped) {
+  EXPECT_LE(Backoff(UINT32_MAX, milliseconds(100), seconds(2), kHighest), seconds(2));
+  EXPECT_EQ(Backoff(UINT32_MAX, milliseconds(100), seconds(2), kLowest), seconds(1));
+  EXPECT_LE(Backoff(1, seconds(5), seconds(2), kHighest), seconds(2));
 }
 
-TEST(ConnectBackoffTest, DoesNotOverflowWithAHugeBase) {
-  EXPECT_EQ(ConnectBackoff(30, hours(24), hours(240), kLowest), hours(120));
+TEST(BackoffTest, DoesNotOverflowWithAHugeBase) {
+  EXPECT_EQ(Backoff(30, hours(24), hours(240), kLowest), hours(120));
 }
 
 TEST(RetireAtTest, WithoutALifetimeAConnectionNeverRetires) {

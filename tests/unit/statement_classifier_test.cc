@@ -47,7 +47,10 @@ class StatementClassifierTest : public testing::Test {
  protected:
   StatementClassifierTest() { classifier_.SetCatalog(SomeCatalog()); }
 
-  const StatementTraits& Classify(const std::string& sql) { return classifier_.Classify(sql); }
+  const StatementTraits& Classify(const std::string& sql) {
+    last_ = classifier_.Classify(sql);
+    return *last_;
+  }
 
   void ExpectRefused(const std::vector<std::string>& texts, ErrorKind kind) {
     for (const std::string& sql : texts) {
@@ -69,6 +72,7 @@ class StatementClassifierTest : public testing::Test {
   }
 
   StatementClassifier classifier_;
+  std::shared_ptr<const StatementTraits> last_;
 };
 
 TEST_F(StatementClassifierTest, RefusesEveryStatementThatActsOnTheSession) {
@@ -362,16 +366,16 @@ TEST_F(StatementClassifierTest, DefinitionsChangeTheCatalogue) {
 TEST_F(StatementClassifierTest, WithoutACatalogueEveryNameIsSuspect) {
   StatementClassifier fresh;
   for (const char* sql : {"select now()", "select * from t", "select 1 + 1"}) {
-    EXPECT_TRUE(fresh.Classify(sql).leaves_traces) << sql;
+    EXPECT_TRUE(fresh.Classify(sql)->leaves_traces) << sql;
   }
-  EXPECT_TRUE(fresh.Classify("with t as (select 1) insert into t values (1)").leaves_traces);
-  EXPECT_FALSE(fresh.Classify("select 1").leaves_traces);
+  EXPECT_TRUE(fresh.Classify("with t as (select 1) insert into t values (1)")->leaves_traces);
+  EXPECT_FALSE(fresh.Classify("select 1")->leaves_traces);
   const uint64_t before = fresh.version();
   fresh.SetCatalog(SomeCatalog());
   EXPECT_GT(fresh.version(), before);
-  EXPECT_FALSE(fresh.Classify("select now()").leaves_traces) << "a stale verdict was kept";
+  EXPECT_FALSE(fresh.Classify("select now()")->leaves_traces) << "a stale verdict was kept";
   fresh.ForgetCatalog();
-  EXPECT_TRUE(fresh.Classify("select now()").leaves_traces) << "a stale verdict was kept";
+  EXPECT_TRUE(fresh.Classify("select now()")->leaves_traces) << "a stale verdict was kept";
 }
 
 TEST_F(StatementClassifierTest, WhatDoesNotParseIsLeftToTheDatabaseAndItsSessionIsNotTrusted) {
