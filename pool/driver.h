@@ -154,17 +154,13 @@ class Driver {
                              const Classification& classification) const {
     return classification.lane;
   }
-  // Whether calls may have a sink (Call::sink).
-  virtual bool has_streams() const { return false; }
   virtual bool has(StatementForm form) const { return form == StatementForm::kSingle; }
   // Whether calls may bring settings (Statement::settings). Without, the pool itself sees to
   // `statement_timeout` and refuses the others.
   virtual bool has_settings() const { return false; }
-  // Whether calls may have several statements (Call::batch, Call::rows).
-  virtual bool has_batches() const { return false; }
   // What is known of the statement without asking the database: the part of Description that says
   // so. Or why it cannot be described.
-  virtual std::optional<Error> Describe(const Statement& statement, Description& into);
+  virtual std::optional<Error> Describe(const Statement& statement, Description& into) = 0;
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
                                                     ConnectionEvents& events) = 0;

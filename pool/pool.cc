@@ -137,11 +137,6 @@ std::optional<Error> Pool::Unserved(const Call& call) const {
         ErrorKind::kUnsupported,
         fmt::format("{} are not served on {}", Plural(call.statement.form), driver_.name()));
   }
-  if (call.sink != nullptr && !driver_.has_streams()) {
-    return OwnError(ErrorKind::kUnsupported, fmt::format("streams are not served on {} by this "
-                                                         "version",
-                                                         driver_.name()));
-  }
   if (!driver_.has_settings() && !call.statement.settings.only_statement_timeout()) {
     return OwnError(ErrorKind::kUnsupported,
                     fmt::format("{} has no settings for one call but statement_timeout; leave the "
