@@ -132,7 +132,7 @@ struct DatabaseFacts {
   int connections_max = 0;     // PostgreSQL's max_connections; 0 = no such limit.
   std::string role;            // "primary", "replica" or "embedded".
   std::string user;
-  std::string host;             // PostgreSQL's host, or the folder of its Unix socket.
+  std::string host;  // PostgreSQL's host, or the folder of its Unix socket.
   int port = 0;
   int connections = 0;  // Of all its clients, as the server counts them; 0 = not known.
 };
@@ -160,6 +160,9 @@ class Driver {
   virtual bool has_settings() const { return false; }
   // What is known of the statement without asking the database: the part of Description that says
   // so. Or why it cannot be described.
+  // The statement's shape, equal for texts that differ only in constants and spacing; "" = cannot
+  // be told.
+  virtual std::string Fingerprint(std::string_view sql) const = 0;
   virtual std::optional<Error> Describe(const Statement& statement, Description& into) = 0;
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,

@@ -26,6 +26,12 @@ class LruCache {
     return &it->second->second;
   }
 
+  // The same, but it does not count as a use.
+  const Value* Peek(std::string_view key) const {
+    const auto it = index_.find(key);
+    return it == index_.end() ? nullptr : &it->second->second;
+  }
+
   // REQUIRES: `key` is not there. What has to be forgotten for it, never the new one, is added to
   // `forgotten` unless that is null.
   Value& Insert(std::string_view key, Value value, std::vector<Value>* forgotten = nullptr) {

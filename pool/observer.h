@@ -8,6 +8,7 @@
 #include "pool/driver.h"
 #include "pool/error.h"
 #include "pool/pool_core.h"
+#include "pool/session.h"
 #include "pool/time.h"
 
 namespace dbsidecar::pool {
@@ -26,6 +27,10 @@ class Observer {
   virtual void OnAnswered(const Call&, const Timing&, const Error* /*error*/) {}
   // The database is up or down by the latest evidence; told only when it changes.
   virtual void OnDatabaseStatus(bool /*up*/, std::string_view /*reason*/) {}
+  // A session has been open for PoolOptions::session_warn_after; told once for each.
+  virtual void OnSessionHeld(const SessionReport&) {}
+  // We ended it, not its caller.
+  virtual void OnSessionRevoked(const SessionReport&, std::string_view /*reason*/) {}
   // The connection that hears notifications was lost or could not be opened; or is back.
   virtual void OnListenerStatus(bool /*up*/, std::string_view /*reason*/) {}
 };

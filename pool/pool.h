@@ -22,6 +22,7 @@
 #include "pool/driver.h"
 #include "pool/event_loop.h"
 #include "pool/histogram.h"
+#include "pool/lru_cache.h"
 #include "pool/notification_hub.h"
 #include "pool/observer.h"
 #include "pool/pool_core.h"
@@ -44,6 +45,8 @@ struct PoolOptions {
   // back; 0 = no limit.
   Duration session_idle_timeout = std::chrono::minutes(1);
   Duration transaction_timeout = std::chrono::minutes(5);
+  // A session that has been open for so long is told of (Observer::OnSessionHeld); 0 = never.
+  Duration session_warn_after = std::chrono::seconds(30);
   // A caller that leaves its stream's sink full, or its source empty, for so long loses the stream;
   // 0 = no limit.
   Duration stream_stall_timeout = std::chrono::minutes(1);
@@ -73,7 +76,7 @@ struct PoolStats {
   std::optional<Duration> last_error_age;
   std::string last_connect_error;
   std::optional<Duration> last_connect_error_age;
-  Duration status_age{};                   // Since `database_up` became what it is.
+  Duration status_age{};                     // Since `database_up` became what it is.
   std::optional<Duration> last_success_age;  // Since the database last answered anything.
   bool database_up = false;
   bool warm = false;  // `min` connections have been open, and the facts been asked for.
@@ -215,6 +218,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
 
   // Sessions; pool_sessions.cc.
   static Error SessionLost();
+  Error NoSession(std::string_view token) const;
+  SessionReport ReportOf(const Session& session) const;
   void FitToSession(const Call& call, Classification& classification) const;
   void SubmitToSession(CallState& state);
   void StartInSession(Session& session, CallState& state);
@@ -256,6 +261,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   std::set<std::pair<Instant, CallId>> timers_;
   absl::flat_hash_map<std::string, std::unique_ptr<Session>> sessions_;  // By token.
   std::map<std::string, uint64_t> sessions_revoked_;
+  // Why sessions that we ended are no more, for whoever comes with their token: the last ones.
+  LruCache<std::string> revoked_{1000, 64 * 1024};
   absl::flat_hash_map<std::string, AttachedClient*> clients_;  // By id.
   std::deque<Action> to_do_;
   Actions actions_;

@@ -10,8 +10,7 @@ namespace dbsidecar::pool {
 namespace {
 
 constexpr std::string_view kNoSession =
-    "no open session has this token: it never existed, has ended, or was rolled back because its "
-    "time was up";
+    "no open session has this token: it never existed, or has ended";
 
 Outcome Refusal(ErrorKind kind, std::string_view message) {
   Outcome outcome;
@@ -29,12 +28,47 @@ Instant After(Instant now, Duration limit) {
   return limit == Duration::zero() ? kNever : now + limit;
 }
 
+// What a report says of it later. The texts of long scripts are not kept for that.
+void NoteText(Session& session, const Call& call) {
+  constexpr size_t kTextMax = 16 * 1024;
+  const std::string_view text = call.batch != nullptr && !call.batch->steps.empty()
+                                    ? call.batch->steps[0].statement.sql
+                                    : call.statement.sql;
+  if (call.session.kind == SessionUse::Kind::kEnd) return;
+  session.last_text = text.size() <= kTextMax ? text : std::string_view();
+}
+
+std::string WhyRevoked(const Session& session, std::string_view reason) {
+  const auto seconds = [](Duration limit) { return std::chrono::duration<double>(limit).count(); };
+  std::string why;
+  if (reason == "idle_timeout") {
+    why = fmt::format("no call came for {:g} s (idle timeout)", seconds(session.idle_timeout));
+  } else if (reason == "transaction_timeout") {
+    why = fmt::format("its transaction was open for {:g} s (transaction timeout)",
+                      seconds(session.transaction_timeout));
+  } else if (reason == "client_gone") {
+    why = "the client that it belonged to has gone";
+  } else if (reason == "connection_lost") {
+    why = "its connection was lost";
+  } else {
+    why = fmt::format("the sidecar ended it ({})", reason);
+  }
+  return "the session with this token was rolled back: " + why;
+}
+
 }  // namespace
 
 Error Pool::SessionLost() {
   return OwnError(ErrorKind::kConnectionLost,
                   "the session's connection was lost before this call's statement was sent, and "
                   "its transaction is rolled back");
+}
+
+// Whoever has the token of a session may know what became of it.
+Error Pool::NoSession(std::string_view token) const {
+  const std::string* reason = revoked_.Peek(token);
+  return OwnError(ErrorKind::kSessionNotFound,
+                  reason == nullptr ? std::string(kNoSession) : *reason);
 }
 
 // In a session nearly everything may run.
@@ -65,7 +99,9 @@ void Pool::FitToSession(const Call& call, Classification& classification) const 
 void Pool::SubmitToSession(CallState& state) {
   const auto it = sessions_.find(std::string(state.call->session.token));
   if (it == sessions_.end() || it->second->over) {
-    Finish(state, Refusal(ErrorKind::kSessionNotFound, kNoSession));
+    Outcome outcome;
+    outcome.error = NoSession(state.call->session.token);
+    Finish(state, std::move(outcome));
     return;
   }
   Session& session = *it->second;
@@ -115,6 +151,7 @@ void Pool::StartInSession(Session& session, CallState& state) {
   }
   session.running = state.call->id;
   session.idle_until = kNever;
+  NoteText(session, *state.call);
   state.connection = session.connection;
   state.granted = loop_.now();
   SetTimer(state, TimeToRun(state));
@@ -164,6 +201,8 @@ Session& Pool::OpenSession(ConnectionId id, const CallState& state) {
   session->began = state.granted;
   session->idle_timeout = Lower(options_.session_idle_timeout, use.idle_timeout);
   session->transaction_timeout = Lower(options_.transaction_timeout, use.transaction_timeout);
+  session->warn_at = After(session->began, options_.session_warn_after);
+  NoteText(*session, *state.call);
   connections_.at(id).session = session.get();
   Session& opened = *session;
   sessions_[opened.token] = std::move(session);
@@ -182,6 +221,7 @@ void Pool::ReplyInSession(ConnectionId id, CallState& state, Outcome outcome, Co
                              "a statement of the transaction had failed, so it was rolled back");
   }
   session.running = 0;
+  session.idle_since = loop_.now();
   session.status = outcome.transaction_status;
   session.dirty = session.dirty || condition == Condition::kDirty;
   if (condition == Condition::kBroken) {
@@ -225,9 +265,8 @@ void Pool::NoteTransaction(Session& session) const {
 
 void Pool::EndSession(Session& session, Condition condition) {
   const ConnectionId id = session.connection;
-  ForgetSession(session, condition == Condition::kBroken
-                             ? SessionLost()
-                             : OwnError(ErrorKind::kSessionNotFound, std::string(kNoSession)));
+  ForgetSession(session,
+                condition == Condition::kBroken ? SessionLost() : NoSession(session.token));
   observer_.OnReleased(id, condition);
   CoreOf(id).Released(loop_.now(), id, condition, actions_);
 }
@@ -263,8 +302,22 @@ void Pool::Revoke(Session& session, std::string_view reason) {
 void Pool::NoteRevoked(const Session& session, std::string_view reason) {
   if (session.over) return;
   ++sessions_revoked_[std::string(reason)];
+  observer_.OnSessionRevoked(ReportOf(session), reason);
+  if (revoked_.Peek(session.token) == nullptr) {
+    revoked_.Insert(session.token, WhyRevoked(session, reason));
+  }
   const auto client = clients_.find(session.client_id);
   if (client != clients_.end()) client->second->OnSessionRevoked(session.token, reason);
+}
+
+SessionReport Pool::ReportOf(const Session& session) const {
+  const bool idle = session.running == 0;
+  return {.caller = session.caller,
+          .connection = session.connection,
+          .age = loop_.now() - session.began,
+          .idle = idle ? loop_.now() - session.idle_since : Duration::zero(),
+          .status = session.status,
+          .fingerprint = driver_.Fingerprint(session.last_text)};
 }
 
 bool Pool::ClientIsGone(std::string_view client_id) const {
@@ -308,13 +361,18 @@ void Pool::OnSessionTimers(Instant now) {
     }
   }
   for (const auto& [session, reason] : due) Revoke(*session, reason);
+  for (const auto& [token, session] : sessions_) {
+    if (session->warn_at > now) continue;
+    session->warn_at = kNever;
+    observer_.OnSessionHeld(ReportOf(*session));
+  }
 }
 
 Instant Pool::NextSessionTimer() const {
   Instant next = kNever;
   for (const auto& [token, session] : sessions_) {
     if (!session->over) {
-      next = std::min({next, session->idle_until, session->transaction_until});
+      next = std::min({next, session->idle_until, session->transaction_until, session->warn_at});
     }
   }
   return next;

@@ -62,11 +62,24 @@ struct Session {
   TransactionStatus status = TransactionStatus::kIdle;
   uint64_t running = 0;         // The call whose statement runs; 0 = none.
   std::deque<uint64_t> queued;  // Calls behind it.
+  std::string last_text;        // Of its statements; of a batch, the first one's.
   Instant began;
   Duration idle_timeout{};
   Duration transaction_timeout{};
   Instant idle_until = kNever;         // kNever while a call runs.
   Instant transaction_until = kNever;  // kNever without a transaction.
+  Instant idle_since;
+  Instant warn_at = kNever;  // That it is held for long; kNever once that is said.
+};
+
+// Who holds a connection, and what for: what is told of a session that is held for too long.
+struct SessionReport {
+  std::string_view caller;  // May be empty.
+  uint64_t connection = 0;
+  Duration age{};   // Since it began.
+  Duration idle{};  // Since its last statement ended; 0 while one runs.
+  TransactionStatus status = TransactionStatus::kIdle;
+  std::string fingerprint;  // Of its last statement; "" = cannot be told.
 };
 
 // A client process that is there as long as it is attached. Life: Pool::Attach, OnAttached and what

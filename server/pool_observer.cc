@@ -25,6 +25,31 @@ std::string_view ConditionName(pool::Condition condition) {
   return "";
 }
 
+std::string_view StatusName(pool::TransactionStatus status) {
+  switch (status) {
+    case pool::TransactionStatus::kIdle:
+      return "idle";
+    case pool::TransactionStatus::kInTransaction:
+      return "in_transaction";
+    case pool::TransactionStatus::kFailed:
+      return "failed";
+  }
+  return "";
+}
+
+// Two lines for a session at most.
+void LogSession(std::string_view event, const pool::SessionReport& session,
+                std::string_view reason) {
+  Log(LogLevel::kWarn, event,
+      {{"caller", session.caller},
+       {"connection", session.connection},
+       {"age_ms", Millis(session.age)},
+       {"idle_ms", Millis(session.idle)},
+       {"transaction", StatusName(session.status)},
+       {"fingerprint", session.fingerprint},
+       {"reason", reason}});
+}
+
 }  // namespace
 
 void PoolObserver::OnConnectionOpened(pool::ConnectionId id, pool::Duration connect_time) {
@@ -88,6 +113,14 @@ void PoolObserver::OnDatabaseStatus(bool up, std::string_view reason) {
   Log(up ? LogLevel::kInfo : LogLevel::kWarn, up ? "database.up" : "database.down",
       {{"reason", reason}});
   options_.on_database_status(up);
+}
+
+void PoolObserver::OnSessionHeld(const pool::SessionReport& session) {
+  LogSession("session.held", session, "");
+}
+
+void PoolObserver::OnSessionRevoked(const pool::SessionReport& session, std::string_view reason) {
+  LogSession("session.revoked", session, reason);
 }
 
 // The hub's back-off bounds how often this is written.

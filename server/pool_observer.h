@@ -32,6 +32,8 @@ class PoolObserver final : public pool::Observer {
   void OnAnswered(const pool::Call& call, const pool::Timing& timing,
                   const pool::Error* error) override;
   void OnDatabaseStatus(bool up, std::string_view reason) override;
+  void OnSessionHeld(const pool::SessionReport& session) override;
+  void OnSessionRevoked(const pool::SessionReport& session, std::string_view reason) override;
   void OnListenerStatus(bool up, std::string_view reason) override;
 
   // Why no connection came up, for whoever waits for the start; and whether trying on is pointless.

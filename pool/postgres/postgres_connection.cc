@@ -345,6 +345,11 @@ bool PostgresConnection::ReadResult() {
     if (operation.over()) CompleteFront();
     return !lost_ && conn_ != nullptr;
   }
+  if (!IsAnswerTo(operation.current(), result.get())) {
+    // Whose answers these are is not known any more, so nobody gets any of them.
+    Lose("the answers that came are out of step with what was sent");
+    return false;
+  }
   operation.answered = true;
   if (PQresultStatus(result.get()) == PGRES_PIPELINE_SYNC) {
     CompleteFront();
@@ -352,6 +357,33 @@ bool PostgresConnection::ReadResult() {
     Take(operation, result.get());
   }
   return !lost_ && conn_ != nullptr;
+}
+
+// By its kind. Only the answer to a preparation has no tag.
+bool PostgresConnection::IsAnswerTo(Command command, const PGresult* result) {
+  const bool prepares = command == Command::kPrepare || command == Command::kReadOnly;
+  const bool controls = command == Command::kBegin || command == Command::kCommit;
+  switch (PQresultStatus(result)) {
+    case PGRES_PIPELINE_SYNC:
+      return command == Command::kSync;
+    case PGRES_COMMAND_OK:
+      return *PQcmdStatus(const_cast<PGresult*>(result)) == '\0' ? prepares
+                                                                 : command != Command::kPrepare;
+    case PGRES_SINGLE_TUPLE:
+    case PGRES_TUPLES_OK:
+      return command != Command::kPrepare && command != Command::kSync && !controls;
+    case PGRES_EMPTY_QUERY:
+      return command == Command::kExecute;
+    case PGRES_FATAL_ERROR:
+    case PGRES_BAD_RESPONSE:
+    case PGRES_PIPELINE_ABORTED:
+    case PGRES_COPY_IN:
+    case PGRES_COPY_OUT:
+    case PGRES_COPY_BOTH:
+    case PGRES_NONFATAL_ERROR:
+      return true;
+  }
+  return true;
 }
 
 void PostgresConnection::OnNotice(void* self, const PGresult* result) {

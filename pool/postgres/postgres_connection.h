@@ -160,6 +160,7 @@ class PostgresConnection final : public Connection,
 
   void ReadResults();
   bool ReadResult();
+  static bool IsAnswerTo(Command command, const PGresult* result);
   void Take(Operation& operation, const PGresult* result);
   void TakeRows(Operation& operation, const PGresult* result);
   void TakeError(Operation& operation, const PGresult* result);

@@ -117,6 +117,8 @@ class PostgresDriver final : public Driver {
     return classification;
   }
 
+  std::string Fingerprint(std::string_view sql) const override { return FingerprintOf(sql); }
+
   std::optional<Error> Describe(const Statement& statement, Description& into) override {
     if (std::optional<Error> trouble = Validate(statement)) return trouble;
     const auto found = classifier_.Classify(statement.sql);

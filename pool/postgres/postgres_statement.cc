@@ -251,6 +251,8 @@ void PostgresConnection::Take(Operation& operation, const PGresult* result) {
       operation.skipped = !operation.outcome.error.has_value();
       break;
     case PGRES_EMPTY_QUERY:
+      operation.completed = true;
+      break;
     case PGRES_NONFATAL_ERROR:
     case PGRES_PIPELINE_SYNC:
       break;
@@ -361,6 +363,14 @@ void PostgresConnection::Reply(OperationPtr replied) {
   }
   Condition condition = LeavesTraces(operation) ? Condition::kDirty : Condition::kClean;
   if (cancel_astray_) condition = Condition::kBroken;
+  // Nothing but its own answer makes a statement a success.
+  const bool ran_alone = operation.run == nullptr && operation.exchange == nullptr;
+  if (ran_alone && !outcome.error && !operation.completed &&
+      session.kind != SessionUse::Kind::kEnd) {
+    outcome.error = LostError(operation, "its answer did not come");
+    outcome.may_run_again = MayRunAgain(operation);
+    condition = Condition::kBroken;
+  }
   if (!session.none() && !outcome.error && TookTheTransactionWithIt(operation)) {
     outcome.error = LostError(operation, "the server ended it");
     condition = Condition::kBroken;

@@ -66,6 +66,8 @@ class SqliteDriver final : public Driver {
                                                     : shared_.Classify(statement.sql);
   }
   // The rest is told by compiling it.
+  std::string Fingerprint(std::string_view sql) const override { return TextFingerprint(sql); }
+
   std::optional<Error> Describe(const Statement& statement, Description& into) override {
     into.needs_own_connection = NameCommand(statement.sql).words == "VACUUM";
     into.fingerprint = TextFingerprint(statement.sql);

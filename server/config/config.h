@@ -46,6 +46,7 @@ struct QueryConfig {
   using Milliseconds = std::chrono::milliseconds;
 
   Milliseconds session_idle_timeout{};  // 0 = off.
+  Milliseconds session_warn_after{};    // 0 = off.
   Milliseconds transaction_timeout{};   // 0 = off.
   Milliseconds stream_stall_timeout{};  // 0 = off.
   Milliseconds query_timeout{};         // 0 = off. Ends a call, whatever its own deadline.

@@ -57,6 +57,7 @@ class FakeDriver final : public pool::Driver {
   void FinishCloses();
 
   std::string_view name() const override { return "fake"; }
+  std::string Fingerprint(std::string_view sql) const override { return std::string(sql); }
   std::vector<pool::LaneShape> Lanes(size_t min, size_t max) const override;
   pool::Classification Classify(const pool::Statement& statement) override;
   std::unique_ptr<pool::Connection> NewConnection(pool::ConnectionId id, size_t lane,
