@@ -115,6 +115,11 @@ class Call {
   // again once a part has gone out.
   PartSink* sink = nullptr;
   PartLimits part_limits;
+  // It is more than one statement, or may be.
+  bool IsSeveral() const {
+    return batch != nullptr || rows != nullptr || statement.form == StatementForm::kScript;
+  }
+
   CopySource* source = nullptr;  // Of StatementForm::kCopyIn; its sink only hears of the start.
 };
 

@@ -4,11 +4,6 @@
 
 namespace dbsidecar::pool {
 
-std::optional<Error> Driver::Describe(const Statement& /*statement*/, Description& /*into*/) {
-  return OwnError(ErrorKind::kUnsupported,
-                  fmt::format("Describe is not served on {} by this version", name()));
-}
-
 Error ResultTooLarge(const ResultLimits& limits, bool took_effect) {
   const std::string rows =
       limits.rows_max == 0 || limits.truncate ? "" : fmt::format("{} rows or ", limits.rows_max);

@@ -45,7 +45,7 @@ class ConnectionEvents {
   virtual void OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condition) = 0;
   // Rows of a call with a sink. False = the sink is full: read no more of them until
   // Connection::Resume or Connection::Cancel.
-  [[nodiscard]] virtual bool OnPart(ConnectionId, Call&, Part) { return true; }
+  [[nodiscard]] virtual bool OnPart(ConnectionId id, Call& call, Part part) = 0;
   // The source of a call has nothing now, so its connection waits for Connection::Resume.
   virtual void OnStarved(ConnectionId, Call&) {}
   // The statement was not run: it belongs to `lane`. The driver has let go of `call`, and will
@@ -132,6 +132,9 @@ struct DatabaseFacts {
   int connections_max = 0;     // PostgreSQL's max_connections; 0 = no such limit.
   std::string role;            // "primary", "replica" or "embedded".
   std::string user;
+  std::string host;             // PostgreSQL's host, or the folder of its Unix socket.
+  int port = 0;
+  int connections = 0;  // Of all its clients, as the server counts them; 0 = not known.
 };
 
 class Driver {
@@ -151,17 +154,13 @@ class Driver {
                              const Classification& classification) const {
     return classification.lane;
   }
-  // Whether calls may have a sink (Call::sink).
-  virtual bool has_streams() const { return false; }
   virtual bool has(StatementForm form) const { return form == StatementForm::kSingle; }
   // Whether calls may bring settings (Statement::settings). Without, the pool itself sees to
   // `statement_timeout` and refuses the others.
   virtual bool has_settings() const { return false; }
-  // Whether calls may have several statements (Call::batch, Call::rows).
-  virtual bool has_batches() const { return false; }
   // What is known of the statement without asking the database: the part of Description that says
   // so. Or why it cannot be described.
-  virtual std::optional<Error> Describe(const Statement& statement, Description& into);
+  virtual std::optional<Error> Describe(const Statement& statement, Description& into) = 0;
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,
                                                     ConnectionEvents& events) = 0;

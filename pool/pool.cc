@@ -50,6 +50,7 @@ Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& obser
       driver_(driver),
       options_(std::move(options)),
       observer_(observer),
+      status_since_(loop.now()),
       random_(options_.seed) {
   const std::vector<LaneShape> shapes = driver_.Lanes(options_.core.min, options_.core.max);
   for (size_t i = 0; i < shapes.size(); ++i) {
@@ -135,11 +136,6 @@ std::optional<Error> Pool::Unserved(const Call& call) const {
     return OwnError(
         ErrorKind::kUnsupported,
         fmt::format("{} are not served on {}", Plural(call.statement.form), driver_.name()));
-  }
-  if (call.sink != nullptr && !driver_.has_streams()) {
-    return OwnError(ErrorKind::kUnsupported, fmt::format("streams are not served on {} by this "
-                                                         "version",
-                                                         driver_.name()));
   }
   if (!driver_.has_settings() && !call.statement.settings.only_statement_timeout()) {
     return OwnError(ErrorKind::kUnsupported,
@@ -706,6 +702,7 @@ void Pool::NoteStatus(std::string_view reason) {
                               [](const auto& lane) { return lane->database_up(); });
   if (up == database_up_) return;
   database_up_ = up;
+  status_since_ = loop_.now();
   observer_.OnDatabaseStatus(up, reason);
 }
 
@@ -901,6 +898,7 @@ PoolStats Pool::Stats() const {
   }
   if (last_success_ != Instant::min()) stats.last_success_age = now - last_success_;
   stats.database_up = database_up_;
+  stats.status_age = now - status_since_;
   stats.warm = warm_;
   stats.draining = draining_;
   stats.queue = queue_;

@@ -73,6 +73,7 @@ struct PoolStats {
   std::optional<Duration> last_error_age;
   std::string last_connect_error;
   std::optional<Duration> last_connect_error_age;
+  Duration status_age{};                   // Since `database_up` became what it is.
   std::optional<Duration> last_success_age;  // Since the database last answered anything.
   bool database_up = false;
   bool warm = false;  // `min` connections have been open, and the facts been asked for.
@@ -266,6 +267,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   bool draining_ = false;
   bool warm_ = false;
   bool database_up_ = false;
+  Instant status_since_;
   // What is known of the database: to be asked for, waiting for a place, being asked.
   bool facts_wanted_ = true;
   bool place_for_facts_wanted_ = false;

@@ -1,6 +1,4 @@
 // The part of Pool that judges calls with several statements before they are sent.
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "pool/pool.h"
@@ -17,11 +15,7 @@ constexpr std::string_view kNotIndependent =
 
 Classification Pool::ClassifyMany(const Call& call) {
   Classification all;
-  if (!driver_.has_batches()) {
-    all.refusal = OwnError(
-        ErrorKind::kUnsupported,
-        fmt::format("Batch and ExecuteMany are not served on {} by this version", driver_.name()));
-  } else if (call.batch != nullptr) {
+  if (call.batch != nullptr) {
     all = ClassifyBatch(call);
   } else {
     Statement first = call.statement;

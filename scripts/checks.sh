@@ -28,6 +28,7 @@ run_quick_checks() {
   run_check "wire contract: nothing breaks callers" npm protos/check.sh breaking
   run_check "docs/configuration.md is current" diff configuration_docs_are_current
   run_check "shell scripts parse" bash scripts_parse
+  run_check "metrics: what Prometheus makes of them" promtool metrics_are_well_named
   run_check "bench: parsing, ratios, table and chart" python3 bench_is_right_about_figures
   run_check "bench: every row comes about" python3 bench_produces_every_row
 }
@@ -39,6 +40,12 @@ formatting_is_right() {
 configuration_docs_are_current() {
   build/release/dbsidecar config docs | diff -u docs/configuration.md - ||
     { echo "run: ./dev docs" >&2 && return 1; }
+}
+
+# Two names are others' to give: OpenTelemetry's and one that existing dashboards use.
+metrics_are_well_named() {
+  diff -u tests/golden/metrics/promtool.txt \
+    <(promtool check metrics <tests/golden/metrics/prometheus.txt 2>&1 | sort)
 }
 
 scripts_parse() {

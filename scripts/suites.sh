@@ -66,7 +66,7 @@ run_integration_against() {
   build_targets "$1" dbsidecar
   build_suites release integration
   build_grpc_tools
-  DBSIDECAR_BINARY="$ROOT/build/$1/dbsidecar" DBSIDECAR_TEST_SANITIZED=1 \
+  DBSIDECAR_BINARY="$ROOT/build/$1/dbsidecar" DBSIDECAR_TEST_SANITIZED="$1" \
     run_ctest release /tests/integration integration
 }
 
@@ -88,16 +88,21 @@ simulate() {
   fi
 }
 
-soak_canary() {
-  local seed="" calls=10000000
+soak_callers() {
+  local seed="" calls=10000000 bank=""
   while [[ $# -gt 0 ]]; do
     case "$1" in
+      --bank) bank="${2:?--bank needs a number of seconds}" && shift 2 ;;
       --seed) seed="${2:?--seed needs a number}" && shift 2 ;;
       --calls) calls="${2:?--calls needs a number}" && shift 2 ;;
-      *) fail "soak takes --calls N and --seed N, not \"$1\"" ;;
+      *) fail "soak takes --calls N, --seed N and --bank SECONDS, not \"$1\"" ;;
     esac
   done
   [[ "$calls" =~ ^[1-9][0-9]*$ ]] || fail "--calls takes a number above 0, not \"$calls\""
+  if [[ -n "$bank" ]]; then
+    DBSIDECAR_TEST_SECONDS_BANK="$bank" build/release/integration_test --gtest_filter='Bank.*'
+    return
+  fi
   [[ -z "$seed" ]] || export DBSIDECAR_TEST_SEED="$seed"
   DBSIDECAR_TEST_CALLS_CANARY="$calls" build/release/integration_test --gtest_filter='*CanaryTest.*'
 }

@@ -20,7 +20,7 @@ namespace dbsidecar::server {
 template <typename Message>
 grpc::Slice EncodeEvent(const Message& message) {
   const size_t size = message.ByteSizeLong();
-  const grpc::Slice slice(size);
+  grpc::Slice slice(size);
   message.SerializeWithCachedSizesToArray(const_cast<uint8_t*>(slice.begin()));
   return slice;
 }

@@ -11,12 +11,16 @@ system_clock::time_point Ago(pool::Duration age) {
   return system_clock::now() - std::chrono::duration_cast<system_clock::duration>(age);
 }
 
+v1::DatabaseStatus StatusOf(const pool::PoolStats& stats) {
+  if (stats.database_up) return v1::DATABASE_STATUS_UP;
+  return stats.last_connect_error_age ? v1::DATABASE_STATUS_DOWN : v1::DATABASE_STATUS_UNKNOWN;
+}
+
 void FillDatabase(const pool::PoolStats& stats, v1::DatabaseCheck& check) {
   check.set_pool(stats.name);
   check.set_driver(stats.driver);
-  check.set_status(stats.database_up              ? v1::DATABASE_STATUS_UP
-                   : stats.last_connect_error_age ? v1::DATABASE_STATUS_DOWN
-                                                  : v1::DATABASE_STATUS_UNKNOWN);
+  check.set_status(StatusOf(stats));
+  SetTimestamp(Ago(stats.status_age), *check.mutable_status_since_time());
   check.set_server_version(stats.facts.server_version);
   check.set_role(stats.facts.role);
   if (stats.last_success_age) {
@@ -29,6 +33,28 @@ void FillDatabase(const pool::PoolStats& stats, v1::DatabaseCheck& check) {
 }
 
 }  // namespace
+
+void FillPoolHealth(const pool::PoolStats& stats, v1::PoolHealth& pool) {
+  pool.set_pool(stats.name);
+  pool.set_state(stats.draining ? v1::POOL_STATE_DRAINING : v1::POOL_STATE_ACTIVE);
+  if (stats.facts.host.empty()) return;
+  v1::ServerHealth& server = *pool.add_servers();
+  server.set_host(stats.facts.host);
+  server.set_port(static_cast<uint32_t>(stats.facts.port));
+  server.set_status(StatusOf(stats));
+  server.set_role(stats.facts.role);
+  server.set_server_version(stats.facts.server_version);
+  server.set_connections(static_cast<uint32_t>(stats.total));
+  server.set_server_connections(static_cast<uint32_t>(stats.facts.connections));
+  server.set_server_connections_max(static_cast<uint32_t>(stats.facts.connections_max));
+  if (stats.last_success_age) {
+    SetTimestamp(Ago(*stats.last_success_age), *server.mutable_last_check_time());
+  }
+  if (stats.last_connect_error_age) {
+    server.set_last_error(stats.last_connect_error);
+    SetTimestamp(Ago(*stats.last_connect_error_age), *server.mutable_last_error_time());
+  }
+}
 
 void FillHealth(const pool::PoolStats& stats, v1::LifecyclePhase phase,
                 v1::HealthResponse& health) {

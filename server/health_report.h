@@ -6,6 +6,9 @@
 
 namespace dbsidecar::server {
 
+// State and server; the rest of it is composed of other reports.
+void FillPoolHealth(const pool::PoolStats& stats, v1::PoolHealth& pool);
+
 // Overall status, readiness and the database's line, from the pool's figures.
 void FillHealth(const pool::PoolStats& stats, v1::LifecyclePhase phase, v1::HealthResponse& health);
 

@@ -22,12 +22,15 @@
 #include "server/copy_out_rpc.h"
 #include "server/database.h"
 #include "server/health_service.h"
+#include "server/http/http_server.h"
+#include "server/http_routes.h"
 #include "server/listen_rpc.h"
 #include "server/log.h"
 #include "server/loop_thread.h"
 #include "server/pipeline_rpc.h"
 #include "server/query_rpc.h"
 #include "server/query_stream_rpc.h"
+#include "server/reports.h"
 #include "server/sidecar_service.h"
 
 namespace dbsidecar::server {
@@ -145,13 +148,13 @@ std::string ProbeTcp(const ListenAddress& address) {
   return reason;
 }
 
-bool CanListen(const ListenAddress& address) {
+bool CanListen(const ListenAddress& address, std::string_view flag) {
   const std::string trouble = address.IsUnix() ? ProbeUnix(address.path) : ProbeTcp(address);
   if (trouble.empty()) return true;
   Log(LogLevel::kError, "server.listen_failed",
       {{"address", address.ToString()},
        {"error", trouble},
-       {"remedy", "stop what uses it, or give another address with --listen"}});
+       {"remedy", fmt::format("stop what uses it, or give another address with --{}", flag)}});
   return false;
 }
 
@@ -173,7 +176,8 @@ class Server {
       : config_(config),
         signals_(signals),
         database_(config, [this](bool up) { readiness_.SetDatabaseUp(up); }),
-        service_(database_, LimitsOf(config), static_cast<size_t>(config.pool.waiters_max)),
+        reports_(database_, config),
+        service_(database_, reports_, LimitsOf(config)),
         rpc_(service_, database_, LimitsOf(config), encoder_loop_),
         attach_(rpc_),
         listen_(rpc_, static_cast<size_t>(config.query.listen_buffer)),
@@ -210,8 +214,9 @@ class Server {
  private:
   bool Listen() {
     for (const ListenAddress& address : config_.listen) {
-      if (!CanListen(address)) return false;
+      if (!CanListen(address, "listen")) return false;
     }
+    if (!ListenForHttp()) return false;
     grpc::EnableDefaultHealthCheckService(false);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
@@ -246,13 +251,32 @@ class Server {
     return true;
   }
 
+  bool ListenForHttp() {
+    for (const ListenAddress& address : config_.http_listen) {
+      if (!CanListen(address, "http-listen")) return false;
+      if (address.IsUnix()) unlink(address.path.c_str());  // Of a process that is no more.
+      auto server = HttpServer::Listen(address, {}, [this](const HttpRequest& request) {
+        return AnswerHttp(request, reports_);
+      });
+      if (!server.ok()) {
+        Log(LogLevel::kError, "server.listen_failed",
+            {{"address", address.ToString()}, {"error", std::string(server.status().message())}});
+        return false;
+      }
+      (*server)->Start();
+      Log(LogLevel::kInfo, "server.listening_http", {{"address", (*server)->address().ToString()}});
+      http_.push_back(*std::move(server));
+    }
+    return true;
+  }
+
   static void LogListening(ListenAddress address, int port) {
     if (!address.IsUnix()) address.port = static_cast<uint16_t>(port);
     Log(LogLevel::kInfo, "server.listening", {{"address", address.ToString()}});
   }
 
   void ServeUntilSignal() {
-    service_.SetPhase(v1::LIFECYCLE_PHASE_SERVING);
+    reports_.SetPhase(v1::LIFECYCLE_PHASE_SERVING);
     readiness_.SetServing(true);
     Log(LogLevel::kInfo, "server.ready", {{"version", DBSIDECAR_VERSION}});
     while (!signals_.Wait(std::chrono::hours(1))) {
@@ -263,9 +287,9 @@ class Server {
     // Readiness goes first, so that no new work is sent here; then the calls that come all the
     // same are served for a while.
     readiness_.SetServing(false);
-    service_.SetPhase(v1::LIFECYCLE_PHASE_LAME_DUCK);
+    reports_.SetPhase(v1::LIFECYCLE_PHASE_LAME_DUCK);
     const bool again = signals_.Wait(config_.lifecycle.drain_delay);
-    service_.SetPhase(v1::LIFECYCLE_PHASE_DRAINING);
+    reports_.SetPhase(v1::LIFECYCLE_PHASE_DRAINING);
     Log(LogLevel::kInfo, "server.draining",
         {{"timeout_ms", config_.lifecycle.drain_timeout.count()}});
     const steady_clock::duration limit =
@@ -297,6 +321,7 @@ class Server {
   HealthService health_;
   Readiness readiness_{health_};
   Database database_;
+  Reports reports_;
   SidecarService service_;
   pool::EventLoop encoder_loop_;
   RpcContext rpc_;
@@ -305,6 +330,7 @@ class Server {
   std::unique_ptr<LoopThread> encoder_;
   std::unique_ptr<CompletionQueues> queues_;
   std::unique_ptr<grpc::Server> server_;
+  std::vector<std::unique_ptr<HttpServer>> http_;
 };
 
 }  // namespace

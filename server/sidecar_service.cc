@@ -1,16 +1,12 @@
 #include "server/sidecar_service.h"
 
-#include <algorithm>
-
 #include "pool/error.h"
 #include "server/awaited_call.h"
 #include "server/batch_rpc.h"
 #include "server/database.h"
 #include "server/deadline.h"
 #include "server/grpc_status.h"
-#include "server/health_report.h"
-#include "server/metrics_report.h"
-#include "server/process_figures.h"
+#include "server/reports.h"
 #include "server/request_parser.h"
 #include "server/result_encoder.h"
 
@@ -23,41 +19,18 @@ grpc::Status NotServed(const std::string& what) {
                      what + " is not served by this version (" DBSIDECAR_VERSION ")"));
 }
 
-bool Wanted(const v1::MetricsRequest& request, const std::string& pool) {
-  return request.pools().empty() ||
-         std::find(request.pools().begin(), request.pools().end(), pool) != request.pools().end();
-}
-
 }  // namespace
 
-grpc::Status SidecarService::Health(grpc::ServerContext*, const v1::HealthRequest* request,
+grpc::Status SidecarService::Health(grpc::ServerContext* context, const v1::HealthRequest* request,
                                     v1::HealthResponse* response) {
-  if (request->level() == v1::HEALTH_LEVEL_DETAILED ||
-      request->level() == v1::HEALTH_LEVEL_DATABASE) {
-    return NotServed("Health at a level other than BASIC");
-  }
-  if (request->check_now()) return NotServed("Health with check_now");
-  FillHealth(database_.Report().stats, phase_.load(), *response);
-  response->set_version(DBSIDECAR_VERSION);
-  const auto uptime = std::chrono::steady_clock::now() - started_;
-  const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(uptime).count();
-  response->mutable_uptime()->set_seconds(nanos / 1'000'000'000);
-  response->mutable_uptime()->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
-  return grpc::Status::OK;
+  const auto trouble = reports_.FillHealth(*request, DeadlineOf(*context), *response);
+  return trouble ? ToGrpcStatus(*trouble) : grpc::Status::OK;
 }
 
 grpc::Status SidecarService::Metrics(grpc::ServerContext*, const v1::MetricsRequest* request,
                                      v1::MetricsResponse* response) {
-  const DatabaseReport report = database_.Report();
-  SetTimestamp(std::chrono::system_clock::now(), *response->mutable_time());
-  SetTimestamp(started_at_, *response->mutable_counting_since_time());
-  if (Wanted(*request, report.stats.name)) {
-    FillPoolMetrics(report.stats, report.outcomes, waiters_max_, *response->add_pools());
-  }
-  FillProcessMetrics(*response->mutable_process());
-  response->mutable_build()->set_version(DBSIDECAR_VERSION);
-  response->mutable_build()->set_compiler(__VERSION__);
-  return grpc::Status::OK;
+  const auto trouble = reports_.FillMetrics(*request, *response);
+  return trouble ? ToGrpcStatus(*trouble) : grpc::Status::OK;
 }
 
 grpc::Status SidecarService::Batch(grpc::ServerContext* context, const v1::BatchRequest* request,

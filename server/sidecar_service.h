@@ -9,16 +9,13 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <atomic>
-#include <chrono>
-#include <string>
-
 #include "dbsidecar/v1/sidecar.grpc.pb.h"
 #include "server/request_parser.h"
 
 namespace dbsidecar::server {
 
 class Database;
+class Reports;
 
 class SidecarService final
     : public v1::Sidecar::WithRawMethod_Query<v1::Sidecar::WithRawMethod_Pipeline<
@@ -26,11 +23,9 @@ class SidecarService final
               v1::Sidecar::WithRawMethod_CopyOut<v1::Sidecar::WithRawMethod_Listen<
                   v1::Sidecar::WithRawMethod_Attach<v1::Sidecar::Service>>>>>>> {
  public:
-  // Borrowed. `waiters_max` is reported by Metrics.
-  SidecarService(Database& database, RequestLimits limits, size_t waiters_max)
-      : database_(database), limits_(limits), waiters_max_(waiters_max) {}
-
-  void SetPhase(v1::LifecyclePhase phase) { phase_.store(phase); }
+  // Borrowed.
+  SidecarService(Database& database, Reports& reports, RequestLimits limits)
+      : database_(database), reports_(reports), limits_(limits) {}
 
   grpc::Status Health(grpc::ServerContext* context, const v1::HealthRequest* request,
                       v1::HealthResponse* response) override;
@@ -56,11 +51,8 @@ class SidecarService final
 
  private:
   Database& database_;
+  Reports& reports_;
   const RequestLimits limits_;
-  const size_t waiters_max_;
-  const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
-  const std::chrono::system_clock::time_point started_at_ = std::chrono::system_clock::now();
-  std::atomic<v1::LifecyclePhase> phase_{v1::LIFECYCLE_PHASE_STARTING};
 };
 
 }  // namespace dbsidecar::server

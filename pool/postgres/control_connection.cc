@@ -24,11 +24,16 @@ DatabaseFacts AskFacts(pqxx::nontransaction& transaction) {
   const pqxx::row row = transaction.exec1(
       "SELECT split_part(current_setting('server_version'), ' ', 1), "
       "current_setting('max_connections')::int,"
-      " CASE WHEN pg_is_in_recovery() THEN 'replica' ELSE 'primary' END, current_user");
+      " CASE WHEN pg_is_in_recovery() THEN 'replica' ELSE 'primary' END, current_user,"
+      " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')");
+  pqxx::connection_base& connection = transaction.conn();
   return {.server_version = row[0].as<std::string>(),
           .connections_max = row[1].as<int>(),
           .role = row[2].as<std::string>(),
-          .user = row[3].as<std::string>()};
+          .user = row[3].as<std::string>(),
+          .host = connection.hostname() == nullptr ? "" : connection.hostname(),
+          .port = connection.port() == nullptr ? 0 : std::atoi(connection.port()),
+          .connections = row[4].as<int>()};
 }
 
 // What is suspect, for the questions below; {0} is ListedFunctions(). Objects name the functions

@@ -86,10 +86,8 @@ class PostgresDriver final : public Driver {
   }
 
   bool has_sessions() const override { return true; }
-  bool has_streams() const override { return true; }
   bool has(StatementForm /*form*/) const override { return true; }
   bool has_settings() const override { return true; }
-  bool has_batches() const override { return true; }
 
   Classification Classify(const Statement& statement) override {
     Classification classification;

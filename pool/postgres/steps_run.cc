@@ -228,10 +228,20 @@ void StepsRun::NoteUnnamed(size_t step, const Statement& statement) {
   }
 }
 
+// A cancel may hit a step that may fail, and must not be taken for that failure: so all that may
+// fail is over before the COMMIT goes out.
+bool StepsRun::WaitsForThoseThatMayFail() const {
+  for (size_t step = 0; step < states_.size() && atomic(); ++step) {
+    if (states_[step] == StepState::kSent && MayFail(step)) return true;
+  }
+  return false;
+}
+
 bool StepsRun::SendEnd() {
+  if (!failed_ && WaitsForThoseThatMayFail()) return AskForResults();
   stage_ = Stage::kSent;
   if (!atomic()) return true;
-  if (stopped_ && next_ < size() && !failed_) {
+  if (stopped_ && !failed_) {
     FailAll(OwnError(ErrorKind::kCancelled, ""), kNoStep);
   }
   if (failed_) {
@@ -373,12 +383,14 @@ void StepsRun::TakeError(Error error) {
   const bool ends = at.command == Command::kCommit || at.command == Command::kSync;
   if (ends && fatal_) return;  // It came instead of the answer to the commit.
   if (at.command != Command::kExecute) error.sql.position = 0;
-  const bool of_step = at.step != kNoStep && (!atomic() || MayFail(at.step));
+  const bool cancelled = stopped_ && atomic() && error.sql.sqlstate == "57014";
+  const bool of_step = at.step != kNoStep && (!atomic() || MayFail(at.step)) && !cancelled;
   if (of_step) {
     FailStep(at.step, std::move(error));
     return;
   }
-  failed_on_server_ = true;
+  // Of one in a savepoint what undoes it alone is sent already.
+  failed_on_server_ = at.step == kNoStep || !MayFail(at.step);
   FailAll(std::move(error), at.step);
 }
 

@@ -77,6 +77,7 @@ class StepsRun final : public PostgresRun {
   bool SendInSavepoint(size_t step);
   bool SendAlone(size_t step);
   bool SendStatement(size_t step);
+  bool WaitsForThoseThatMayFail() const;
   bool SendEnd();
   bool SendUndo();
   bool SendSettings(SettingsReach reach, size_t step);

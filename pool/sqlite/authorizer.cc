@@ -116,9 +116,9 @@ bool ChangesTemporarySchema(int action, const char* database, const char* table)
 
 void Authorizer::Install(sqlite3* database) { sqlite3_set_authorizer(database, Callback, this); }
 
-void Authorizer::BeginStatement(bool in_session) {
+void Authorizer::BeginStatement(Purpose purpose) {
   phase_ = Phase::kCompiling;
-  in_session_ = in_session;
+  purpose_ = purpose;
   verdict_ = {};
 }
 
@@ -171,9 +171,16 @@ bool Authorizer::Allows(int action, const char* first, const char* second, const
 std::optional<Error> Authorizer::JudgeInUse(int action, const char* first, const char* second,
                                             const char* database) {
   std::optional<Error> refusal = Judge(action, first, second, database);
-  const bool waived =
-      in_session_ && refusal.has_value() && refusal->kind == ErrorKind::kNeedsSession;
-  if (!waived) return refusal;
+  if (!refusal.has_value() || refusal->kind != ErrorKind::kNeedsSession) return refusal;
+  switch (purpose_) {
+    case Purpose::kAutocommit:
+      return refusal;
+    case Purpose::kDescription:
+      if (action == SQLITE_PRAGMA) return refusal;
+      break;
+    case Purpose::kSession:
+      break;
+  }
   verdict_.transaction = TransactionCommandOf(action, first);
   verdict_.leaves_traces = verdict_.leaves_traces || !verdict_.transaction.has_value();
   return std::nullopt;

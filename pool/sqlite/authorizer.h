@@ -33,9 +33,14 @@ class Authorizer {
   // authorizer is set.
   void Install(sqlite3* database);
 
-  // Between these two every statement compiled is the caller's, who may have the connection to
-  // himself.
-  void BeginStatement(bool in_session);
+  // What a statement is compiled for.
+  enum class Purpose {
+    kAutocommit,
+    kSession,      // Its caller has the connection to himself.
+    kDescription,  // It will not run, so it must not take effect when it is compiled either.
+  };
+  // Between these two every statement compiled is the caller's.
+  void BeginStatement(Purpose purpose);
   Verdict EndStatement();
 
   // Between these two the caller's statement runs. What SQLite compiles on its behalf (VACUUM,
@@ -59,7 +64,7 @@ class Authorizer {
   void NoteChange(int action, const char* table, const char* trigger);
 
   Phase phase_ = Phase::kOwn;
-  bool in_session_ = false;
+  Purpose purpose_ = Purpose::kAutocommit;
   Verdict verdict_;
 };
 

@@ -94,7 +94,8 @@ void SqliteConnection::Ping() { Enqueue({.kind = JobQueue::Job::Kind::kPing}); }
 void SqliteConnection::Reset() { Enqueue({.kind = JobQueue::Job::Kind::kReset}); }
 
 void SqliteConnection::Execute(Call& call) {
-  const bool alone = !call.session.none() || call.sink != nullptr;
+  const bool alone = !call.session.none() || call.sink != nullptr || call.IsSeveral() ||
+                     call.description != nullptr;
   Enqueue({.kind = JobQueue::Job::Kind::kExecute, .call = &call, .alone = alone});
 }
 
@@ -162,14 +163,21 @@ void SqliteConnection::OnReports(SqliteRunner::Reports& reports) {
 }
 
 void SqliteConnection::OnExecuted(Call& call, SqliteSession::Execution execution) {
+  const std::string_view text =
+      execution.deciding_text.empty() ? call.statement.sql : execution.deciding_text;
   if (execution.belongs_to_writer) {
-    shared_.Learn(call.statement.sql, std::nullopt, kWriterLane);
+    shared_.Learn(text, std::nullopt, kWriterLane);
     events_.OnWrongLane(id_, call, kWriterLane);
     return;
   }
-  if (execution.refused_by_text) shared_.Learn(call.statement.sql, execution.outcome.error, 0);
-  // How long a stream takes says more about its reader.
-  const bool tells = call.sink == nullptr && !execution.outcome.error.has_value();
+  if (execution.refused_by_text) {
+    Error refusal = *execution.outcome.error;
+    refusal.place.reset();  // Of this call alone.
+    shared_.Learn(text, std::move(refusal), 0);
+  }
+  // How long a stream takes says more about its reader, and several statements say nothing of one.
+  const bool tells = call.sink == nullptr && !call.IsSeveral() && call.description == nullptr &&
+                     !execution.outcome.error.has_value();
   if (role_ != SqliteSession::Role::kWriter && tells) {
     shared_.NoteRead(call.statement.sql, execution.took);
   }

@@ -10,6 +10,7 @@
 
 #include "pool/check.h"
 #include "pool/sqlite/sqlite_connection.h"
+#include "pool/sqlite/statement_text.h"
 
 namespace dbsidecar::pool {
 namespace {
@@ -61,16 +62,24 @@ class SqliteDriver final : public Driver {
   }
 
   Classification Classify(const Statement& statement) override {
-    return shared_.Classify(statement.sql);
+    return statement.form == StatementForm::kScript ? ClassifyScript()
+                                                    : shared_.Classify(statement.sql);
+  }
+  // The rest is told by compiling it.
+  std::optional<Error> Describe(const Statement& statement, Description& into) override {
+    into.needs_own_connection = NameCommand(statement.sql).words == "VACUUM";
+    into.fingerprint = TextFingerprint(statement.sql);
+    return std::nullopt;
   }
 
   bool has_sessions() const override { return true; }
-  bool has_streams() const override { return true; }
+  bool has(StatementForm form) const override {
+    return form == StatementForm::kSingle || form == StatementForm::kScript;
+  }
 
   // It cannot change lanes later, so only a transaction that says it reads goes to a reader.
   size_t SessionLane(const SessionUse& use, const Classification& classification) const override {
-    const bool one_lane = one_connection_ || shared_.location.kind != SqliteLocation::Kind::kFile;
-    if (one_lane) return 0;
+    if (has_one_lane()) return 0;
     switch (use.kind) {
       case SessionUse::Kind::kBegin:
         return use.begin.read_only ? kReaderLane : kWriterLane;
@@ -103,6 +112,18 @@ class SqliteDriver final : public Driver {
   }
 
  private:
+  bool has_one_lane() const {
+    return one_connection_ || shared_.location.kind != SqliteLocation::Kind::kFile;
+  }
+
+  // Nobody knows what it does before it is done.
+  Classification ClassifyScript() const {
+    Classification classification;
+    classification.lane = has_one_lane() ? kReaderLane : kWriterLane;
+    classification.transaction_control = true;
+    return classification;
+  }
+
   // A database in memory ends with the last handle on it. This one keeps it from ending whenever
   // the pool replaces its connection.
   void KeepMemory() {

@@ -87,38 +87,51 @@ SqliteSession::Prepared* SqliteSession::Lookup(std::string_view sql, std::option
   return &uncached_;
 }
 
-std::optional<Error> SqliteSession::Compile(std::string_view sql, Prepared& prepared,
-                                            bool& refused_by_text) {
-  refused_by_text = true;
+std::optional<Error> SqliteSession::CheckText(std::string_view sql) {
   if (sql.find('\0') != std::string_view::npos) {
     return InvalidArgument("the statement contains a NUL character");
   }
   if (sql.size() > kSqlBytesMax) return InvalidArgument("the statement is too long");
-  const size_t skipped = BlankPrefix(sql);
-  if (skipped == sql.size()) return InvalidArgument("the statement is empty");
+  return std::nullopt;
+}
 
+std::optional<Error> SqliteSession::Compile(std::string_view sql, Prepared& prepared,
+                                            bool& refused_by_text) {
+  refused_by_text = true;
+  if (std::optional<Error> error = CheckText(sql)) return error;
+  const size_t begin = BlankPrefix(sql);
+  if (begin == sql.size()) return InvalidArgument("the statement is empty");
+  size_t end = 0;
+  std::optional<Error> error = CompileAt(sql, begin, prepared, end, refused_by_text);
+  if (error.has_value() || BlankPrefix(sql.substr(end)) == sql.size() - end) return error;
+  refused_by_text = true;
+  return InvalidArgument("one statement per call; use Script for many");
+}
+
+std::optional<Error> SqliteSession::CompileAt(std::string_view sql, size_t begin,
+                                              Prepared& prepared, size_t& end,
+                                              bool& refused_by_text) {
+  refused_by_text = true;
   sqlite3_stmt* statement = nullptr;
   const char* tail = nullptr;
-  authorizer_.BeginStatement(in_session_);
+  authorizer_.BeginStatement(purpose_);
   const int code =
-      sqlite3_prepare_v3(database_, sql.data() + skipped, static_cast<int>(sql.size() - skipped),
+      sqlite3_prepare_v3(database_, sql.data() + begin, static_cast<int>(sql.size() - begin),
                          SQLITE_PREPARE_PERSISTENT, &statement, &tail);
   Verdict verdict = authorizer_.EndStatement();
   prepared.statement.reset(statement);
   prepared.transaction = verdict.transaction;
   prepared.leaves_traces = verdict.leaves_traces;
   // Some PRAGMAs take effect when they are compiled.
-  traces_ = traces_ || verdict.leaves_traces;
+  const bool may_run = purpose_ != Authorizer::Purpose::kDescription;
+  traces_ = traces_ || (may_run && verdict.leaves_traces);
   if (verdict.refusal.has_value()) return std::move(verdict.refusal);
   if (code != SQLITE_OK) {
     refused_by_text = false;
-    return Failure(sql, skipped);
+    return Failure(sql, begin);
   }
-  const std::string_view rest = sql.substr(static_cast<size_t>(tail - sql.data()));
-  if (BlankPrefix(rest) != rest.size()) {
-    return InvalidArgument("one statement per call; use Script for many");
-  }
-  prepared.name = NameCommand(sql);
+  end = static_cast<size_t>(tail - sql.data());
+  prepared.name = NameCommand(sql.substr(begin, end - begin));
   if (prepared.name.after_with) {
     prepared.name.command = verdict.change.value_or(Command::kSelect);
   }
@@ -147,10 +160,14 @@ std::optional<Error> SqliteSession::NumberParameters(Prepared& prepared) {
   return std::nullopt;
 }
 
+std::optional<Error> SqliteSession::CheckCount(const Prepared& prepared,
+                                               const std::vector<Value>& parameters) {
+  if (parameters.size() == prepared.parameters_needed) return std::nullopt;
+  return WrongCount(parameters.size(), prepared.parameters_needed);
+}
+
 std::optional<Error> SqliteSession::Bind(Prepared& prepared, const std::vector<Value>& parameters) {
-  if (parameters.size() != prepared.parameters_needed) {
-    return WrongCount(parameters.size(), prepared.parameters_needed);
-  }
+  if (std::optional<Error> error = CheckCount(prepared, parameters)) return error;
   for (size_t i = 0; i < prepared.parameter_numbers.size(); ++i) {
     const size_t number = prepared.parameter_numbers[i];
     const Value& value = parameters[number - 1];

@@ -71,17 +71,22 @@ void SqliteRunner::RunStatement(const Job& job) {
 }
 
 void SqliteRunner::RunAlone(Call& call) {
-  const bool in_session = call.session.kind != SessionUse::Kind::kNone ||
-                          (call.session.auto_pin && IsTransactionControl(call.statement.sql));
   alone_ = &call;
   gate_.Reset();
-  SqliteSession::Execution execution =
-      in_session ? session_.RunInSession(call) : session_.Run(call);
+  SqliteSession::Execution execution = RunCall(call);
   alone_ = nullptr;
   const bool wrote = execution.writes;
   Finish(call, std::move(execution));
   // The next one may take its time to commit, unseen.
   if (wrote) Flush();
+}
+
+SqliteSession::Execution SqliteRunner::RunCall(const Call& call) {
+  if (call.description != nullptr) return session_.Describe(call);
+  if (call.IsSeveral()) return session_.RunSeveral(call);
+  const bool in_session = call.session.kind != SessionUse::Kind::kNone ||
+                          (call.session.auto_pin && IsTransactionControl(call.statement.sql));
+  return in_session ? session_.RunInSession(call) : session_.Run(call);
 }
 
 // All that waited when the first of them began, which saw what had been acknowledged by then. So it

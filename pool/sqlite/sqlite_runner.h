@@ -49,6 +49,7 @@ class SqliteRunner final : public ProgressWatcher {
   void Perform(const Job& job);
   void RunStatement(const Job& job);
   void RunAlone(Call& call);
+  SqliteSession::Execution RunCall(const Call& call);
   void RunReads(const Job& first);
   void RunWrites(const Job& first);
   // Runs `first` and what comes after it. The one that has to run alone; null = none.

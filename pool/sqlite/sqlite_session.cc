@@ -268,20 +268,29 @@ std::optional<Error> SqliteSession::Step(Prepared& prepared, const ResultLimits&
   result.columns = prepared.columns;
   result.typed_cells = true;
   result.rows.SetColumnCount(result.columns.size());
+  rows_stepped_ = 0;
   for (; code == SQLITE_ROW; code = sqlite3_step(statement)) {
+    ++rows_stepped_;
     const bool enough = limits.rows_max > 0 && result.rows.row_count() >= limits.rows_max;
     if (enough && !limits.truncate) return TooLarge(limits, prepared.writes);
     if (enough) {
       result.truncated = true;
       // A write takes effect only when it is stepped to its end.
-      if (!prepared.writes) break;
-    } else if (!AddRow(statement, limits.bytes_max, result.rows)) {
+      if (!prepared.writes && !counts_rows_) break;
+    } else if (!AddRow(statement, BytesLeft(limits), result.rows)) {
       return TooLarge(limits, prepared.writes);
     }
   }
   if (code != SQLITE_ROW && code != SQLITE_DONE) return Failure();
-  FinishResult(prepared, result);
+  FinishResult(prepared, result, static_cast<int64_t>(result.rows.row_count()));
   return std::nullopt;
+}
+
+// For AddRow; 0 = no limit.
+uint64_t SqliteSession::BytesLeft(const ResultLimits& limits) const {
+  if (limits.bytes_max == 0) return 0;
+  // 1 is less than any cell counts for.
+  return bytes_kept_ < limits.bytes_max ? limits.bytes_max - bytes_kept_ : 1;
 }
 
 // After the first step: that one compiles the statement again when the schema has changed.
@@ -314,25 +323,29 @@ std::optional<Error> SqliteSession::StepOrUndo(Prepared& prepared, const ResultL
   return error;
 }
 
-void SqliteSession::FinishResult(const Prepared& prepared, Result& result) {
+// -1 = of a statement that affects none.
+int64_t SqliteSession::RowsAffected(const Prepared& prepared) const {
   switch (prepared.name.command) {
     case Command::kInsert:
     case Command::kUpdate:
     case Command::kDelete:
-      result.rows_affected = sqlite3_changes64(database_);
-      break;
+      return sqlite3_changes64(database_);
     case Command::kSelect:
     case Command::kOther:
       break;
   }
-  const int64_t rows = result.rows_affected >= 0 ? result.rows_affected
-                                                 : static_cast<int64_t>(result.rows.row_count());
+  return -1;
+}
+
+void SqliteSession::FinishResult(const Prepared& prepared, Result& result, int64_t returned) {
+  result.rows_affected = RowsAffected(prepared);
+  const int64_t rows = result.rows_affected >= 0 ? result.rows_affected : returned;
   result.command_tag = CommandTag(prepared.name, rows);
   if (prepared.name.command != Command::kInsert) return;
   if (rows > 0) result.last_insert_id = sqlite3_last_insert_rowid(database_);
   // An insert without an id of its own must not show that of another caller. In a session,
   // last_insert_rowid() tells it until the end.
-  if (!in_session_) sqlite3_set_last_insert_rowid(database_, 0);
+  if (purpose_ == Authorizer::Purpose::kAutocommit) sqlite3_set_last_insert_rowid(database_, 0);
 }
 
 Condition SqliteSession::Settle() {

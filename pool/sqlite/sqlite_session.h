@@ -48,8 +48,10 @@ class SqliteSession {
     Condition condition = Condition::kClean;
     bool belongs_to_writer = false;  // Not run; `outcome` is empty.
     bool refused_by_text = false;    // The text alone decided `outcome.error`.
-    bool writes = false;             // By what the statement is.
-    Duration took{};                 // To run it, prepared.
+    // Of a batch: the step's text that decided either of these. Borrowed from the call.
+    std::string_view deciding_text{};
+    bool writes = false;  // By what the statement is.
+    Duration took{};      // To run it, prepared.
   };
 
   // How a transaction of several statements ended.
@@ -82,6 +84,14 @@ class SqliteSession {
   // transaction by its text. Afterwards `outcome.transaction_status` is PostgreSQL's: a transaction
   // in which a statement failed is failed, whatever SQLite would still do.
   Execution RunInSession(const Call& call);
+
+  // --- Calls that are more than one statement, or none; in a session or not. ---
+
+  // Runs a batch, one statement for many rows, or a script; sqlite_batch.cc, sqlite_script.cc.
+  // REQUIRES: no group is open.
+  Execution RunSeveral(const Call& call);
+  // Compiles the call's statement and tells what it is; it has no effect. sqlite_describe.cc.
+  Execution Describe(const Call& call);
 
   // --- Groups: several callers' statements in one transaction. ---
 
@@ -163,10 +173,48 @@ class SqliteSession {
   void MaybeSendPart(Instant now);
 
   void ReadColumnsOnce(Prepared& prepared);
-  void FinishResult(const Prepared& prepared, Result& result);
+  int64_t RowsAffected(const Prepared& prepared) const;
+  // `returned`: rows, for a statement that affects none.
+  void FinishResult(const Prepared& prepared, Result& result, int64_t returned);
   Condition Settle();
 
+  uint64_t BytesLeft(const ResultLimits& limits) const;
+
+  // Batches and many rows; sqlite_batch.cc.
+  std::optional<Error> RunSeveralOfCall(const Call& call, Execution& execution);
+  std::optional<Error> Preview(const Call& call, Execution& execution);
+  std::optional<Error> PreviewStatement(const Statement& statement, Execution& execution);
+  std::optional<Error> RunInOneTransaction(const Call& call, Execution& execution);
+  std::optional<Error> RunSteps(const Batch& batch, Execution& execution);
+  std::optional<Error> RunOneStep(const BatchStep& step, bool counts_rows, StepResult& into,
+                                  Execution& execution);
+  std::optional<Error> RunStepThatMayFail(const BatchStep& step, bool counts_rows, StepResult& into,
+                                          Execution& execution);
+  void RunIndependentSteps(const Batch& batch, Execution& execution);
+  std::optional<Error> RunRows(const Call& call, Execution& execution);
+  std::optional<Error> RunEachRow(const Call& call, Prepared& prepared, Outcome& outcome);
+  std::optional<Error> StepRow(Prepared& prepared, const ResultLimits& limits, Result& result);
+
+  std::optional<Error> DescribeText(std::string_view sql, Description& into);
+
+  // Scripts; sqlite_script.cc.
+  struct ScriptState {
+    size_t at = 0;             // Where the next statement begins.
+    bool own_block = false;    // A transaction is open that no BEGIN has opened.
+    bool took_effect = false;  // Something is committed.
+  };
+  std::optional<Error> RunScript(const Call& call, Outcome& outcome);
+  std::optional<Error> RunStatementsOfScript(const Statement& script, ScriptState& state,
+                                             Outcome& outcome);
+  std::optional<Error> RunNextOfScript(const Statement& script, ScriptState& state,
+                                       Outcome& outcome);
+  std::optional<Error> RunPlainOfScript(Prepared& prepared, const Statement& statement, bool alone,
+                                        ScriptState& state, Result& result);
+  std::optional<Error> RunTransactionCommandOfScript(Prepared& prepared, const Statement& statement,
+                                                     ScriptState& state, Outcome& outcome);
+
   // Sessions; sqlite_transaction.cc.
+  static Error AbortedTransaction();
   void ForgetSession();
   std::optional<Error> RunCallOfSession(const Call& call, Execution& execution);
   std::optional<Error> RunStatementOfSession(const Statement& statement, Execution& execution);
@@ -189,7 +237,13 @@ class SqliteSession {
   // Null = `error` says why.
   Prepared* Lookup(std::string_view sql, std::optional<Error>& error, bool& refused_by_text);
   std::optional<Error> Compile(std::string_view sql, Prepared& prepared, bool& refused_by_text);
+  static std::optional<Error> CheckText(std::string_view sql);
+  // Of the statement that begins at `begin`, whatever comes after its `end`.
+  std::optional<Error> CompileAt(std::string_view sql, size_t begin, Prepared& prepared,
+                                 size_t& end, bool& refused_by_text);
   std::optional<Error> NumberParameters(Prepared& prepared);
+  static std::optional<Error> CheckCount(const Prepared& prepared,
+                                         const std::vector<Value>& parameters);
   std::optional<Error> Bind(Prepared& prepared, const std::vector<Value>& parameters);
   // What the last call of SQLite complained about.
   Error Failure(std::string_view sql = {}, size_t skipped = 0);
@@ -228,8 +282,12 @@ class SqliteSession {
   };
   Streamed streamed_;
   const Call* call_ = nullptr;  // At hand, unless it is in a group.
-  bool in_session_ = false;     // The statement at hand is one of a session.
-  bool kept_ = false;           // The last statement was.
+  // What statements are compiled for; but for autocommit only while such a call is at hand.
+  Authorizer::Purpose purpose_ = Authorizer::Purpose::kAutocommit;
+  uint64_t bytes_kept_ = 0;    // Of the results of the call at hand that are there already.
+  bool counts_rows_ = false;   // The statement at hand is stepped to its end, whatever its limit.
+  uint64_t rows_stepped_ = 0;  // Of the statement at hand, those beyond its limit included.
+  bool kept_ = false;          // The last statement was.
   // The session's transaction has failed. SQLite's own may be gone, or as before the statement.
   bool failed_ = false;
   bool read_only_ = false;  // The session's transaction.

@@ -29,12 +29,6 @@ Error OwnSqlError(std::string_view sqlstate, std::string message) {
   return error;
 }
 
-Error AbortedTransaction() {
-  return OwnSqlError("25P02",
-                     "current transaction is aborted, commands ignored until end of transaction "
-                     "block");
-}
-
 Error SavepointsAreGone() {
   return OwnSqlError("3B001",
                      "savepoint does not exist: SQLite has rolled back the whole transaction when "
@@ -79,6 +73,12 @@ bool WasTried(const Error& error, const Statement& statement) {
 
 }  // namespace
 
+Error SqliteSession::AbortedTransaction() {
+  return OwnSqlError("25P02",
+                     "current transaction is aborted, commands ignored until end of transaction "
+                     "block");
+}
+
 // Another caller has the connection now.
 void SqliteSession::ForgetSession() {
   if (!std::exchange(kept_, false)) return;
@@ -92,12 +92,12 @@ SqliteSession::Execution SqliteSession::RunInSession(const Call& call) {
   committing_ = false;
   if (!call.session.in_session()) ForgetSession();
   kept_ = true;
-  in_session_ = true;
+  purpose_ = Authorizer::Purpose::kSession;
   Execution execution;
   call_ = &call;
   execution.outcome.error = RunCallOfSession(call, execution);
   call_ = nullptr;
-  in_session_ = false;
+  purpose_ = Authorizer::Purpose::kAutocommit;
   uncached_ = {};
   if (execution.outcome.error.has_value()) execution.outcome.result = {};
   execution.outcome.transaction_status = Status();

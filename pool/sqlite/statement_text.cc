@@ -39,7 +39,97 @@ std::string ObjectWord(std::string_view rest) {
   return word;
 }
 
+// The length of what is quoted at the beginning of `sql`, up to `closing`, which is doubled inside.
+size_t QuotedLength(std::string_view sql, char closing) {
+  for (size_t at = 1; at < sql.size(); ++at) {
+    if (sql[at] != closing) continue;
+    const bool doubled = closing != ']' && at + 1 < sql.size() && sql[at + 1] == closing;
+    if (!doubled) return at + 1;
+    ++at;
+  }
+  return sql.size();
+}
+
+bool IsBytesLiteral(std::string_view sql) {
+  return sql.size() > 1 && (sql[0] == 'x' || sql[0] == 'X') && sql[1] == '\'';
+}
+
+bool BeginsNumber(std::string_view sql) {
+  return IsDigit(sql[0]) || (sql[0] == '.' && sql.size() > 1 && IsDigit(sql[1]));
+}
+
+size_t NumberLength(std::string_view sql) {
+  size_t at = 1;
+  for (; at < sql.size(); ++at) {
+    const bool exponent_sign = (sql[at] == '+' || sql[at] == '-') &&
+                               (sql[at - 1] == 'e' || sql[at - 1] == 'E') &&
+                               !sql.starts_with("0x") && !sql.starts_with("0X");
+    if (!IsWordCharacter(sql[at]) && sql[at] != '.' && !exponent_sign) break;
+  }
+  return at;
+}
+
+// UTF-8 beyond ASCII counts as letters, as in SQLite.
+size_t WordLength(std::string_view sql) {
+  size_t at = 0;
+  while (at < sql.size() && (IsWordCharacter(sql[at]) || sql[at] == '$' ||
+                             (static_cast<unsigned char>(sql[at]) & 0x80) != 0)) {
+    ++at;
+  }
+  return at;
+}
+
+struct Token {
+  size_t size = 0;
+  bool is_value = false;  // A constant or a parameter.
+};
+
+// REQUIRES: `sql` begins with neither white space nor a comment.
+Token FirstToken(std::string_view sql) {
+  switch (sql[0]) {
+    case '\'':
+      return {.size = QuotedLength(sql, '\''), .is_value = true};
+    case '"':
+    case '`':
+      return {.size = QuotedLength(sql, sql[0])};
+    case '[':
+      return {.size = QuotedLength(sql, ']')};
+    case '$':
+    case '?':
+    case ':':
+    case '@':
+      return {.size = 1 + WordLength(sql.substr(1)), .is_value = true};
+    default:
+      break;
+  }
+  if (IsBytesLiteral(sql)) return {.size = 1 + QuotedLength(sql.substr(1), '\''), .is_value = true};
+  if (BeginsNumber(sql)) return {.size = NumberLength(sql), .is_value = true};
+  return {.size = std::max<size_t>(WordLength(sql), 1)};
+}
+
 }  // namespace
+
+std::string TextFingerprint(std::string_view sql) {
+  uint64_t hash = 0xCBF29CE484222325;  // FNV-1a.
+  const auto add = [&hash](std::string_view token) {
+    for (const char c : token) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
+    hash = (hash ^ ' ') * 0x100000001B3;
+  };
+  while (!(sql = sql.substr(BlankPrefix(sql))).empty()) {
+    const Token token = FirstToken(sql);
+    const std::string_view text = sql.substr(0, token.size);
+    const bool quoted = text[0] == '"' || text[0] == '`' || text[0] == '[';
+    if (token.is_value) {
+      add("?");
+    } else if (quoted) {
+      add(text);
+    } else {
+      add(UpperCase(text));
+    }
+    sql.remove_prefix(token.size);
+  }
+  return fmt::format("{:016x}", hash);
+}
 
 std::string UpperCase(std::string_view text) {
   std::string upper(text);

@@ -34,6 +34,10 @@ bool ChangesSchema(const CommandName& name);
 // BEGIN, COMMIT, END, ROLLBACK, SAVEPOINT or RELEASE.
 bool IsTransactionControl(std::string_view sql);
 
+// Equal for texts that differ only in constants, parameters, spacing, comments and the case of
+// unquoted words: 16 hexadecimal digits.
+std::string TextFingerprint(std::string_view sql);
+
 // PostgreSQL's command tag. `rows` is the number of rows returned (SELECT) or affected.
 std::string CommandTag(const CommandName& name, int64_t rows);
 

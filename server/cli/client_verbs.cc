@@ -154,7 +154,13 @@ std::string NameOfType(std::uint32_t oid, const v1::DescribeResponse& response) 
   for (const v1::TypeInfo& type : response.types()) {
     if (type.oid() == oid) return fmt::format("{}.{}", type.schema(), type.name());
   }
-  return fmt::format("{}", oid);
+  return oid == 0 ? "any type" : fmt::format("{}", oid);
+}
+
+// SQLite tells the type as it was declared.
+std::string NameOfType(const v1::ColumnInfo& column, const v1::DescribeResponse& response) {
+  return column.declared_type().empty() ? NameOfType(column.type_oid(), response)
+                                        : column.declared_type();
 }
 
 std::string TextOfDescription(const v1::DescribeResponse& response) {
@@ -165,8 +171,7 @@ std::string TextOfDescription(const v1::DescribeResponse& response) {
                         NameOfType(response.param_type_oids(i), response));
   }
   for (const v1::ColumnInfo& column : response.columns()) {
-    text +=
-        fmt::format("column     {} {}\n", column.name(), NameOfType(column.type_oid(), response));
+    text += fmt::format("column     {} {}\n", column.name(), NameOfType(column, response));
   }
   text += fmt::format("only reads {}: {}\nsession    {}\nalone      {}\nshape      {}\n",
                       word(response.read_only() == v1::READ_ONLY_VERDICT_READ_ONLY),

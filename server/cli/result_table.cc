@@ -77,6 +77,7 @@ std::string TableOfResult(const v1::ResultSet& result, std::chrono::nanoseconds 
   if (result.columns_size() == 0) return Concat(tag.empty() ? "OK" : tag, "\n");
 
   std::vector<TableColumn> columns;
+  columns.reserve(static_cast<size_t>(result.columns_size()));
   for (int i = 0; i < result.columns_size(); ++i) columns.push_back(ReadColumn(result, i));
   std::string out;
   AppendLine(out, columns, [](const TableColumn& column) { return column.title; });

@@ -41,7 +41,7 @@ class PartPrinter {
 
   std::string JsonRows(const v1::ResultSet& result) {
     if (result.row_count() == 0) return "";
-    const std::string text = Concat(rows_ == 0 ? "[\n" : ",\n", JsonRowsOf(result));
+    std::string text = Concat(rows_ == 0 ? "[\n" : ",\n", JsonRowsOf(result));
     rows_ += result.row_count();
     return text;
   }

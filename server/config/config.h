@@ -96,6 +96,7 @@ struct Config {
   std::string config_file;  // Empty = none.
   DatabaseUrl database;
   std::vector<ListenAddress> listen;
+  std::vector<ListenAddress> http_listen;  // Empty = none.
   int grpc_threads = 1;
   PoolConfig pool;
   QueryConfig query;

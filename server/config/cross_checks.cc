@@ -144,14 +144,19 @@ class Checker {
   }
 
   void CheckListen() {
-    if (!Valid({"listen"})) return;
-    for (auto address = config_.listen.begin(); address != config_.listen.end(); ++address) {
-      const bool any_port = !address->IsUnix() && address->port == 0;
-      const bool again = std::find(config_.listen.begin(), address, *address) != address;
-      if (again && !any_port) {
-        Refuse("listen", Concat("holds ", address->ToString(), " twice; leave one"));
+    if (!Valid({"listen", "http-listen"})) return;
+    std::vector<ListenAddress> seen;
+    const auto check = [&](std::string_view flag, const std::vector<ListenAddress>& addresses) {
+      for (const ListenAddress& address : addresses) {
+        const bool any_port = !address.IsUnix() && address.port == 0;
+        if (!any_port && std::find(seen.begin(), seen.end(), address) != seen.end()) {
+          Refuse(flag, Concat("holds ", address.ToString(), " a second time; leave one"));
+        }
+        seen.push_back(address);
       }
-    }
+    };
+    check("listen", config_.listen);
+    check("http-listen", config_.http_listen);
   }
 
   const Config& config_;

@@ -44,6 +44,10 @@ class Assigner {
   }
   absl::Status operator()(std::vector<ListenAddress>* field) const {
     std::vector<ListenAddress> addresses;
+    if (!option_.zero.empty() && Trim(text_) == option_.zero) {
+      field->clear();
+      return absl::OkStatus();
+    }
     std::vector<std::string> complaints;
     for (const std::string_view entry : Split(text_, ',')) {
       auto address = ParseListenAddress(Trim(entry));
@@ -119,7 +123,7 @@ class Formatter {
   std::string operator()(const std::vector<ListenAddress>* field) const {
     std::vector<std::string> entries;
     for (const ListenAddress& address : *field) entries.push_back(address.ToString());
-    return Join(entries, ",");
+    return entries.empty() ? std::string(option_.zero) : Join(entries, ",");
   }
   std::string operator()(const Profile* field) const { return Choice(*field); }
   std::string operator()(const LogLevel* field) const { return Choice(*field); }
@@ -168,7 +172,7 @@ std::string DescribeAccepted(const Option& option) {
     case OptionType::kUrl:
       return "a database URL";
     case OptionType::kAddressList:
-      return "addresses";
+      return option.zero.empty() ? "addresses" : Concat("addresses, or ", option.zero);
     case OptionType::kBoolean:
       return "true or false";
     case OptionType::kInteger:

@@ -5,6 +5,8 @@ set -euo pipefail
 
 build="$1" examples="$2" sidecar="$3"
 scratch="$(mktemp -d)"
+# What the test runner has set must not configure the sidecar.
+unset "${!DBSIDECAR_@}"
 sidecar_pid=""
 finish() {
   [[ -z "$sidecar_pid" ]] || kill "$sidecar_pid" 2>/dev/null || true

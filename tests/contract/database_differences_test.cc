@@ -5,6 +5,7 @@
 #include <string>
 
 #include "gmock/gmock.h"
+#include "tests/contract/batches.h"
 #include "tests/contract/database.h"
 #include "tests/contract/sessions.h"
 
@@ -196,22 +197,41 @@ TEST_P(DatabaseDifferences, AResultOfTextThatIsNotUtf8IsRefusedOrKept) {
             Either("22021", "\xff"));
 }
 
-TEST_P(DatabaseDifferences, SeveralStatementsInOneCallAreServedOrNot) {
-  const std::optional<ErrorKind> served =
-      IsPostgres() ? std::nullopt : std::optional(ErrorKind::kUnsupported);
-  pool::Batch batch;
-  batch.steps.emplace_back().statement.sql = "select 1";
-  TestCall several("batch");
-  several.batch = &batch;
-  pool_->Submit(several);
-  several.AwaitDone();
-  EXPECT_EQ(KindOf(several.Await()), served);
+TEST_P(DatabaseDifferences, AStepWithTooLargeAResultHasTakenEffectOrIsUndone) {
+  BatchCall batch({Step("insert into item values (2, 'x', 1)"),
+                   Step("insert into item values (3, 'y', 1), (4, 'z', 1) returning id")});
+  batch.call.statement.limits = {.rows_max = 1};
+  EXPECT_EQ(Told(RunBatch(*pool_, batch)),
+            fmt::format("error {} step 1", static_cast<int>(ErrorKind::kResultTooLarge)));
+  EXPECT_EQ(Answer("select count(*) from item"), Either("4", "1"));
+}
+
+TEST_P(DatabaseDifferences, ATimeLimitIsForEachStatementOrForTheCall) {
+  const std::string slow = LongStatement();
+  BatchCall batch({Step(slow), Step("select 'the next'")}, false);
+  batch.call.statement.settings.statement_timeout = milliseconds(100);
+  EXPECT_EQ(Told(RunBatch(*pool_, batch)),
+            Either("failed 57014; ok the next", "failed 57014; failed 57014"));
+}
+
+TEST_P(DatabaseDifferences, AScriptIsParsedAsAWholeOrStatementByStatement) {
+  TestCall call("begin; insert into item values (2, 'x', 1); commit; selec");
+  call.statement.form = pool::StatementForm::kScript;
+  pool_->Submit(call);
+  call.AwaitDone();
+  EXPECT_EQ(SqlState(call.Await()), "42601");
+  EXPECT_EQ(Answer("select count(*) from item"), Either("1", "2"));
+}
+
+TEST_P(DatabaseDifferences, ADescriptionHasTypesOfParametersOrTheirNumber) {
   pool::Description description;
-  TestCall described("select 1");
-  described.description = &description;
-  pool_->Submit(described);
-  described.AwaitDone();
-  EXPECT_EQ(KindOf(described.Await()), served);
+  TestCall call("select name from item where id = $1");
+  call.description = &description;
+  pool_->Submit(call);
+  call.AwaitDone();
+  ASSERT_FALSE(call.Await().error);
+  EXPECT_THAT(description.parameter_types, testing::ElementsAre(IsPostgres() ? 23u : 0u));
+  EXPECT_EQ(description.columns[0].declared_type, Either("", "varchar(5)"));
 }
 
 }  // namespace

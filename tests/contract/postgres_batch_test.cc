@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gmock/gmock.h"
+#include "tests/contract/batches.h"
 #include "tests/contract/database.h"
 #include "tests/support/postgres_server.h"
 #include "tests/support/tcp_gate.h"
@@ -28,83 +29,6 @@ using pool::TransactionStatus;
 using pool::Value;
 using std::chrono::milliseconds;
 
-// Literals only, or what outlives the batch.
-BatchStep Step(std::string_view sql, std::vector<Value> parameters = {}) {
-  BatchStep step;
-  step.statement.sql = sql;
-  step.statement.parameters = std::move(parameters);
-  return step;
-}
-
-BatchStep MayFail(BatchStep step) {
-  step.may_fail = true;
-  return step;
-}
-
-BatchStep If(size_t earlier, StepOutcome outcome, BatchStep step) {
-  step.conditions.push_back({.step = earlier, .outcome = outcome});
-  return step;
-}
-
-BatchStep IfRows(size_t earlier, StepCondition::Comparison comparison, int64_t rows,
-                 BatchStep step) {
-  step.conditions.push_back({.step = earlier, .comparison = comparison, .rows = rows});
-  return step;
-}
-
-// "ok <rows or tag>", "failed <SQLSTATE>", "skipped", parted by ';'; or the error and its part.
-std::string Told(const Outcome& outcome) {
-  if (outcome.error) {
-    return fmt::format("error {} {}{}{}", static_cast<int>(outcome.error->kind),
-                       outcome.error->sql.sqlstate,
-                       outcome.error->place ? outcome.error->place->part : "",
-                       outcome.error->place ? fmt::format(" {}", outcome.error->place->index) : "");
-  }
-  std::string text;
-  for (const pool::StepResult& step : outcome.steps) {
-    if (!text.empty()) text += "; ";
-    switch (step.outcome) {
-      case StepOutcome::kOk:
-        text += step.result.columns.empty()
-                    ? "ok " + step.result.command_tag
-                    : "ok " + (step.result.rows.row_count() == 0 ? std::string("no row")
-                                                                 : CellText(step.result, 0, 0));
-        break;
-      case StepOutcome::kFailed:
-        text += "failed " + step.error->sql.sqlstate;
-        break;
-      case StepOutcome::kSkipped:
-        text += "skipped";
-        break;
-    }
-  }
-  return text;
-}
-
-class BatchCall {
- public:
-  explicit BatchCall(std::vector<BatchStep> steps, bool atomic = true)
-      : batch_{.atomic = atomic, .steps = std::move(steps)}, call("batch") {
-    call.batch = &batch_;
-  }
-
-  // Puts what counts for all into the steps, as the server does.
-  void Settle() {
-    for (BatchStep& step : batch_.steps) {
-      step.statement.read_only = call.statement.read_only;
-      step.statement.idempotent = call.statement.idempotent;
-      step.statement.settings = call.statement.settings;
-      if (step.statement.limits.rows_max == 0) step.statement.limits = call.statement.limits;
-    }
-  }
-
- private:
-  Batch batch_;
-
- public:
-  TestCall call;
-};
-
 class PostgresBatch : public PostgresTest {
  protected:
   PostgresBatch() {
@@ -120,21 +44,10 @@ class PostgresBatch : public PostgresTest {
     EXPECT_TRUE(pool->AwaitWarm());
     return pool;
   }
-  static Outcome Run(RunningPool& pool, BatchCall& batch) {
-    batch.Settle();
-    pool.Submit(batch.call);
-    batch.call.AwaitDone();
-    return batch.call.Await();
-  }
+  static Outcome Run(RunningPool& pool, BatchCall& batch) { return RunBatch(pool, batch); }
   static Outcome Run(RunningPool& pool, std::vector<BatchStep> steps, const SessionUse& use = {},
                      bool atomic = true) {
-    BatchCall batch(std::move(steps), atomic);
-    batch.call.session = use;
-    return Run(pool, batch);
-  }
-  static Outcome RunIndependent(RunningPool& pool, std::vector<BatchStep> steps,
-                                const SessionUse& use = {}) {
-    return Run(pool, std::move(steps), use, false);
+    return RunBatch(pool, std::move(steps), use, atomic);
   }
   static Outcome RunIn(RunningPool& pool, const std::string& sql, const SessionUse& use) {
     TestCall call(sql);
@@ -181,32 +94,6 @@ TEST_F(PostgresBatch, TheFirstStepThatFailsUndoesAnAtomicBatchAndIsItsError) {
   EXPECT_EQ(pool->Stats().counters.opened, 1u);
 }
 
-TEST_F(PostgresBatch, ADeferredConstraintFailsAnAtomicBatchAtItsCommit) {
-  const auto pool = NewBatchPool();
-  const Outcome outcome =
-      Run(*pool, {Step("insert into t values (1)"), Step("insert into child values (7)")});
-  EXPECT_EQ(Told(outcome), "error 0 23503");
-  // In a block of its own, too.
-  EXPECT_EQ(Told(Run(*pool, {Step("insert into t values (1)"),
-                             MayFail(Step("insert into child values (7)"))})),
-            "error 0 23503");
-  EXPECT_EQ(Ids(*pool), "");
-}
-
-TEST_F(PostgresBatch, AStepThatMayFailIsUndoneAlone) {
-  const auto pool = NewBatchPool();
-  const Outcome outcome =
-      Run(*pool, {Step("insert into t values (1)"), MayFail(Step("insert into t values (1)")),
-                  MayFail(Step("insert into t values (2)")),
-                  MayFail(Step("insert into t select 3 union all select 1 / 0")),
-                  Step("insert into t values (4)")});
-  EXPECT_EQ(Told(outcome),
-            "ok INSERT 0 1; failed 23505; ok INSERT 0 1; failed 22012; ok INSERT 0 1");
-  EXPECT_EQ(outcome.transaction_status, TransactionStatus::kIdle);
-  EXPECT_EQ(Ids(*pool), "1,2,4");
-  EXPECT_EQ(pool->Stats().counters.opened, 1u);
-}
-
 TEST_F(PostgresBatch, AFailureBesideStepsThatMayFailUndoesThemAll) {
   const auto pool = NewBatchPool();
   for (int i = 0; i < 2; ++i) {
@@ -233,48 +120,6 @@ TEST_F(PostgresBatch, StepsThatAreIndependentHaveTransactionsOfTheirOwn) {
             "ok INSERT 0 1; failed 23505; failed 23503; failed 22012; ok INSERT 0 1; ok 2; "
             "ok VACUUM");
   EXPECT_EQ(Ids(*pool), "1,2");
-}
-
-TEST_F(PostgresBatch, ConditionsDecideWhetherAStepRuns) {
-  using C = StepCondition::Comparison;
-  const auto pool = NewBatchPool();
-  for (const bool atomic : {true, false}) {
-    Psql("truncate t; insert into t values (1), (2), (3)");
-    const Outcome outcome =
-        Run(*pool,
-            {MayFail(Step("insert into t values (1)")),                               // 0 fails
-             If(0, StepOutcome::kFailed, Step("update t set v = 'x' where id < 3")),  // 1 two rows
-             If(0, StepOutcome::kOk, Step("select 1 / 0")),                           // 2 skipped
-             If(2, StepOutcome::kSkipped, Step("select 'after the skipped'")),        // 3
-             IfRows(1, C::kEqual, 2, Step("select 'two'")),                           // 4
-             IfRows(1, C::kNotEqual, 2, Step("select 'not two'")),                    // 5 skipped
-             IfRows(1, C::kLess, 3, Step("select 'less'")),                           // 6
-             IfRows(1, C::kLessOrEqual, 1, Step("select 'le'")),                      // 7 skipped
-             IfRows(1, C::kGreater, 1, Step("select 'greater'")),                     // 8
-             IfRows(1, C::kGreaterOrEqual, 3, Step("select 'ge'")),                   // 9 skipped
-             IfRows(0, C::kGreaterOrEqual, 0, Step("select 'of a failure'")),         // 10 skipped
-             IfRows(2, C::kEqual, 0, Step("select 'of a skipped'")),                  // 11 skipped
-             Step("select id from t order by id"),  // 12 three rows
-             IfRows(12, C::kEqual, 3, If(0, StepOutcome::kFailed, Step("select 'both'"))),
-             IfRows(12, C::kEqual, 3, If(0, StepOutcome::kOk, Step("select 'one'")))},
-            {}, atomic);
-    EXPECT_EQ(Told(outcome),
-              "failed 23505; ok UPDATE 2; skipped; ok after the skipped; ok two; skipped; ok less; "
-              "skipped; ok greater; skipped; skipped; skipped; ok 1; ok both; skipped")
-        << atomic;
-    EXPECT_EQ(pool->Text("select count(*) from t where v = 'x'"), "2");
-  }
-}
-
-TEST_F(PostgresBatch, ARowsConditionCountsRowsThatTheLimitCutOff) {
-  const auto pool = NewBatchPool();
-  BatchCall batch({Step("select generate_series(1, 50)"),
-                   IfRows(0, StepCondition::Comparison::kEqual, 50, Step("select 'fifty'"))});
-  batch.call.statement.limits = {.rows_max = 3, .truncate = true};
-  const Outcome outcome = Run(*pool, batch);
-  EXPECT_EQ(Told(outcome), "ok 1; ok fifty");
-  EXPECT_EQ(outcome.steps[0].result.rows.row_count(), 3u);
-  EXPECT_TRUE(outcome.steps[0].result.truncated);
 }
 
 TEST_F(PostgresBatch, AResultOverItsLimitFailsItsStep) {
@@ -347,51 +192,6 @@ TEST_F(PostgresBatch, SettingsAreThoseOfTheBatchAlone) {
     EXPECT_EQ(pool->Text("show TimeZone"), before);
   }
   EXPECT_EQ(Ids(*pool), "");
-}
-
-TEST_F(PostgresBatch, ABatchCanBeginContinueAndCommitATransaction) {
-  const auto pool = NewBatchPool();
-  const Outcome begun = Run(*pool, {Step("insert into t values (1)"), Step("select 'x'")},
-                            Use(SessionUse::Kind::kBegin));
-  EXPECT_EQ(Told(begun), "ok INSERT 0 1; ok x");
-  EXPECT_EQ(begun.transaction_status, TransactionStatus::kInTransaction);
-  ASSERT_EQ(begun.session.size(), 32u);
-  EXPECT_EQ(Psql("select count(*) from t"), "0");
-  const Outcome more =
-      Run(*pool, {Step("insert into t values (2)"), MayFail(Step("insert into t values (2)"))},
-          Use(SessionUse::Kind::kContinue, begun.session));
-  EXPECT_EQ(Told(more), "ok INSERT 0 1; failed 23505");
-  EXPECT_EQ(more.transaction_status, TransactionStatus::kInTransaction);
-  const Outcome last = Run(*pool, {Step("insert into t values (3)")},
-                           Use(SessionUse::Kind::kContinue, begun.session, true));
-  EXPECT_EQ(Told(last), "ok INSERT 0 1");
-  EXPECT_EQ(last.end_tag, "COMMIT");
-  EXPECT_EQ(last.session, "");
-  EXPECT_EQ(Psql("select count(*) from t"), "3");
-  const Outcome all =
-      Run(*pool, {Step("insert into t values (4)")}, Use(SessionUse::Kind::kBegin, "", true));
-  EXPECT_EQ(Told(all), "ok INSERT 0 1");
-  EXPECT_EQ(all.session, "");
-  EXPECT_EQ(Ids(*pool), "1,2,3,4");
-}
-
-TEST_F(PostgresBatch, AFailedBatchFailsTheTransactionThatItIsIn) {
-  const auto pool = NewBatchPool();
-  const Outcome begun = RunIn(*pool, "insert into t values (1)", Use(SessionUse::Kind::kBegin));
-  const SessionUse in = Use(SessionUse::Kind::kContinue, begun.session);
-  const Outcome failed = Run(*pool, {Step("insert into t values (2)"), Step("select 1 / 0")}, in);
-  EXPECT_EQ(Told(failed), "error 0 22012step 1");
-  EXPECT_EQ(failed.transaction_status, TransactionStatus::kFailed);
-  EXPECT_EQ(SqlState(RunIn(*pool, "select 1", in)), "25P02");
-  EXPECT_EQ(Told(Run(*pool, {Step("select 1")}, in)), "error 0 25P02step 0");
-  EXPECT_FALSE(RunIn(*pool, "rollback", in).error);
-  EXPECT_EQ(Ids(*pool), "");
-  // The one that would have begun it leaves nothing open.
-  const Outcome none =
-      Run(*pool, {Step("select 1"), Step("select 1 / 0")}, Use(SessionUse::Kind::kBegin));
-  EXPECT_EQ(none.session, "");
-  EXPECT_EQ(pool->Stats().sessions, 0u);
-  EXPECT_EQ(pool->Text("select 'next'"), "next");
 }
 
 TEST_F(PostgresBatch, InsideATransactionNothingIsIndependent) {
@@ -701,25 +501,6 @@ TEST_F(PostgresBatch, AnIdempotentBatchIsRunAgainWhenItsConnectionIsLost) {
   EXPECT_EQ(Ids(*pool), "1");
 }
 
-TEST_F(PostgresBatch, ThousandsOfStepsGoThrough) {
-  const auto pool = NewBatchPool();
-  const std::string text(2000, 'x');
-  Value value;
-  value.kind = Value::Kind::kText;
-  value.text = text;
-  for (const bool atomic : {true, false}) {
-    std::vector<BatchStep> steps;
-    for (int i = 0; i < 3000; ++i) {
-      steps.push_back(Step("insert into t values ($1, $2) returning v, id",
-                           {Integer(i + (atomic ? 0 : 10'000)), value}));
-    }
-    const Outcome outcome = Run(*pool, steps, {}, atomic);
-    ASSERT_EQ(outcome.steps.size(), 3000u) << ErrorText(outcome);
-    EXPECT_EQ(CellText(outcome.steps[2999].result, 0, 1), atomic ? "2999" : "12999");
-  }
-  EXPECT_EQ(pool->Text("select count(*)::text || ' ' || sum(length(v)) from t"), "6000 12000000");
-}
-
 TEST_F(PostgresBatch, ItsConnectionIsResetWhenAStepMayHaveLeftSomething) {
   Psql(
       "create function sets() returns int language sql as "
@@ -733,32 +514,7 @@ TEST_F(PostgresBatch, ItsConnectionIsResetWhenAStepMayHaveLeftSomething) {
 
 // --- One statement, many rows. ---
 
-class IntegerRows final : public pool::ParameterRows {
- public:
-  explicit IntegerRows(std::vector<int64_t> values) : values_(std::move(values)) {}
-  size_t size() const override { return values_.size(); }
-  void Get(size_t row, std::vector<Value>& values) const override {
-    values.assign({Integer(values_[row])});
-  }
-
- private:
-  const std::vector<int64_t> values_;
-};
-
-class PostgresMany : public PostgresBatch {
- protected:
-  static Outcome RunMany(RunningPool& pool, const std::string& sql, std::vector<int64_t> values,
-                         const SessionUse& use = {}) {
-    const IntegerRows rows(std::move(values));
-    TestCall call(sql);
-    call.rows = &rows;
-    call.session = use;
-    call.wants_rows_affected = true;
-    pool.Submit(call);
-    call.AwaitDone();
-    return call.Await();
-  }
-};
+using PostgresMany = PostgresBatch;
 
 TEST_F(PostgresMany, TheStatementRunsForEachRowInOneTransaction) {
   const auto pool = NewBatchPool();
@@ -775,25 +531,6 @@ TEST_F(PostgresMany, TheStatementRunsForEachRowInOneTransaction) {
   EXPECT_EQ(Rows(read), "1;2");
   EXPECT_EQ(read.result.rows_affected, -1);
   EXPECT_THAT(read.rows_affected_by_row, testing::ElementsAre(-1, -1, -1));
-}
-
-TEST_F(PostgresMany, ARowThatFailsIsNamedAndNothingStays) {
-  const auto pool = NewBatchPool();
-  std::vector<int64_t> values(5000);
-  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int64_t>(i);
-  values[4321] = 7;
-  const Outcome outcome = RunMany(*pool, "insert into t values ($1)", values);
-  EXPECT_EQ(Told(outcome), "error 0 23505row 4321");
-  EXPECT_EQ(Ids(*pool), "");
-  EXPECT_EQ(pool->Stats().counters.opened, 1u);
-}
-
-TEST_F(PostgresMany, NoRowsAreNothing) {
-  const auto pool = NewBatchPool();
-  const Outcome outcome = RunMany(*pool, "insert into t values ($1)", {});
-  EXPECT_FALSE(outcome.error) << ErrorText(outcome);
-  EXPECT_EQ(outcome.result.rows_affected, 0);
-  EXPECT_EQ(Ids(*pool), "");
 }
 
 TEST_F(PostgresMany, TheLimitsHoldForWhatAllRowsReturnTogether) {
@@ -819,24 +556,6 @@ TEST_F(PostgresMany, TheLimitsHoldForWhatAllRowsReturnTogether) {
             fmt::format("error {} row 2", static_cast<int>(ErrorKind::kResultTooLarge)));
   EXPECT_THAT(large.error->message, testing::HasSubstr("took effect"));
   EXPECT_EQ(Ids(*pool), "1,2,3,4,5,6");
-}
-
-TEST_F(PostgresMany, TheWrongNumberOfParametersIsRefused) {
-  const auto pool = NewBatchPool();
-  EXPECT_EQ(KindOf(RunMany(*pool, "insert into t values ($1, $2)", {1})),
-            ErrorKind::kInvalidArgument);
-}
-
-TEST_F(PostgresMany, RowsCanBePartOfATransaction) {
-  const auto pool = NewBatchPool();
-  const Outcome begun =
-      RunMany(*pool, "insert into t values ($1)", {1, 2}, Use(SessionUse::Kind::kBegin));
-  ASSERT_FALSE(begun.error) << ErrorText(begun);
-  EXPECT_EQ(Psql("select count(*) from t"), "0");
-  const Outcome rest = RunMany(*pool, "insert into t values ($1)", {3, 4},
-                               Use(SessionUse::Kind::kContinue, begun.session, true));
-  EXPECT_EQ(rest.end_tag, "COMMIT");
-  EXPECT_EQ(Ids(*pool), "1,2,3,4");
 }
 
 TEST_F(PostgresMany, ACancelLeavesNothing) {

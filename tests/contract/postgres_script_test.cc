@@ -54,22 +54,6 @@ class PostgresScript : public PostgresTest {
   std::string Count() const { return Psql("select count(*) from t"); }
 };
 
-TEST_F(PostgresScript, EveryStatementHasItsResult) {
-  const auto pool = NewPool(1);
-  const Outcome outcome = Run(*pool,
-                              "insert into t values (1), (2);\n select id, 'x' as c from t; ;"
-                              "select 1 where false; create table u (); update t set id = id + 10");
-  EXPECT_EQ(Tags(outcome), "INSERT 0 2;SELECT 2;SELECT 0;CREATE TABLE;UPDATE 2;");
-  ASSERT_EQ(outcome.results.size(), 5u);
-  EXPECT_EQ(outcome.results[0].rows_affected, 2);
-  EXPECT_EQ(outcome.results[1].columns[1].name, "c");
-  EXPECT_EQ(outcome.results[1].rows.row_count(), 2u);
-  EXPECT_EQ(CellText(outcome.results[1], 1, 0), "2");
-  EXPECT_EQ(outcome.results[2].columns.size(), 1u);
-  EXPECT_EQ(outcome.transaction_status, TransactionStatus::kIdle);
-  EXPECT_EQ(pool->Text("select sum(id) from t"), "23") << "pipeline mode is back";
-}
-
 TEST_F(PostgresScript, AnErrorUndoesAllAndSaysWhere) {
   const auto pool = NewPool(1);
   const Outcome outcome = Run(*pool, "insert into t values (1); -- \u00e4\nselect 1; selec 2");
@@ -87,31 +71,6 @@ TEST_F(PostgresScript, AnErrorUndoesAllAndSaysWhere) {
   EXPECT_EQ(late.error->place->index, 1u);
   EXPECT_EQ(late.error->sql.constraint, "t_pkey");
   EXPECT_EQ(Count(), "0");
-}
-
-TEST_F(PostgresScript, TransactionsOfItsOwnAreKept) {
-  const auto pool = NewPool(1);
-  const Outcome outcome =
-      Run(*pool,
-          "begin; insert into t values (1); commit; begin; insert into t values "
-          "(2); insert into t values (2); commit");
-  EXPECT_EQ(SqlState(outcome), "23505");
-  EXPECT_EQ(outcome.error->place->index, 5u);
-  EXPECT_EQ(Count(), "1");
-  EXPECT_EQ(pool->Text("select 7"), "7");
-}
-
-TEST_F(PostgresScript, ATransactionLeftOpenIsRolledBackUnlessASessionHoldsIt) {
-  const auto pool = NewPool(1);
-  EXPECT_EQ(KindOf(Run(*pool, "begin; insert into t values (1)")), ErrorKind::kNeedsSession);
-  EXPECT_EQ(Count(), "0");
-  Options options;
-  options.session.auto_pin = true;
-  const Outcome held = Run(*pool, "begin; insert into t values (1)", options);
-  ASSERT_EQ(held.session.size(), 32u) << ErrorText(held);
-  options.session = Use(SessionUse::Kind::kContinue, held.session);
-  EXPECT_EQ(Run(*pool, "insert into t values (2); commit", options).session, "");
-  EXPECT_EQ(Count(), "2");
 }
 
 TEST_F(PostgresScript, SeparateTransactionsStopAtTheFirstErrorAndKeepWhatWasBefore) {
@@ -133,26 +92,6 @@ TEST_F(PostgresScript, SeparateTransactionsStopAtTheFirstErrorAndKeepWhatWasBefo
   EXPECT_EQ(Psql("select string_agg(id::text, ',') from t"), "1,2");
   EXPECT_EQ(SqlState(Run(*pool, "vacuum t; select 1")), "25001");
   EXPECT_EQ(Tags(Run(*pool, "", separate)), "");
-}
-
-TEST_F(PostgresScript, SeparateTransactionsAreRefusedInsideOne) {
-  const auto pool = NewPool(1);
-  Options options;
-  options.session = Use(SessionUse::Kind::kBegin);
-  const std::string token = Run(*pool, "select 1", options).session;
-  options.session = Use(SessionUse::Kind::kContinue, token);
-  options.separate = true;
-  EXPECT_EQ(KindOf(Run(*pool, "select 1", options)), ErrorKind::kInvalidArgument);
-  options.separate = false;
-  EXPECT_EQ(Tags(Run(*pool, "select 1", options)), "SELECT 1;") << "the transaction goes on";
-}
-
-TEST_F(PostgresScript, NothingInTheTextDoesNothing) {
-  const auto pool = NewPool(1);
-  for (const char* text : {"", " ; ;", "-- only a remark", "/* and */ -- this"}) {
-    EXPECT_EQ(Tags(Run(*pool, text)), "") << text;
-  }
-  EXPECT_EQ(pool->Text("select 7"), "7");
 }
 
 TEST_F(PostgresScript, WhatItSetsIsNotSeenByTheNext) {
@@ -197,23 +136,6 @@ TEST_F(PostgresScript, SettingsHoldForOneScriptAlone) {
   EXPECT_EQ(SqlState(Run(*pool, "select 1", options)), "22023");
 }
 
-TEST_F(PostgresScript, ResultsAreBounded) {
-  const auto pool = NewPool(1);
-  Options options;
-  options.limits = {.rows_max = 10, .truncate = true, .bytes_max = 0};
-  const Outcome cut = Run(*pool, "select generate_series(1, 11); select 1", options);
-  ASSERT_EQ(cut.results.size(), 2u) << ErrorText(cut);
-  EXPECT_EQ(cut.results[0].rows.row_count(), 10u);
-  EXPECT_TRUE(cut.results[0].truncated);
-  EXPECT_FALSE(cut.results[1].truncated);
-  options.limits = {.rows_max = 10, .truncate = false, .bytes_max = 0};
-  EXPECT_EQ(KindOf(Run(*pool, "select 1; select generate_series(1, 11)", options)),
-            ErrorKind::kResultTooLarge);
-  options.limits = {.rows_max = 0, .truncate = false, .bytes_max = 100'000};
-  EXPECT_EQ(KindOf(Run(*pool, "select repeat('x', 60000); select repeat('x', 60000)", options)),
-            ErrorKind::kResultTooLarge);
-}
-
 TEST_F(PostgresScript, ItsTimeIsLimitedAndItCanBeCancelled) {
   const auto pool = NewPool(1);
   Options options;
@@ -234,33 +156,6 @@ TEST_F(PostgresScript, ItsTimeIsLimitedAndItCanBeCancelled) {
   // With transactions of its own it may have had an effect.
   EXPECT_TRUE(Run(*pool, "begin; insert into t values (1); commit; select pg_sleep(30)", options)
                   .error->outcome_unknown);
-}
-
-TEST_F(PostgresScript, ScriptsRunInSessions) {
-  const auto pool = NewPool(1);
-  Options options;
-  options.session = Use(SessionUse::Kind::kBegin);
-  const Outcome begun = Run(*pool, "insert into t values (1); insert into t values (2)", options);
-  ASSERT_EQ(begun.session.size(), 32u) << ErrorText(begun);
-  EXPECT_EQ(begun.transaction_status, TransactionStatus::kInTransaction);
-  EXPECT_EQ(Count(), "0");
-  options.session = Use(SessionUse::Kind::kContinue, begun.session);
-  options.session.commit = true;
-  const Outcome committed = Run(*pool, "insert into t values (3)", options);
-  EXPECT_EQ(committed.end_tag, "COMMIT");
-  EXPECT_EQ(committed.session, "");
-  EXPECT_EQ(Count(), "3");
-  options.session = Use(SessionUse::Kind::kBegin);
-  const Outcome failed = Run(*pool, "insert into t values (4); selec", options);
-  EXPECT_EQ(SqlState(failed), "42601");
-  EXPECT_EQ(failed.session, "");
-  EXPECT_EQ(Count(), "3");
-  options.session = Use(SessionUse::Kind::kPin);
-  const Outcome pinned = Run(*pool, "set application_name = 'pinned'", options);
-  TestCall in("select current_setting('application_name')");
-  in.session = Use(SessionUse::Kind::kContinue, pinned.session);
-  pool->Submit(in);
-  EXPECT_EQ(in.AwaitText(), "pinned");
 }
 
 TEST_F(PostgresScript, CopyIsRefusedAlsoWhereTheTextIsTooLongToBeUnderstood) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "server/metrics_report.h"
+#include "server/metrics_text.h"
 #include "server/process_figures.h"
 #include "tests/support/golden_file.h"
 
@@ -85,6 +86,19 @@ TEST(MetricsTest, FieldsOfAFullReport) {
   std::string list;
   ListFields(report, "", list);
   test_support::ExpectSameAsFile(list, "tests/golden/metrics/fields.txt");
+}
+
+// What Prometheus is told, but for the process's own figures, which are never the same.
+TEST(MetricsTest, TextOfAFullReport) {
+  v1::MetricsResponse report;
+  server::FillPoolMetrics(EveryFigure(), {{"ok", 1}, {"deadline_exceeded", 1}}, 1000,
+                          *report.add_pools());
+  report.mutable_build()->set_version("1.2.3");
+  report.mutable_build()->set_compiler("GCC \"12\"");
+  test_support::ExpectSameAsFile(server::MetricsText(report, server::MetricsFormat::kPrometheus),
+                                 "tests/golden/metrics/prometheus.txt");
+  test_support::ExpectSameAsFile(server::MetricsText(report, server::MetricsFormat::kOpenMetrics),
+                                 "tests/golden/metrics/openmetrics.txt");
 }
 
 }  // namespace

@@ -40,6 +40,8 @@ double Milliseconds(Clock::duration duration);
 // Whether the sidecar under test is built with a sanitizer (`./dev asan`, `./dev tsan`), which
 // makes it slower and keeps freed memory. This program never is: it is not what is tested.
 inline const bool kSanitized = std::getenv("DBSIDECAR_TEST_SANITIZED") != nullptr;
+inline const bool kThreadSanitized =
+    kSanitized && std::string_view(std::getenv("DBSIDECAR_TEST_SANITIZED")) == "tsan";
 // What a loaded machine may add to a promised time.
 inline const milliseconds kScheduling = kSanitized ? 1000ms : 150ms;
 

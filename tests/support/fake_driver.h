@@ -62,7 +62,10 @@ class FakeDriver final : public pool::Driver {
   std::unique_ptr<pool::Connection> NewConnection(pool::ConnectionId id, size_t lane,
                                                   pool::ConnectionEvents& events) override;
   pool::DatabaseFacts facts() const override { return {}; }
-  bool has_streams() const override { return true; }
+  std::optional<pool::Error> Describe(const pool::Statement& /*statement*/,
+                                      pool::Description& /*into*/) override {
+    return std::nullopt;
+  }
   bool facts_take_a_place() const override { return false; }
   void RefreshFacts(std::function<void(bool learnt)> done) override {
     loop_.Post([done = std::move(done)] { done(true); });

@@ -42,7 +42,8 @@ SidecarProcess::SidecarProcess(SidecarOptions options) : folder_(MakeTemporaryFo
   address_ = options.unix_socket ? "unix:" + folder_ + "/socket"
                                  : "127.0.0.1:" + std::to_string(FreePort());
   std::vector<std::string> arguments = {"serve", "--profile=" + options.profile,
-                                        "--listen=" + address_};
+                                        "--listen=" + address_,
+                                        "--http-listen=unix:" + http_socket()};
   // In the environment, because a URL with a password does not belong on a command line.
   if (!options.database_url.empty()) options.environment["DATABASE_URL"] = options.database_url;
   arguments.insert(arguments.end(), options.flags.begin(), options.flags.end());

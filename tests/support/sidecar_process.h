@@ -45,6 +45,8 @@ class SidecarProcess {
   static Command CommandLine(std::vector<std::string> arguments, std::string output_file);
 
   const std::string& address() const { return address_; }
+  // Where it serves HTTP.
+  std::string http_socket() const { return folder_ + "/http"; }
   // A connection of its own on every call. Messages of any size are accepted.
   std::shared_ptr<grpc::Channel> NewChannel() const;
 

@@ -516,7 +516,7 @@ TEST(ConfigTogetherTest, ADefaultThatComesTooLateIsNoProblem) {
 
 TEST(ConfigTogetherTest, TheSameAddressTwiceIsRefused) {
   EXPECT_EQ(Problems(LoadFlags({"--listen=[::1]:7", "--listen=unix:/a", "--listen=unix:///a"})),
-            Strings{"listen = \"[::1]:7,unix:/a,unix:/a\" (flag --listen): holds unix:/a twice; "
+            Strings{"listen = \"[::1]:7,unix:/a,unix:/a\" (flag --listen): holds unix:/a a second time; "
                     "leave one"});
   EXPECT_TRUE(LoadFlags({"--listen=127.0.0.1:0", "--listen=127.0.0.1:0"}).ok());
 }
@@ -729,6 +729,7 @@ TEST(ConfigReportTest, ConfigCheckShowsEveryValueWithItsSourceAndNoPassword) {
   EXPECT_EQ(text.substr(0, text.find("grpc-threads")),
             "database-url            = postgresql://app:***@h/db  (environment DATABASE_URL)\n"
             "listen                  = 127.0.0.1:50051            (default)\n"
+            "http-listen             = 127.0.0.1:10000            (profile production)\n"
             "profile                 = production                 (default)\n"
             "config                  =                            (default)\n");
   EXPECT_NE(text.find("max-connections         = 30                         (flag "

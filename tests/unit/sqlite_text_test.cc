@@ -86,5 +86,28 @@ TEST(SqliteResultTest, DeclaredTypesHaveTheNearestPostgresType) {
   EXPECT_EQ(DeclaredTypeOid(""), 0u);
 }
 
+TEST(StatementTextTest, TheFingerprintIsThatOfTheShape) {
+  const std::string shape = TextFingerprint("select a, \"B\" from t where id = 1");
+  for (const char* same :
+       {"SELECT A, \"B\" FROM t WHERE ID=2;", "select a ,\"B\"\n from t where id=$1 -- remark",
+        "/* x */ select a,\"B\" from t where id = 'it''s'",
+        "select a,\"B\" from t where id=x'00ff'", "select a,\"B\" from t where id= 1.5e-3",
+        "select a,\"B\" from t where id=0x1F", "select a,\"B\" from t where id=?",
+        "select a,\"B\" from t where id=:name"}) {
+    EXPECT_EQ(TextFingerprint(same), shape) << same;
+  }
+  for (const char* other :
+       {"select b, \"B\" from t where id = 1", "select a, \"b\" from t where id = 1",
+        "select a, \"B\" from t where id > 1", "select a, \"B\" from t where id = 1 + 1",
+        "select a \"B\" from t where id = 1", "select a, \"B\" from t where i d = 1"}) {
+    EXPECT_NE(TextFingerprint(other), shape) << other;
+  }
+  EXPECT_EQ(shape.size(), 16u);
+  // What is never closed ends with the text.
+  for (const char* open : {"select '", "select \"", "select [", "/*", "x'", "1e", "$", ""}) {
+    EXPECT_EQ(TextFingerprint(open).size(), 16u) << open;
+  }
+}
+
 }  // namespace
 }  // namespace dbsidecar::pool

@@ -172,10 +172,10 @@ std::shared_ptr<SessionState> NewTransaction(const TransactionOptions& options) 
   }
   std::string opening;
   AppendBytesField(opening, v1::SessionControl::kBeginFieldNumber, begin.SerializeAsString());
-  return std::shared_ptr<SessionState>(
-      new SessionState{.transaction = true,
-                       .opening = std::move(opening),
-                       .request = OpeningRequest(options.pool, options.settings)});
+  return std::make_shared<SessionState>(
+      SessionState{.transaction = true,
+                   .opening = std::move(opening),
+                   .request = OpeningRequest(options.pool, options.settings)});
 }
 
 std::shared_ptr<SessionState> NewSession(const SessionOptions& options) {
@@ -185,10 +185,10 @@ std::shared_ptr<SessionState> NewSession(const SessionOptions& options) {
   }
   std::string opening;
   AppendBytesField(opening, v1::SessionControl::kPinFieldNumber, pin.SerializeAsString());
-  return std::shared_ptr<SessionState>(
-      new SessionState{.transaction = false,
-                       .opening = std::move(opening),
-                       .request = OpeningRequest(options.pool, options.settings)});
+  return std::make_shared<SessionState>(
+      SessionState{.transaction = false,
+                   .opening = std::move(opening),
+                   .request = OpeningRequest(options.pool, options.settings)});
 }
 
 size_t FrameBytes(const Call& call) {

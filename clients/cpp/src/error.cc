@@ -1,5 +1,7 @@
 #include "dbsidecar/error.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <string_view>
 #include <utility>
 
@@ -33,10 +35,12 @@ constexpr SqlstateClass kSqlstateClasses[] = {
 
 [[noreturn]] void ThrowSqlError(Failure failure) {
   const std::string_view sqlstate = failure.sql->sqlstate;
-  for (const SqlstateClass& row : kSqlstateClasses) {
-    if (sqlstate.starts_with(row.sqlstate)) row.throw_it(std::move(failure));
-  }
-  throw SqlError(std::move(failure));
+  const auto row =
+      std::find_if(std::begin(kSqlstateClasses), std::end(kSqlstateClasses),
+                   [&](const SqlstateClass& one) { return sqlstate.starts_with(one.sqlstate); });
+  if (row == std::end(kSqlstateClasses)) throw SqlError(std::move(failure));
+  row->throw_it(std::move(failure));
+  std::abort();  // It does not return.
 }
 
 }  // namespace

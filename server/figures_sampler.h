@@ -1,0 +1,56 @@
+// Looks at the figures once a second, so that rates and distributions of the recent past can be
+// told: counters alone only tell of all the time since the start.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "dbsidecar/v1/health.pb.h"
+#include "pool/pool.h"
+
+namespace dbsidecar::server {
+
+// What one look saw. Counters count from the start of the process.
+struct FiguresSample {
+  std::chrono::steady_clock::time_point time;
+  double cpu_seconds = 0;
+  std::optional<double> throttled_seconds;
+  pool::PoolStats stats;
+};
+
+// The figures of the stretch between two looks; `utilization_percent` is the mean of all between.
+void FillPerformance(const std::deque<FiguresSample>& samples, v1::PerformanceIndicators& into);
+// `used_percent` and `throttled_percent`.
+void FillCpuShares(const std::deque<FiguresSample>& samples, v1::CpuHealth& into);
+
+// The value below which the share `q` of the observations lies, between the bounds of its bucket;
+// the last bucket's lower bound if it is there. 0 without observations.
+pool::Duration QuantileOf(const pool::Histogram& earlier, const pool::Histogram& later, double q);
+
+// Threads: any, but for the constructor and destructor.
+class FiguresSampler {
+ public:
+  // `look` is called on a thread of the sampler's.
+  explicit FiguresSampler(std::function<FiguresSample()> look);
+  ~FiguresSampler();
+
+  // The looks of the last minute, the oldest first.
+  std::deque<FiguresSample> LastMinute();
+
+ private:
+  void Run();
+
+  const std::function<FiguresSample()> look_;
+  std::mutex mutex_;  // Guards all below.
+  std::condition_variable stopping_;
+  bool stopped_ = false;
+  std::deque<FiguresSample> samples_;
+  std::thread thread_;
+};
+
+}  // namespace dbsidecar::server

@@ -1,0 +1,55 @@
+// An HTTP/1.1 server for reports: GET and HEAD, small answers, one thread for all connections.
+//
+// However many connections stand idle, send half a request or do not read, the others are served:
+// nothing blocks, every connection has time limits, and of too many the one that has been idle
+// longest goes.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "server/config/listen_address.h"
+
+namespace dbsidecar::server {
+
+struct HttpRequest {
+  std::string path;    // Without the query; percent-decoding is not done: no path of ours needs it.
+  std::string query;   // What follows the "?", as it came.
+  std::string accept;  // The header; "" = none.
+};
+
+struct HttpResponse {
+  unsigned status = 200;
+  std::string content_type = "application/json";
+  std::string body = {};
+};
+
+// Called on the server's thread, which serves nobody else meanwhile: it must be done soon.
+using HttpHandler = std::function<HttpResponse(const HttpRequest& request)>;
+
+struct HttpLimits {
+  size_t connections_max = 256;
+  size_t header_bytes_max = 8 * 1024;
+  std::chrono::milliseconds read_timeout{5000};   // From the first byte of a request to its end.
+  std::chrono::milliseconds write_timeout{5000};  // For an answer.
+  std::chrono::milliseconds idle_timeout{60000};  // Between two requests.
+};
+
+class HttpServer {
+ public:
+  // Listens; the error says why that is not possible. Nothing is served before Start.
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Listen(const ListenAddress& address,
+                                                            HttpLimits limits, HttpHandler handler);
+  // Ends what is still under way.
+  virtual ~HttpServer() = default;
+
+  virtual void Start() = 0;
+  // With the port that was free, if any was asked for.
+  virtual ListenAddress address() const = 0;
+};
+
+}  // namespace dbsidecar::server

@@ -1,0 +1,96 @@
+#include "server/http_routes.h"
+
+#include <array>
+#include <string_view>
+
+#include "server/message_json.h"
+#include "server/metrics_text.h"
+#include "server/reports.h"
+
+namespace dbsidecar::server {
+namespace {
+
+constexpr unsigned kOk = 200;
+constexpr unsigned kNotFound = 404;
+constexpr unsigned kUnavailable = 503;
+
+v1::HealthResponse HealthAt(v1::HealthLevel level, Reports& reports) {
+  v1::HealthRequest request;
+  request.set_level(level);
+  v1::HealthResponse health;
+  reports.FillHealth(request, pool::kNever, health);
+  return health;
+}
+
+// The status code is for whoever does not read further.
+template <v1::HealthLevel level>
+HttpResponse AnswerHealth(const HttpRequest& /*request*/, Reports& reports) {
+  const v1::HealthResponse health = HealthAt(level, reports);
+  return {.status = health.status() == v1::HEALTH_STATUS_UNHEALTHY ? kUnavailable : kOk,
+          .body = ToJson(health)};
+}
+
+HttpResponse Probe(bool good, std::string_view yes, std::string_view no) {
+  return {.status = good ? kOk : kUnavailable,
+          .body = "{\"status\": \"" + std::string(good ? yes : no) + "\"}\n"};
+}
+
+HttpResponse AnswerReady(const HttpRequest& /*request*/, Reports& reports) {
+  return Probe(HealthAt(v1::HEALTH_LEVEL_BASIC, reports).ready(), "ready", "not ready");
+}
+
+// That it answers is all there is to say: never the database's state, or a restart would be tried
+// against it.
+HttpResponse AnswerLive(const HttpRequest& /*request*/, Reports& /*reports*/) {
+  return Probe(true, "live", "");
+}
+
+HttpResponse AnswerStarted(const HttpRequest& /*request*/, Reports& reports) {
+  return Probe(reports.phase() != v1::LIFECYCLE_PHASE_STARTING, "started", "starting");
+}
+
+HttpResponse AnswerMetrics(const HttpRequest& request, Reports& reports) {
+  v1::MetricsResponse metrics;
+  reports.FillMetrics({}, metrics);
+  const MetricsFormat format =
+      request.accept.find("application/openmetrics-text") != std::string::npos
+          ? MetricsFormat::kOpenMetrics
+          : MetricsFormat::kPrometheus;
+  return {.content_type = std::string(ContentTypeOf(format)), .body = MetricsText(metrics, format)};
+}
+
+struct Route {
+  std::string_view path;
+  HttpResponse (*answer)(const HttpRequest& request, Reports& reports);
+};
+
+constexpr auto kRoutes = std::to_array<Route>({
+    {"/api/health", &AnswerHealth<v1::HEALTH_LEVEL_BASIC>},
+    {"/api/health/detailed", &AnswerHealth<v1::HEALTH_LEVEL_DETAILED>},
+    {"/api/health/database", &AnswerHealth<v1::HEALTH_LEVEL_DATABASE>},
+    {"/api/health/ready", &AnswerReady},
+    {"/api/health/live", &AnswerLive},
+    {"/readyz", &AnswerReady},
+    {"/livez", &AnswerLive},
+    {"/startupz", &AnswerStarted},
+    {"/metrics", &AnswerMetrics},
+});
+
+HttpResponse NotFound() {
+  std::string known;
+  for (const Route& route : kRoutes) known += "  " + std::string(route.path) + "\n";
+  return {.status = kNotFound,
+          .content_type = "text/plain; charset=utf-8",
+          .body = "there is nothing here; there is\n" + known};
+}
+
+}  // namespace
+
+HttpResponse AnswerHttp(const HttpRequest& request, Reports& reports) {
+  for (const Route& route : kRoutes) {
+    if (route.path == request.path) return route.answer(request, reports);
+  }
+  return NotFound();
+}
+
+}  // namespace dbsidecar::server

@@ -1,0 +1,148 @@
+#include "server/reports.h"
+
+#include <algorithm>
+#include <string>
+
+#include "server/awaited_call.h"
+#include "server/config/options.h"
+#include "server/database.h"
+#include "server/health_report.h"
+#include "server/metrics_report.h"
+#include "server/process_figures.h"
+
+namespace dbsidecar::server {
+namespace {
+
+// A check that is asked for does not take longer, whatever its caller's deadline.
+constexpr std::chrono::seconds kCheckMax{5};
+
+pool::Error NoSuchPool(const std::string& name, const std::string& known) {
+  return pool::OwnError(pool::ErrorKind::kPoolNotFound,
+                        "there is no pool \"" + name + "\"; there is \"" + known + "\"");
+}
+
+void SetDuration(pool::Duration time, google::protobuf::Duration& into) {
+  const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+  into.set_seconds(nanos / 1'000'000'000);
+  into.set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+}
+
+v1::ConfigurationSource SourceOf(ValueSource source) {
+  switch (source) {
+    case ValueSource::kDefault:
+      return v1::CONFIGURATION_SOURCE_DEFAULT;
+    case ValueSource::kProfile:
+      return v1::CONFIGURATION_SOURCE_PROFILE;
+    case ValueSource::kFile:
+      return v1::CONFIGURATION_SOURCE_FILE;
+    case ValueSource::kEnvironment:
+      return v1::CONFIGURATION_SOURCE_ENVIRONMENT;
+    case ValueSource::kFlag:
+      return v1::CONFIGURATION_SOURCE_FLAG;
+    case ValueSource::kRule:
+      return v1::CONFIGURATION_SOURCE_RULE;
+  }
+  return v1::CONFIGURATION_SOURCE_UNSPECIFIED;
+}
+
+}  // namespace
+
+Reports::Reports(Database& database, const Config& config)
+    : database_(database), config_(config), sampler_([this] { return Look(); }) {}
+
+FiguresSample Reports::Look() {
+  v1::ProcessMetrics process;
+  FillProcessMetrics(process);
+  return {.time = std::chrono::steady_clock::now(),
+          .cpu_seconds = process.cpu_seconds_total(),
+          .throttled_seconds = system_.ThrottledSeconds(),
+          .stats = database_.Report().stats};
+}
+
+// Through the pool, as calls go: what it finds is what they would. Its error is in the pool's
+// figures afterwards.
+void Reports::Check(pool::Instant deadline) {
+  AwaitedCall call;
+  call.id = database_.NextCallId();
+  call.statement.sql = "SELECT 1";
+  call.statement.read_only = true;
+  call.caller = "health check";
+  call.deadline = std::min(deadline, pool::Clock::now() + kCheckMax);
+  database_.Submit(call);
+  call.Await();
+}
+
+std::optional<pool::Error> Reports::FillHealth(const v1::HealthRequest& request,
+                                               pool::Instant deadline, v1::HealthResponse& health) {
+  if (request.check_now()) Check(deadline);
+  const DatabaseReport report = database_.Report();
+  const pool::PoolStats& stats = report.stats;
+  if (!request.pool().empty() && request.pool() != stats.name) {
+    return NoSuchPool(request.pool(), stats.name);
+  }
+  server::FillHealth(stats, phase(), health);
+  health.set_version(DBSIDECAR_VERSION);
+  SetDuration(std::chrono::steady_clock::now() - started_, *health.mutable_uptime());
+  const bool all = request.level() == v1::HEALTH_LEVEL_DATABASE;
+  if (all || request.level() == v1::HEALTH_LEVEL_DETAILED) {
+    FillDetails(stats, *health.mutable_detailed());
+    FillPoolMetrics(stats, report.outcomes, static_cast<size_t>(config_.pool.waiters_max),
+                    *health.mutable_detailed()->add_pools());
+  }
+  if (all) {
+    v1::PoolHealth& pool = *health.mutable_database()->add_pools();
+    FillPoolHealth(stats, pool);
+    pool.set_url(DatabaseUrlText());
+    *pool.mutable_check() = health.databases(0);
+    *pool.mutable_metrics() = health.detailed().pools(0);
+    FillConfiguration(*health.mutable_database());
+  }
+  return std::nullopt;
+}
+
+void Reports::FillDetails(const pool::PoolStats& stats, v1::DetailedHealth& details) {
+  const std::deque<FiguresSample> minute = sampler_.LastMinute();
+  system_.FillSystem(*details.mutable_system());
+  system_.FillMemory(*details.mutable_memory());
+  system_.FillCpu(*details.mutable_cpu());
+  FillCpuShares(minute, *details.mutable_cpu());
+  FillProcessMetrics(*details.mutable_process());
+  v1::PerformanceIndicators& performance = *details.add_performance();
+  performance.set_pool(stats.name);
+  FillPerformance(minute, performance);
+}
+
+void Reports::FillConfiguration(v1::DatabaseHealth& health) const {
+  for (const OptionValue& value : config_.values) {
+    v1::ConfigurationEntry& entry = *health.add_configuration();
+    entry.set_name(std::string(value.option->flag));
+    entry.set_value(value.value);
+    entry.set_source(SourceOf(value.source));
+    entry.set_reloadable(value.option->reload);
+  }
+}
+
+std::string Reports::DatabaseUrlText() const {
+  for (const OptionValue& value : config_.values) {
+    if (value.option->flag == "database-url") return value.value;
+  }
+  return "";
+}
+
+std::optional<pool::Error> Reports::FillMetrics(const v1::MetricsRequest& request,
+                                                v1::MetricsResponse& metrics) {
+  const DatabaseReport report = database_.Report();
+  for (const std::string& pool : request.pools()) {
+    if (pool != report.stats.name) return NoSuchPool(pool, report.stats.name);
+  }
+  SetTimestamp(std::chrono::system_clock::now(), *metrics.mutable_time());
+  SetTimestamp(started_at_, *metrics.mutable_counting_since_time());
+  FillPoolMetrics(report.stats, report.outcomes, static_cast<size_t>(config_.pool.waiters_max),
+                  *metrics.add_pools());
+  FillProcessMetrics(*metrics.mutable_process());
+  metrics.mutable_build()->set_version(DBSIDECAR_VERSION);
+  metrics.mutable_build()->set_compiler(__VERSION__);
+  return std::nullopt;
+}
+
+}  // namespace dbsidecar::server

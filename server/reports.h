@@ -1,0 +1,51 @@
+// What the sidecar tells about itself: the content of Health and Metrics, whoever asks and however.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <optional>
+
+#include "dbsidecar/v1/health.pb.h"
+#include "dbsidecar/v1/metrics.pb.h"
+#include "pool/error.h"
+#include "pool/time.h"
+#include "server/config/config.h"
+#include "server/figures_sampler.h"
+#include "server/system_figures.h"
+
+namespace dbsidecar::server {
+
+class Database;
+
+// Threads: any.
+class Reports {
+ public:
+  // Borrowed, both.
+  Reports(Database& database, const Config& config);
+
+  void SetPhase(v1::LifecyclePhase phase) { phase_.store(phase); }
+  v1::LifecyclePhase phase() const { return phase_.load(); }
+
+  // A check that `request` asks for ends at `deadline`, or before it.
+  std::optional<pool::Error> FillHealth(const v1::HealthRequest& request, pool::Instant deadline,
+                                        v1::HealthResponse& health);
+  std::optional<pool::Error> FillMetrics(const v1::MetricsRequest& request,
+                                         v1::MetricsResponse& metrics);
+
+ private:
+  FiguresSample Look();
+  void Check(pool::Instant deadline);
+  void FillDetails(const pool::PoolStats& stats, v1::DetailedHealth& details);
+  void FillConfiguration(v1::DatabaseHealth& health) const;
+  std::string DatabaseUrlText() const;
+
+  Database& database_;
+  const Config& config_;
+  const SystemFigures system_;
+  const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  const std::chrono::system_clock::time_point started_at_ = std::chrono::system_clock::now();
+  std::atomic<v1::LifecyclePhase> phase_{v1::LIFECYCLE_PHASE_STARTING};
+  FiguresSampler sampler_;  // Last: it looks at all the others.
+};
+
+}  // namespace dbsidecar::server
