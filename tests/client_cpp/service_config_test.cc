@@ -25,6 +25,14 @@ class FirstAttemptFails final : public v1::Sidecar::Service {
   grpc::Status Query(grpc::ServerContext*, const v1::QueryRequest*, v1::QueryResponse*) override {
     return Attempt();
   }
+  grpc::Status Metrics(grpc::ServerContext*, const v1::MetricsRequest*,
+                       v1::MetricsResponse*) override {
+    return Attempt();
+  }
+  grpc::Status Describe(grpc::ServerContext*, const v1::DescribeRequest*,
+                        v1::DescribeResponse*) override {
+    return Attempt();
+  }
   int attempts() const { return attempts_; }
 
  private:
@@ -65,6 +73,20 @@ class ServiceConfigTest : public testing::Test {
 TEST_F(ServiceConfigTest, HealthIsSentAgain) {
   v1::HealthResponse response;
   const grpc::Status status = stub_->Health(&context_, {}, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(service_.attempts(), 2);
+}
+
+TEST_F(ServiceConfigTest, DescribeIsSentAgain) {
+  v1::DescribeResponse response;
+  const grpc::Status status = stub_->Describe(&context_, {}, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(service_.attempts(), 2);
+}
+
+TEST_F(ServiceConfigTest, MetricsIsSentAgain) {
+  v1::MetricsResponse response;
+  const grpc::Status status = stub_->Metrics(&context_, {}, &response);
   EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(service_.attempts(), 2);
 }
