@@ -51,7 +51,8 @@ class Input {
   }
   // So many bytes as its first one says, zeros too.
   std::string TakeBytes() {
-    const size_t size = std::min<size_t>(Take<uint8_t>(), rest_.size());
+    const size_t wanted = Take<uint8_t>();
+    const size_t size = std::min(wanted, rest_.size());
     std::string bytes(rest_.substr(0, size));
     rest_.remove_prefix(size);
     return bytes;
