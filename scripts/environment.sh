@@ -6,6 +6,7 @@ readonly BUILD_PACKAGES=(
   libfmt-dev libcli11-dev libyaml-cpp-dev nlohmann-json3-dev libpg-query-dev libgtest-dev
   libgmock-dev libbenchmark-dev libboost-dev)
 readonly TEST_PACKAGES=(postgresql-15)
+readonly FUZZ_PACKAGES=(clang-14 libclang-rt-14-dev)
 readonly CHECK_PACKAGES=(clang-format clang-tidy prometheus)
 
 fail() {

@@ -48,7 +48,7 @@ run_sanitized() {
   export DBSIDECAR_TEST_SECONDS_LOAD="${DBSIDECAR_TEST_SECONDS_LOAD:-5}"
   export DBSIDECAR_TEST_SECONDS_CANARY="${DBSIDECAR_TEST_SECONDS_CANARY:-10}"
   export DBSIDECAR_SIM_RUNS="${DBSIDECAR_SIM_RUNS:-1000}"
-  if [[ $# -eq 0 ]]; then set -- unit simulation contract golden client_cpp integration; fi
+  if [[ $# -eq 0 ]]; then set -- unit fuzz simulation contract golden client_cpp integration; fi
   for suite in "$@"; do
     if [[ "$suite" == integration ]]; then
       run_integration_against "$preset"
@@ -86,6 +86,38 @@ simulate() {
   else
     DBSIDECAR_SIM_BASE_SEED="${DBSIDECAR_SIM_BASE_SEED:-random}" DBSIDECAR_SIM_RUNS="$runs" "$program"
   fi
+}
+
+# What libFuzzer finds interesting is kept in build/fuzz/corpus, and what fails in build/fuzz/found.
+fuzz_targets() {
+  local seconds=60 target targets=()
+  while [[ $# -gt 0 ]]; do
+    case "$1" in
+      --seconds) seconds="${2:?--seconds needs a number}" && shift 2 ;;
+      *) targets+=("$1") && shift ;;
+    esac
+  done
+  [[ "$seconds" =~ ^[1-9][0-9]*$ ]] || fail "--seconds takes a number above 0, not \"$seconds\""
+  if [[ ${#targets[@]} -eq 0 ]]; then
+    for target in tests/fuzz/*_fuzz.cc; do targets+=("$(basename "$target" .cc)"); done
+  fi
+  for target in "${targets[@]}"; do
+    [[ -f "tests/fuzz/$target.cc" ]] || fail "there is no fuzzer \"$target\" in tests/fuzz/"
+  done
+  build_targets fuzz "${targets[@]}"
+  mkdir -p build/fuzz/found
+  for target in "${targets[@]}"; do
+    mkdir -p "build/fuzz/corpus/$target"
+    echo "fuzz: $target for $seconds s"
+    if "build/fuzz/$target" -max_total_time="$seconds" -timeout=20 -verbosity=0 \
+      -artifact_prefix="build/fuzz/found/$target-" \
+      "build/fuzz/corpus/$target" "tests/fuzz/corpus/$target"; then
+      passed
+    else
+      failed "$target"
+    fi
+  done
+  report
 }
 
 soak_callers() {
