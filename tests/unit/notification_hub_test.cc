@@ -60,6 +60,7 @@ class FakeSource final : public NotificationSource {
 class SourceDriver final : public Driver {
  public:
   std::string_view name() const override { return "fake"; }
+  std::string Fingerprint(std::string_view /*sql*/) const override { return ""; }
   std::vector<LaneShape> Lanes(size_t min, size_t max) const override { return {{min, max}}; }
   Classification Classify(const Statement& /*statement*/) override { return {}; }
   std::optional<Error> Describe(const Statement& /*statement*/, Description& /*into*/) override {
