@@ -82,6 +82,7 @@ class PostgresConnection final : public Connection,
     bool answered = false;    // The current command has sent a result.
     bool row_by_row = false;  // Asked of libpq for the current command.
     bool completed = false;   // CommandComplete came, so only the commit can still fail.
+    bool empty = false;       // The text had no statement, so its answer has no tag.
     bool fatal = false;       // The error also ended the connection.
     bool stale = false;       // The error says only that the prepared statement is out of date.
     bool read_only_stale = false;  // And it is the one by which it was made read-only.

@@ -251,6 +251,7 @@ void PostgresConnection::Take(Operation& operation, const PGresult* result) {
       operation.skipped = !operation.outcome.error.has_value();
       break;
     case PGRES_EMPTY_QUERY:
+      operation.empty = true;
       operation.completed = true;
       break;
     case PGRES_NONFATAL_ERROR:
@@ -365,8 +366,9 @@ void PostgresConnection::Reply(OperationPtr replied) {
   if (cancel_astray_) condition = Condition::kBroken;
   // Nothing but its own answer makes a statement a success.
   const bool ran_alone = operation.run == nullptr && operation.exchange == nullptr;
-  if (ran_alone && !outcome.error && !operation.completed &&
-      session.kind != SessionUse::Kind::kEnd) {
+  const bool answered = operation.completed && (operation.empty || !result.command_tag.empty());
+  const bool ended = answered || operation.stopped || session.kind == SessionUse::Kind::kEnd;
+  if (ran_alone && !outcome.error && !ended) {
     outcome.error = LostError(operation, "its answer did not come");
     outcome.may_run_again = MayRunAgain(operation);
     condition = Condition::kBroken;
