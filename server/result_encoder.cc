@@ -1,5 +1,7 @@
 #include "server/result_encoder.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -39,8 +41,12 @@ int HexDigit(char c) {
 }
 
 // bytea in PostgreSQL's hex form: \x0123. (bytea_output is hex unless a session changed it.)
+// Anything else stays as it is.
 std::string ParseBytea(std::string_view text) {
-  if (!text.starts_with("\\x")) return std::string(text);
+  const bool hex = text.starts_with("\\x") && text.size() % 2 == 0 &&
+                   std::all_of(text.begin() + 2, text.end(),
+                               [](unsigned char c) { return std::isxdigit(c) != 0; });
+  if (!hex) return std::string(text);
   std::string bytes;
   bytes.reserve(text.size() / 2);
   for (size_t i = 2; i + 1 < text.size(); i += 2) {

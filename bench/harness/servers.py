@@ -182,7 +182,7 @@ class Sidecar:
         os.mkdir(self.folder)
         self.addresses = {"unix": f"unix:{self.folder}/socket",
                           "tcp": f"127.0.0.1:{free_port()}"}
-        command = [binary, "serve", "--profile=production"]
+        command = [binary, "serve", "--profile=production", "--http-listen=off"]
         command += [f"--listen={address}" for address in self.addresses.values()]
         self.process = Server(f"the sidecar ({name})", command + list(flags),
                               f"{self.folder}/log", environment={"DATABASE_URL": database_url})

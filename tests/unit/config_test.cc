@@ -515,9 +515,10 @@ TEST(ConfigTogetherTest, ADefaultThatComesTooLateIsNoProblem) {
 }
 
 TEST(ConfigTogetherTest, TheSameAddressTwiceIsRefused) {
-  EXPECT_EQ(Problems(LoadFlags({"--listen=[::1]:7", "--listen=unix:/a", "--listen=unix:///a"})),
-            Strings{"listen = \"[::1]:7,unix:/a,unix:/a\" (flag --listen): holds unix:/a a second time; "
-                    "leave one"});
+  EXPECT_EQ(
+      Problems(LoadFlags({"--listen=[::1]:7", "--listen=unix:/a", "--listen=unix:///a"})),
+      Strings{"listen = \"[::1]:7,unix:/a,unix:/a\" (flag --listen): holds unix:/a a second time; "
+              "leave one"});
   EXPECT_TRUE(LoadFlags({"--listen=127.0.0.1:0", "--listen=127.0.0.1:0"}).ok());
 }
 
