@@ -63,6 +63,11 @@ struct PoolStats {
   size_t max = 0;
   size_t total = 0;
   std::array<size_t, kConnectionStates> connections{};  // By ConnectionState.
+  // Leased, or carrying pipelined statements.
+  size_t in_use() const {
+    return connections[static_cast<size_t>(ConnectionState::kLeased)] +
+           connections[static_cast<size_t>(ConnectionState::kShared)];
+  }
   size_t waiting = 0;
   size_t running = 0;  // Calls whose statement the database is working on.
   PoolCounters counters;

@@ -24,12 +24,6 @@ constexpr pool::Duration kHeartbeatMax = std::chrono::hours(1);
 // Events that wait for a client that does not read.
 constexpr size_t kEventsMax = 1000;
 
-void SetDuration(pool::Duration duration, google::protobuf::Duration& into) {
-  const int64_t nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
-  into.set_seconds(nanos / 1'000'000'000);
-  into.set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
-}
-
 pool::Error Draining() {
   return pool::OwnError(pool::ErrorKind::kDraining, "the sidecar is stopping");
 }

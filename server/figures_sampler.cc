@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "server/process_figures.h"
+
 namespace dbsidecar::server {
 namespace {
 
@@ -12,26 +14,12 @@ using std::chrono::seconds;
 constexpr seconds kInterval{1};
 constexpr size_t kSamplesMax = 61;
 
-google::protobuf::Duration ToProto(pool::Duration time) {
-  const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
-  google::protobuf::Duration proto;
-  proto.set_seconds(nanos / 1'000'000'000);
-  proto.set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
-  return proto;
-}
-
 void FillQuantiles(const pool::Histogram& earlier, const pool::Histogram& later,
                    v1::LatencyQuantiles& into) {
-  *into.mutable_p50() = ToProto(QuantileOf(earlier, later, 0.5));
-  *into.mutable_p95() = ToProto(QuantileOf(earlier, later, 0.95));
-  *into.mutable_p99() = ToProto(QuantileOf(earlier, later, 0.99));
-  *into.mutable_max() = ToProto(QuantileOf(earlier, later, 1));
-}
-
-double InUse(const pool::PoolStats& stats) {
-  return static_cast<double>(
-      stats.connections[static_cast<size_t>(pool::ConnectionState::kLeased)] +
-      stats.connections[static_cast<size_t>(pool::ConnectionState::kShared)]);
+  SetDuration(QuantileOf(earlier, later, 0.5), *into.mutable_p50());
+  SetDuration(QuantileOf(earlier, later, 0.95), *into.mutable_p95());
+  SetDuration(QuantileOf(earlier, later, 0.99), *into.mutable_p99());
+  SetDuration(QuantileOf(earlier, later, 1), *into.mutable_max());
 }
 
 }  // namespace
@@ -61,7 +49,7 @@ void FillPerformance(const std::deque<FiguresSample>& samples, v1::PerformanceIn
   const pool::PoolStats& to = samples.back().stats;
   into.set_pool(to.name);
   const auto window = samples.back().time - samples.front().time;
-  *into.mutable_window() = ToProto(window);
+  SetDuration(window, *into.mutable_window());
   const double window_seconds = duration<double>(window).count();
   const auto statements = static_cast<double>(to.statements - from.statements);
   if (statements > 0) {
@@ -71,7 +59,7 @@ void FillPerformance(const std::deque<FiguresSample>& samples, v1::PerformanceIn
   FillQuantiles(from.execute, to.execute, *into.mutable_execute());
   FillQuantiles(from.total_time, to.total_time, *into.mutable_total_time());
   double in_use = 0;
-  for (const FiguresSample& sample : samples) in_use += InUse(sample.stats);
+  for (const FiguresSample& sample : samples) in_use += static_cast<double>(sample.stats.in_use());
   if (to.max > 0) {
     into.set_utilization_percent(100 * in_use / static_cast<double>(samples.size() * to.max));
   }

@@ -28,8 +28,7 @@ void FillPoolMetrics(const pool::PoolStats& stats, const std::map<std::string, u
   metrics.set_state(stats.draining ? v1::POOL_STATE_DRAINING : v1::POOL_STATE_ACTIVE);
   metrics.set_total(static_cast<uint32_t>(stats.total));
   metrics.set_idle(Count(stats, pool::ConnectionState::kIdle));
-  metrics.set_active(Count(stats, pool::ConnectionState::kLeased) +
-                     Count(stats, pool::ConnectionState::kShared));
+  metrics.set_active(static_cast<uint32_t>(stats.in_use()));
   metrics.set_waiting(static_cast<uint32_t>(stats.waiting));
   metrics.set_connecting(Count(stats, pool::ConnectionState::kConnecting));
   metrics.set_closing(Count(stats, pool::ConnectionState::kClosing));

@@ -33,12 +33,21 @@ void SetTimestamp(std::chrono::system_clock::time_point time, google::protobuf::
   into.set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
 }
 
+void SetDuration(std::chrono::nanoseconds duration, google::protobuf::Duration& into) {
+  into.set_seconds(duration.count() / 1'000'000'000);
+  into.set_nanos(static_cast<int32_t>(duration.count() % 1'000'000'000));
+}
+
+double ProcessorSeconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return Seconds(usage.ru_utime) + Seconds(usage.ru_stime);
+}
+
 void FillProcessMetrics(v1::ProcessMetrics& metrics) {
   static const auto started = std::chrono::system_clock::now();
   SetTimestamp(started, *metrics.mutable_start_time());
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  metrics.set_cpu_seconds_total(Seconds(usage.ru_utime) + Seconds(usage.ru_stime));
+  metrics.set_cpu_seconds_total(ProcessorSeconds());
   uint64_t total_pages = 0;
   uint64_t resident_pages = 0;
   std::ifstream("/proc/self/statm") >> total_pages >> resident_pages;

@@ -1,6 +1,8 @@
 // What the operating system says of this process.
 #pragma once
 
+#include <google/protobuf/duration.pb.h>
+
 #include <chrono>
 
 #include "dbsidecar/v1/metrics.pb.h"
@@ -8,8 +10,11 @@
 namespace dbsidecar::server {
 
 void FillProcessMetrics(v1::ProcessMetrics& metrics);
+// The part of it that costs nothing: processor time used, user and system together.
+double ProcessorSeconds();
 
-// When this process started, as far as this program knows.
 void SetTimestamp(std::chrono::system_clock::time_point time, google::protobuf::Timestamp& into);
+
+void SetDuration(std::chrono::nanoseconds duration, google::protobuf::Duration& into);
 
 }  // namespace dbsidecar::server

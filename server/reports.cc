@@ -21,12 +21,6 @@ pool::Error NoSuchPool(const std::string& name, const std::string& known) {
                         "there is no pool \"" + name + "\"; there is \"" + known + "\"");
 }
 
-void SetDuration(pool::Duration time, google::protobuf::Duration& into) {
-  const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
-  into.set_seconds(nanos / 1'000'000'000);
-  into.set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
-}
-
 v1::ConfigurationSource SourceOf(ValueSource source) {
   switch (source) {
     case ValueSource::kDefault:
@@ -51,10 +45,8 @@ Reports::Reports(Database& database, const Config& config)
     : database_(database), config_(config), sampler_([this] { return Look(); }) {}
 
 FiguresSample Reports::Look() {
-  v1::ProcessMetrics process;
-  FillProcessMetrics(process);
   return {.time = std::chrono::steady_clock::now(),
-          .cpu_seconds = process.cpu_seconds_total(),
+          .cpu_seconds = ProcessorSeconds(),
           .throttled_seconds = system_.ThrottledSeconds(),
           .stats = database_.Report().stats};
 }
@@ -102,11 +94,11 @@ std::optional<pool::Error> Reports::FillHealth(const v1::HealthRequest& request,
 
 void Reports::FillDetails(const pool::PoolStats& stats, v1::DetailedHealth& details) {
   const std::deque<FiguresSample> minute = sampler_.LastMinute();
-  system_.FillSystem(*details.mutable_system());
-  system_.FillMemory(*details.mutable_memory());
+  FillProcessMetrics(*details.mutable_process());
+  system_.FillSystem(details.process(), *details.mutable_system());
+  system_.FillMemory(details.process(), *details.mutable_memory());
   system_.FillCpu(*details.mutable_cpu());
   FillCpuShares(minute, *details.mutable_cpu());
-  FillProcessMetrics(*details.mutable_process());
   v1::PerformanceIndicators& performance = *details.add_performance();
   performance.set_pool(stats.name);
   FillPerformance(minute, performance);

@@ -40,10 +40,10 @@ class SidecarService final
                            v1::ExecuteManyResponse* response) override;
   grpc::Status Describe(grpc::ServerContext* context, const v1::DescribeRequest* request,
                         v1::DescribeResponse* response) override;
-
-  // Not served by this version: UNIMPLEMENTED, and the message says so.
   grpc::Status EndSession(grpc::ServerContext*, const v1::EndSessionRequest*,
                           v1::EndSessionResponse*) override;
+
+  // Not served by this version: UNIMPLEMENTED, and the message says so.
   grpc::Status WatchMetrics(grpc::ServerContext*, const v1::MetricsRequest*,
                             grpc::ServerWriter<v1::MetricsResponse>*) override;
   grpc::Status MetricsHistory(grpc::ServerContext*, const v1::MetricsHistoryRequest*,

@@ -8,8 +8,6 @@
 #include <thread>
 #include <vector>
 
-#include "server/process_figures.h"
-
 namespace dbsidecar::server {
 namespace {
 
@@ -60,23 +58,19 @@ std::string SystemFigures::CgroupFolder(const std::string& controller) const {
   return base;
 }
 
-void SystemFigures::FillSystem(v1::SystemHealth& system) const {
+void SystemFigures::FillSystem(const v1::ProcessMetrics& process, v1::SystemHealth& system) const {
   utsname name{};
   uname(&name);
   system.set_hostname(name.nodename);
   system.set_operating_system(std::string(name.sysname) + " " + name.release);
   system.set_architecture(name.machine);
   system.set_pid(getpid());
-  v1::ProcessMetrics process;
-  FillProcessMetrics(process);
   system.set_open_descriptors(process.open_descriptors());
   system.set_descriptors_max(process.descriptors_max());
   system.set_threads(process.threads());
 }
 
-void SystemFigures::FillMemory(v1::MemoryHealth& memory) const {
-  v1::ProcessMetrics process;
-  FillProcessMetrics(process);
+void SystemFigures::FillMemory(const v1::ProcessMetrics& process, v1::MemoryHealth& memory) const {
   memory.set_resident_bytes(process.resident_bytes());
   const std::string folder = CgroupFolder("");
   std::optional<double> limit = ReadNumber(folder + "/memory.max");

@@ -14,9 +14,9 @@ class SystemFigures {
  public:
   explicit SystemFigures(std::string root = "") : root_(std::move(root)) {}
 
-  void FillSystem(v1::SystemHealth& system) const;
+  void FillSystem(const v1::ProcessMetrics& process, v1::SystemHealth& system) const;
   // Of the container (cgroup version 2 or 1) if it has a limit, otherwise of the machine.
-  void FillMemory(v1::MemoryHealth& memory) const;
+  void FillMemory(const v1::ProcessMetrics& process, v1::MemoryHealth& memory) const;
   // All but the shares of the last minute, which take two looks.
   void FillCpu(v1::CpuHealth& cpu) const;
 

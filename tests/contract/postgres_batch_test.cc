@@ -122,23 +122,6 @@ TEST_F(PostgresBatch, StepsThatAreIndependentHaveTransactionsOfTheirOwn) {
   EXPECT_EQ(Ids(*pool), "1,2");
 }
 
-TEST_F(PostgresBatch, AResultOverItsLimitFailsItsStep) {
-  const auto pool = NewBatchPool();
-  const std::vector<BatchStep> steps = {Step("select 1"), Step("select repeat('x', 6000)"),
-                                        Step("select repeat('y', 6000)")};
-  BatchCall atomic(steps);
-  atomic.call.statement.limits.bytes_max = 10'000;
-  EXPECT_EQ(Told(Run(*pool, atomic)),
-            fmt::format("error {} step 2", static_cast<int>(ErrorKind::kResultTooLarge)));
-  BatchCall independent(steps, false);
-  independent.call.statement.limits.bytes_max = 10'000;
-  const Outcome outcome = Run(*pool, independent);
-  ASSERT_EQ(outcome.steps.size(), 3u);
-  EXPECT_EQ(outcome.steps[1].outcome, StepOutcome::kOk);
-  ASSERT_EQ(outcome.steps[2].outcome, StepOutcome::kFailed);
-  EXPECT_EQ(outcome.steps[2].error->kind, ErrorKind::kResultTooLarge);
-}
-
 TEST_F(PostgresBatch, NoticesBelongToTheirStep) {
   const auto pool = NewBatchPool();
   const Outcome outcome = Run(*pool, {Step("drop table if exists one_that_is_not"),

@@ -125,7 +125,7 @@ class Caller {
     return VerdictOf(stub_->Query(&context, Request(transfers[0]), &response));
   }
 
-  // All frames of the stream in one; the worst of its verdicts counts for all, so one alone.
+  // Several in one frame, each with a verdict of its own.
   Verdict ByPipeline(grpc::ClientContext& context, const std::vector<Transfer>& transfers) {
     const auto stream = stub_->Pipeline(&context);
     v1::PipelineRequest frame;

@@ -5,6 +5,7 @@
 #include <libpq-fe.h>
 
 #include "tests/integration/fixture.h"
+#include "tests/integration/many_rows.h"
 
 namespace dbsidecar::integration {
 namespace {
@@ -171,22 +172,6 @@ TEST_F(BatchTest, ABatchIsOneRoundTrip) {
   const double calls = Milliseconds(Clock::now() - before_calls);
   fmt::print("50 statements: {:.2f} ms as one batch, {:.2f} ms one after another\n", batch, calls);
   EXPECT_LT(batch, calls / 2);
-}
-
-v1::ExecuteManyRequest ManyRows(uint32_t rows) {
-  v1::ExecuteManyRequest request;
-  request.set_sql("insert into t values ($1, $2, $3)");
-  request.set_row_count(rows);
-  v1::Column& ids = *request.add_params();
-  v1::Column& texts = *request.add_params();
-  v1::Column& numbers = *request.add_params();
-  for (uint32_t i = 0; i < rows; ++i) {
-    ids.add_ints(i);
-    texts.add_strings(fmt::format("the text of row {}", i));
-    numbers.add_doubles(i / 4.0);
-    if (i % 10 == 0) texts.add_nulls(i);
-  }
-  return request;
 }
 
 TEST_F(BatchTest, ManyRowsOfEveryKindTravel) {

@@ -84,10 +84,8 @@ class LeakTest : public testing::Test {
 // One who makes sessions dirty.
 class Dirtier {
  public:
-  Dirtier(PostgresSidecar& fixture, int number)
-      : fixture_(fixture),
-        client_(fixture.sidecar.NewChannel()),
-        random_(static_cast<unsigned>(number)) {}
+  Dirtier(const PostgresSidecar& fixture, int number)
+      : client_(fixture.sidecar.NewChannel()), random_(static_cast<unsigned>(number)) {}
 
   // Ends as it comes: by the caller, by time, by a broken stream, or by the server.
   void DirtyASession() {
@@ -169,7 +167,6 @@ class Dirtier {
     return client_.stub().EndSession(&context, request, &response).ok();
   }
 
-  PostgresSidecar& fixture_;
   QueryClient client_;
   std::mt19937 random_;
 };

@@ -9,6 +9,7 @@
 
 #include "gmock/gmock.h"
 #include "tests/integration/fixture.h"
+#include "tests/integration/many_rows.h"
 
 namespace dbsidecar::integration {
 namespace {
@@ -234,22 +235,6 @@ TEST_P(SqliteManyTest, TheCommandLineRunsScriptsAndDescribes) {
   EXPECT_THAT(text, HasSubstr("parameter  $2 any type"));
   EXPECT_THAT(text, HasSubstr("column     v TEXT"));
   EXPECT_THAT(text, HasSubstr("only reads yes"));
-}
-
-v1::ExecuteManyRequest ManyRows(uint32_t rows) {
-  v1::ExecuteManyRequest request;
-  request.set_sql("insert into t values ($1, $2, $3)");
-  request.set_row_count(rows);
-  v1::Column& ids = *request.add_params();
-  v1::Column& texts = *request.add_params();
-  v1::Column& numbers = *request.add_params();
-  for (uint32_t i = 0; i < rows; ++i) {
-    ids.add_ints(i);
-    texts.add_strings(fmt::format("the text of row {}", i));
-    numbers.add_doubles(i / 4.0);
-    if (i % 10 == 0) texts.add_nulls(i);
-  }
-  return request;
 }
 
 TEST_P(SqliteManyTest, ARowThatFailsIsInTheMetadataAndNothingStays) {
