@@ -298,8 +298,13 @@ bool PostgresConnection::WantsToSend() const {
 // --- Receiving. ---
 
 void PostgresConnection::OnReady(bool readable, bool writable) {
-  if (readable) PeekForError();
-  if (readable && PQconsumeInput(conn_) != 1) {
+  if (readable) {
+    PeekForError();
+    // When it finds the connection broken libpq forgets what was sent, and understands what came
+    // before no more; where it sent in vain it has read some of that without being asked.
+    ReadResults();
+  }
+  if (readable && !lost_ && !closing_ && PQconsumeInput(conn_) != 1) {
     ReadResults();
     if (closing_) {
       Unwatch();  // libpq has closed the socket, and its number may come back as another's.
@@ -359,7 +364,8 @@ bool PostgresConnection::ReadResult() {
   return !lost_ && conn_ != nullptr;
 }
 
-// By its kind. Only the answer to a preparation has no tag.
+// By its kind. Only the answer to a preparation has no tag. (On a connection that it found broken
+// libpq takes the columns of any statement for the answer to a Describe, which has none either.)
 bool PostgresConnection::IsAnswerTo(Command command, const PGresult* result) {
   const bool prepares = command == Command::kPrepare || command == Command::kReadOnly;
   const bool controls = command == Command::kBegin || command == Command::kCommit;

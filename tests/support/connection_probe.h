@@ -118,6 +118,13 @@ class ConnectionProbe : public ConnectionEvents {
       if (then != nullptr) connection_->Cancel(*then);
     });
   }
+  // Does something else first, in the same turn of the loop.
+  void StartAfter(const std::function<void()>& something, const std::vector<Call*>& calls) {
+    loop_.Do([&] {
+      something();
+      for (Call* call : calls) connection_->Execute(*call);
+    });
+  }
   void Cancel(Call& call) {
     loop_.Do([&] { connection_->Cancel(call); });
   }
