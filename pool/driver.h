@@ -29,6 +29,13 @@ enum class Condition {
   kBroken,  // In an unknown state, or gone: closed, never lent again.
 };
 
+// What an audit of a connection found, named for people, such as "setting work_mem" or
+// "temporary table t".
+struct AuditFindings {
+  std::vector<std::string> left;      // What the session left behind, and the reset cleared.
+  std::vector<std::string> survived;  // What the reset did not clear, so that the reset failed.
+};
+
 // What a connection reports. Each request is answered exactly once, except that Close overtakes
 // all: after it only OnClosed comes.
 class ConnectionEvents {
@@ -58,6 +65,8 @@ class ConnectionEvents {
   virtual void OnLost(ConnectionId id, Error error) = 0;
   // The driver has let go of it: it no longer counts against `max`.
   virtual void OnClosed(ConnectionId id) = 0;
+  // What AuditAndReset found; comes before its OnReset.
+  virtual void OnAudited(ConnectionId, AuditFindings) {}
   // What Driver::RefreshFacts learns is out of date.
   virtual void OnCatalogChanged() = 0;
 };
@@ -76,6 +85,8 @@ class Connection {
   virtual void Ping() = 0;
   // Clears all session state.
   virtual void Reset() = 0;
+  // The same, and looks at the session before and after: OnAudited, then OnReset.
+  virtual void AuditAndReset() { Reset(); }
   // Runs the call's statement in autocommit, after those that are on the connection already.
   virtual void Execute(Call& call) = 0;
   // Asks the database to interrupt `call`. OnReply still comes, and only once the cancel can no

@@ -29,6 +29,8 @@ class Observer {
   virtual void OnDatabaseStatus(bool /*up*/, std::string_view /*reason*/) {}
   // A session has been open for PoolOptions::session_warn_after; told once for each.
   virtual void OnSessionHeld(const SessionReport&) {}
+  // Something was left behind; only with PoolOptions::session_audit.
+  virtual void OnSessionAudited(const SessionAudit&) {}
   // We ended it, not its caller.
   virtual void OnSessionRevoked(const SessionReport&, std::string_view /*reason*/) {}
   // The connection that hears notifications was lost or could not be opened; or is back.

@@ -246,7 +246,7 @@ void Pool::Carry(const Action& action) {
       connections_.at(action.connection).handle->Ping();
       break;
     case Action::Kind::kReset:
-      connections_.at(action.connection).handle->Reset();
+      Reset(connections_.at(action.connection));
       break;
     case Action::Kind::kClose:
       Close(action.connection, action.close_reason);
@@ -508,6 +508,7 @@ void Pool::OnPinged(ConnectionId id, bool ok) {
 }
 
 void Pool::OnReset(ConnectionId id, bool ok) {
+  connections_.at(id).audit.reset();
   CoreOf(id).ResetDone(loop_.now(), id, ok, actions_);
   Act();
 }

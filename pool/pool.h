@@ -47,6 +47,9 @@ struct PoolOptions {
   Duration transaction_timeout = std::chrono::minutes(5);
   // A session that has been open for so long is told of (Observer::OnSessionHeld); 0 = never.
   Duration session_warn_after = std::chrono::seconds(30);
+  // Every connection that a session had is looked at before and after its reset, even if it needs
+  // none (Observer::OnSessionAudited).
+  bool session_audit = false;
   // A caller that leaves its stream's sink full, or its source empty, for so long loses the stream;
   // 0 = no limit.
   Duration stream_stall_timeout = std::chrono::minutes(1);
@@ -137,6 +140,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void OnConnectFailed(ConnectionId id, Error error, bool permanent) override;
   void OnPinged(ConnectionId id, bool ok) override;
   void OnReset(ConnectionId id, bool ok) override;
+  void OnAudited(ConnectionId id, AuditFindings findings) override;
   void OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condition) override;
   [[nodiscard]] bool OnPart(ConnectionId id, Call& call, Part part) override;
   void OnStarved(ConnectionId id, Call& call) override;
@@ -186,7 +190,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     Instant replied_at;  // The last reply.
     Instant opened_at = kNever;
     CloseReason close_reason = CloseReason::kConnectTimeout;
-    Session* session = nullptr;  // Whose it is.
+    Session* session = nullptr;           // Whose it is.
+    std::optional<SessionAudit> audit{};  // Of the session that has just ended.
   };
 
   PoolCore& CoreOf(ConnectionId id) { return *lanes_[(id - 1) % lanes_.size()]; }
@@ -235,6 +240,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   static bool IsDone(const Session& session, const Call& call, const Outcome& outcome);
   void NoteTransaction(Session& session) const;
   void EndSession(Session& session, Condition condition);
+  static void Reset(const OpenConnection& connection);
   void ForgetSession(Session& session, const Error& error_of_those_behind);
   void Revoke(Session& session, std::string_view reason);
   void NoteRevoked(const Session& session, std::string_view reason);

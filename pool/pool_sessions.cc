@@ -265,10 +265,32 @@ void Pool::NoteTransaction(Session& session) const {
 
 void Pool::EndSession(Session& session, Condition condition) {
   const ConnectionId id = session.connection;
+  if (options_.session_audit && condition != Condition::kBroken) {
+    connections_.at(id).audit = {.caller = session.caller,
+                                 .connection = id,
+                                 .fingerprint = driver_.Fingerprint(session.last_text),
+                                 .taken_for_clean = condition == Condition::kClean};
+    condition = Condition::kDirty;
+  }
   ForgetSession(session,
                 condition == Condition::kBroken ? SessionLost() : NoSession(session.token));
   observer_.OnReleased(id, condition);
   CoreOf(id).Released(loop_.now(), id, condition, actions_);
+}
+
+void Pool::Reset(const OpenConnection& connection) {
+  if (connection.audit) {
+    connection.handle->AuditAndReset();
+  } else {
+    connection.handle->Reset();
+  }
+}
+
+void Pool::OnAudited(ConnectionId id, AuditFindings findings) {
+  SessionAudit& audit = *connections_.at(id).audit;
+  audit.left = std::move(findings.left);
+  audit.survived = std::move(findings.survived);
+  if (!audit.left.empty() || !audit.survived.empty()) observer_.OnSessionAudited(audit);
 }
 
 // The session is no more; what becomes of its connection is the caller's to say.

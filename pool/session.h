@@ -5,6 +5,7 @@
 #include <deque>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pool/time.h"
 
@@ -80,6 +81,17 @@ struct SessionReport {
   Duration idle{};  // Since its last statement ended; 0 while one runs.
   TransactionStatus status = TransactionStatus::kIdle;
   std::string fingerprint;  // Of its last statement; "" = cannot be told.
+};
+
+// What an audit found when a session was over.
+struct SessionAudit {
+  std::string caller;  // May be empty.
+  uint64_t connection = 0;
+  std::string fingerprint;  // Of its last statement; "" = cannot be told.
+  // By its statements it had nothing to leave, and without the audit it would not have been reset.
+  bool taken_for_clean = false;
+  std::vector<std::string> left{};      // As AuditFindings.
+  std::vector<std::string> survived{};  // The connection is closed.
 };
 
 // A client process that is there as long as it is attached. Life: Pool::Attach, OnAttached and what

@@ -52,6 +52,7 @@ pool::PoolOptions PoolOptionsOf(const Config& config) {
   options.cancel_grace = config.query.cancel_grace;
   options.session_idle_timeout = config.query.session_idle_timeout;
   options.session_warn_after = config.query.session_warn_after;
+  options.session_audit = config.query.session_audit;
   options.transaction_timeout = config.query.transaction_timeout;
   options.listen_backlog_max = static_cast<size_t>(config.query.listen_buffer);
   options.stream_stall_timeout = config.query.stream_stall_timeout;

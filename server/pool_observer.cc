@@ -2,6 +2,7 @@
 
 #include <cctype>
 
+#include "absl/strings/str_join.h"
 #include "server/error_mapping.h"
 #include "server/log.h"
 #include "server/reason_names.h"
@@ -117,6 +118,19 @@ void PoolObserver::OnDatabaseStatus(bool up, std::string_view reason) {
 
 void PoolObserver::OnSessionHeld(const pool::SessionReport& session) {
   LogSession("session.held", session, "");
+}
+
+// What was expected is for whoever wrote the session; what was not, a fault of ours.
+void PoolObserver::OnSessionAudited(const pool::SessionAudit& audit) {
+  const bool expected = !audit.taken_for_clean && audit.survived.empty();
+  Log(expected ? LogLevel::kWarn : LogLevel::kError,
+      expected ? "session.left_behind" : "session.leak",
+      {{"caller", audit.caller},
+       {"connection", audit.connection},
+       {"fingerprint", audit.fingerprint},
+       {"left", absl::StrJoin(audit.left, ", ")},
+       {"survived", absl::StrJoin(audit.survived, ", ")},
+       {"taken_for_clean", audit.taken_for_clean}});
 }
 
 void PoolObserver::OnSessionRevoked(const pool::SessionReport& session, std::string_view reason) {

@@ -33,6 +33,7 @@ class PoolObserver final : public pool::Observer {
                   const pool::Error* error) override;
   void OnDatabaseStatus(bool up, std::string_view reason) override;
   void OnSessionHeld(const pool::SessionReport& session) override;
+  void OnSessionAudited(const pool::SessionAudit& audit) override;
   void OnSessionRevoked(const pool::SessionReport& session, std::string_view reason) override;
   void OnListenerStatus(bool up, std::string_view reason) override;
 

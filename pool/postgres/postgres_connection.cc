@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "pool/postgres/postgres_audit.h"
 #include "pool/postgres/postgres_cancel.h"
 #include "pool/postgres/postgres_error.h"
 #include "pool/postgres/postgres_result.h"
@@ -257,6 +258,9 @@ bool PostgresConnection::SendCommands(Operation& operation) {
     case Operation::Kind::kReset:
       operation.Expect(Command::kExecute);
       return PQsendQueryParams(conn_, "DISCARD ALL", 0, nullptr, nullptr, nullptr, nullptr, 0) == 1;
+    case Operation::Kind::kAuditBefore:
+    case Operation::Kind::kAuditAfter:
+      return SendPlain(operation, Command::kExecute, kAuditText);
     case Operation::Kind::kPing:
     case Operation::Kind::kForget:
       return true;
@@ -430,7 +434,15 @@ void PostgresConnection::CompleteStatement(OperationPtr operation) {
       events_.OnPinged(id_, ok);
       break;
     case Operation::Kind::kReset:
-      events_.OnReset(id_, ok);
+      if (audit_) {
+        audit_->reset = ok;
+      } else {
+        events_.OnReset(id_, ok);
+      }
+      break;
+    case Operation::Kind::kAuditBefore:
+    case Operation::Kind::kAuditAfter:
+      CompleteAudit(*operation);
       break;
     case Operation::Kind::kForget:
       break;
@@ -469,9 +481,13 @@ void PostgresConnection::FailAll(const std::string& reason) {
         reported = true;
         break;
       case Operation::Kind::kReset:
+        if (audit_) break;  // The last of the audit is lost with it.
+        [[fallthrough]];
+      case Operation::Kind::kAuditAfter:
         events_.OnReset(id_, false);
         reported = true;
         break;
+      case Operation::Kind::kAuditBefore:
       case Operation::Kind::kForget:
         break;
       case Operation::Kind::kStatement: {

@@ -51,6 +51,7 @@ class PostgresConnection final : public Connection,
   void Open() override;
   void Ping() override;
   void Reset() override;
+  void AuditAndReset() override;
   void Execute(Call& call) override;
   void Cancel(Call& call) override;
   void Resume(Call& call) override;
@@ -68,7 +69,7 @@ class PostgresConnection final : public Connection,
   enum class Command { kBegin, kSettings, kPrepare, kReadOnly, kExecute, kCommit, kSync };
 
   struct Operation {
-    enum class Kind { kStatement, kPing, kReset, kForget };
+    enum class Kind { kStatement, kPing, kReset, kAuditBefore, kAuditAfter, kForget };
 
     explicit Operation(Kind operation_kind) : kind(operation_kind) {}
     void Expect(Command command) { commands[size++] = command; }
@@ -115,6 +116,13 @@ class PostgresConnection final : public Connection,
   // A prepared statement on the server, or a text that was seen once and may become one.
   struct Prepared {
     uint64_t number = 0;  // 0 until it is prepared.
+  };
+
+  // Under way, from AuditAndReset on.
+  struct Audit {
+    AuditFindings findings;
+    std::string failure;  // Of looking; "" = none.
+    bool reset = false;   // It succeeded.
   };
 
   // Survives the connection in tasks that other threads post back.
@@ -194,6 +202,11 @@ class PostgresConnection final : public Connection,
   void BeginStream();
   void EndStream();
   void ReadOn();
+
+  // Audits; postgres_audit.cc.
+  void TakeFindings(const Operation& operation, const PGresult* result);
+  void CompleteAudit(const Operation& operation);
+
   void CompleteFront();
   void CompleteStatement(OperationPtr operation);
   void Reply(OperationPtr replied);
@@ -248,6 +261,8 @@ class PostgresConnection final : public Connection,
   // When the rows that wait for a part to become full go out; kNever = none wait.
   Instant part_due_at_ = kNever;
   PartTimer part_timer_{*this};
+
+  std::optional<Audit> audit_;
 
   LruCache<Prepared> prepared_;
   uint64_t read_only_number_ = 0;  // Of the one that makes a transaction read-only; 0 = none.

@@ -261,7 +261,10 @@ void PostgresConnection::Take(Operation& operation, const PGresult* result) {
 }
 
 void PostgresConnection::TakeRows(Operation& operation, const PGresult* result) {
-  if (operation.kind != Operation::Kind::kStatement) return;
+  if (operation.kind != Operation::Kind::kStatement) {
+    TakeFindings(operation, result);
+    return;
+  }
   if (IsStream(operation)) {
     TakeStreamedRows(operation, result);
     return;

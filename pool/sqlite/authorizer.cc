@@ -47,6 +47,12 @@ constexpr std::array<std::string_view, 19> kSessionPragmas = {"ANALYSIS_LIMIT",
                                                               "THREADS",
                                                               "TRUSTED_SCHEMA"};
 
+}  // namespace
+
+std::span<const std::string_view> SessionPragmas() { return kSessionPragmas; }
+
+namespace {
+
 template <size_t kSize>
 bool Contains(const std::array<std::string_view, kSize>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();

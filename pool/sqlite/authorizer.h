@@ -3,6 +3,8 @@
 #pragma once
 
 #include <optional>
+#include <span>
+#include <string_view>
 
 #include "pool/error.h"
 #include "pool/sqlite/statement_text.h"
@@ -12,6 +14,9 @@ struct sqlite3;
 namespace dbsidecar::pool {
 
 enum class TransactionCommand { kBegin, kCommit, kRollback, kSavepoint, kRelease, kRollbackTo };
+
+// Upper case: those that change the connection, and end with it.
+std::span<const std::string_view> SessionPragmas();
 
 // What compiling a statement showed.
 struct Verdict {

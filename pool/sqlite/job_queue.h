@@ -20,6 +20,7 @@ class JobQueue {
     Kind kind;
     Call* call = nullptr;    // kExecute.
     bool alone = false;      // kExecute: not in one transaction with others.
+    bool audit = false;      // kReset.
     bool cancelled = false;  // kExecute: to be given out all the same, and interrupted.
     size_t behind = 0;       // How many waited behind it when it was given out.
   };

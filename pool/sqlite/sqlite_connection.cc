@@ -93,6 +93,10 @@ void SqliteConnection::Ping() { Enqueue({.kind = JobQueue::Job::Kind::kPing}); }
 
 void SqliteConnection::Reset() { Enqueue({.kind = JobQueue::Job::Kind::kReset}); }
 
+void SqliteConnection::AuditAndReset() {
+  Enqueue({.kind = JobQueue::Job::Kind::kReset, .audit = true});
+}
+
 void SqliteConnection::Execute(Call& call) {
   const bool alone = !call.session.none() || call.sink != nullptr || call.IsSeveral() ||
                      call.description != nullptr;
@@ -147,6 +151,7 @@ void SqliteConnection::OnReports(SqliteRunner::Reports& reports) {
         events_.OnPinged(id_, report.ok);
         break;
       case SqliteRunner::Report::Kind::kReset:
+        if (report.findings) events_.OnAudited(id_, *std::move(report.findings));
         events_.OnReset(id_, report.ok);
         break;
       case SqliteRunner::Report::Kind::kExecuted:

@@ -66,6 +66,7 @@ class SqliteConnection final : public Connection {
   void Open() override;
   void Ping() override;
   void Reset() override;
+  void AuditAndReset() override;
   void Execute(Call& call) override;
   void Cancel(Call& call) override;
   void Resume(Call& call) override;

@@ -51,13 +51,20 @@ void SqliteRunner::Perform(const Job& job) {
       Flush();
       break;
     case Job::Kind::kReset:
-      finished_.push_back({.kind = Report::Kind::kReset, .ok = session_.Reset()});
+      finished_.push_back(Reset(job.audit));
       Flush();
       break;
     case Job::Kind::kExecute:
       RunStatement(job);
       break;
   }
+}
+
+SqliteRunner::Report SqliteRunner::Reset(bool audit) {
+  if (!audit) return {.kind = Report::Kind::kReset, .ok = session_.Reset()};
+  AuditFindings findings;
+  const bool ok = session_.AuditAndReset(findings);
+  return {.kind = Report::Kind::kReset, .ok = ok, .findings = std::move(findings)};
 }
 
 void SqliteRunner::RunStatement(const Job& job) {

@@ -21,7 +21,8 @@ class SqliteRunner final : public ProgressWatcher {
     bool ok = false;       // kPinged, kReset.
     Call* call = nullptr;  // kExecuted, kHandedBack, kPart.
     SqliteSession::Execution execution{};
-    Part part{};  // kPart.
+    std::optional<AuditFindings> findings{};  // kReset, of an audit.
+    Part part{};                              // kPart.
   };
   using Reports = std::vector<Report>;
 
@@ -47,6 +48,7 @@ class SqliteRunner final : public ProgressWatcher {
 
   std::optional<Job> Next();
   void Perform(const Job& job);
+  Report Reset(bool audit);
   void RunStatement(const Job& job);
   void RunAlone(Call& call);
   SqliteSession::Execution RunCall(const Call& call);

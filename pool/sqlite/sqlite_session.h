@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -76,6 +77,9 @@ class SqliteSession {
   bool Ping();
   // Clears what a session has left: rolls back, or opens the database anew.
   bool Reset();
+  // The same, but it opens the database anew whatever was left, and tells what that was;
+  // sqlite_audit.cc.
+  bool AuditAndReset(AuditFindings& findings);
   // Runs one statement in autocommit; waits for locks until shortly before its deadline.
   // REQUIRES: no group is open.
   Execution Run(const Call& call);
@@ -212,6 +216,9 @@ class SqliteSession {
                                         ScriptState& state, Result& result);
   std::optional<Error> RunTransactionCommandOfScript(Prepared& prepared, const Statement& statement,
                                                      ScriptState& state, Outcome& outcome);
+
+  // What a session can leave behind: by name, its value; sqlite_audit.cc.
+  std::map<std::string, std::string> StateOfSession();
 
   // Sessions; sqlite_transaction.cc.
   static Error AbortedTransaction();

@@ -47,6 +47,7 @@ struct QueryConfig {
 
   Milliseconds session_idle_timeout{};  // 0 = off.
   Milliseconds session_warn_after{};    // 0 = off.
+  bool session_audit = false;
   Milliseconds transaction_timeout{};   // 0 = off.
   Milliseconds stream_stall_timeout{};  // 0 = off.
   Milliseconds query_timeout{};         // 0 = off. Ends a call, whatever its own deadline.

@@ -311,6 +311,18 @@ constexpr std::array kOptions = {
            .help = "A session that is open for so long is told of in the log, with its caller, its "
                    "age, and its last statement's fingerprint."},
     Option{.group = OptionGroup::kQueries,
+           .flag = "session-audit",
+           .environment = "DBSIDECAR_SESSION_AUDIT",
+           .yaml_key = "query.session_audit",
+           .type = OptionType::kBoolean,
+           .field = [](Config& config) -> Field { return &config.query.session_audit; },
+           .production = "false",
+           .development = "false",
+           .test = "false",
+           .help = "After every session, look for what it left on its connection, reset the "
+                   "connection even if it needs none, look again, and tell of what was found in the "
+                   "log. For tests: it costs each session round trips."},
+    Option{.group = OptionGroup::kQueries,
            .flag = "transaction-timeout",
            .environment = "DBSIDECAR_TRANSACTION_TIMEOUT",
            .yaml_key = "query.transaction_timeout",

@@ -202,6 +202,16 @@ void RunningPool::Must(const std::string& sql) {
   ASSERT_FALSE(outcome.error) << sql << ": " << ErrorText(outcome);
 }
 
+std::vector<pool::SessionAudit> RunningPool::Audits() {
+  const std::lock_guard lock(mutex_);
+  return audits_;
+}
+
+void RunningPool::OnSessionAudited(const pool::SessionAudit& audit) {
+  const std::lock_guard lock(mutex_);
+  audits_.push_back(audit);
+}
+
 void RunningPool::OnLeased(pool::ConnectionId, pool::CallId call) {
   std::lock_guard lock(mutex_);
   leased_.insert(call);

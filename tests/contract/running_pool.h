@@ -109,7 +109,11 @@ class RunningPool final : public pool::Observer {
     return static_cast<DriverType&>(*driver_);
   }
 
+  // What audits found, the oldest first.
+  std::vector<pool::SessionAudit> Audits();
+
   void OnLeased(pool::ConnectionId id, pool::CallId call) override;
+  void OnSessionAudited(const pool::SessionAudit& audit) override;
 
  private:
   pool::Outcome RunToEnd(TestCall& call);
@@ -119,6 +123,7 @@ class RunningPool final : public pool::Observer {
   std::unique_ptr<pool::Pool> pool_;
   std::mutex mutex_;
   std::condition_variable leased_changed_;
+  std::vector<pool::SessionAudit> audits_;
   std::set<pool::CallId> leased_;  // Calls whose statement was handed to a connection.
   std::atomic<pool::CallId> next_id_ = 1;
   std::unique_ptr<server::LoopThread> thread_;
