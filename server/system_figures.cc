@@ -40,7 +40,7 @@ std::optional<double> SystemFigures::ReadField(const std::string& path,
 // Inside a container with a namespace of its own the folder is the root itself; /proc/self/cgroup
 // may then name one that is not there.
 std::string SystemFigures::CgroupFolder(const std::string& controller) const {
-  const std::string base = "/sys/fs/cgroup" + (controller.empty() ? "" : "/" + controller);
+  std::string base = "/sys/fs/cgroup" + (controller.empty() ? "" : "/" + controller);
   std::ifstream file(root_ + "/proc/self/cgroup");
   std::string line;
   while (std::getline(file, line)) {
@@ -50,9 +50,9 @@ std::string SystemFigures::CgroupFolder(const std::string& controller) const {
     if (second == std::string::npos) continue;
     const std::string names = "," + line.substr(first + 1, second - first - 1) + ",";
     const bool matches =
-        controller.empty() ? names == ",," : names.find("," + controller + ",") != names.npos;
+        controller.empty() ? names == ",," : names.find("," + controller + ",") != std::string::npos;
     if (!matches) continue;
-    const std::string folder = base + line.substr(second + 1);
+    std::string folder = base + line.substr(second + 1);
     if (access((root_ + folder).c_str(), R_OK) == 0) return folder;
   }
   return base;

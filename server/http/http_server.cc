@@ -172,7 +172,8 @@ class ServerOf final : public HttpServer {
       : address_(std::move(address)),
         shared_{.limits = limits, .handler = std::move(handler), .connections = {}} {}
 
-  ~ServerOf() override {
+  // A failure here ends the process; there is nobody to tell.
+  ~ServerOf() override {  // NOLINT(bugprone-exception-escape)
     // Whatever is under way ends with its connection.
     asio::post(context_, [this] {
       acceptor_.close();

@@ -175,12 +175,13 @@ TEST_F(LeakTest, TheLookFindsWhatEveryKindOfDirtLeavesInItsOwnSession) {
   for (const char* dirt : kDirt) {
     const std::string text = dirt;
     // These leave nothing that a look finds.
-    if (text == "discard all" || text == "select 1 / 0" || text.find("nextval") != text.npos) {
+    if (text == "discard all" || text == "select 1 / 0" ||
+        text.find("nextval") != std::string::npos) {
       continue;
     }
     std::string sql = text;
     const size_t at = sql.find('$');
-    if (!text.starts_with("do ") && at != text.npos) sql.replace(at, 1, "7");
+    if (!text.starts_with("do ") && at != std::string::npos) sql.replace(at, 1, "7");
     v1::QueryRequest pin = MakeQuery(sql);
     pin.mutable_session()->mutable_pin();
     const QueryOutcome opened = fixture_.client.Run(pin);

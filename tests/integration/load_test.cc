@@ -54,11 +54,11 @@ std::vector<std::unique_ptr<QueryClient>> NewClients(const SidecarProcess& sidec
 
 struct Peak {
   long resident = 0;
-  int descriptors = 0;
+  int descriptors = 0;  // Other than those of connections to the database.
 
-  void Sample(const SidecarProcess& sidecar) {
+  void Sample(const SidecarProcess& sidecar, int connections) {
     resident = std::max(resident, sidecar.ResidentBytes());
-    descriptors = std::max(descriptors, sidecar.OpenDescriptors());
+    descriptors = std::max(descriptors, sidecar.OpenDescriptors() - connections);
   }
 };
 
@@ -109,9 +109,13 @@ TEST(LoadTest, AHundredCallersShareTwentyConnectionsWithoutErrorOrGrowth) {
     const auto middle_end = settled + (start + length - settled) / 2;
     while (Clock::now() < start + length) {
       pqxx::nontransaction work(observer);
-      connections_peak = std::max(connections_peak, work.exec(count)[0][0].as<int>());
+      const int connections = work.exec(count)[0][0].as<int>();
+      connections_peak = std::max(connections_peak, connections);
       const auto now = Clock::now();
-      (now < settled ? early : now < middle_end ? middle : late).Sample(fixture.sidecar);
+      (now < settled      ? early
+       : now < middle_end ? middle
+                          : late)
+          .Sample(fixture.sidecar, connections);
       std::this_thread::sleep_for(50ms);
     }
   }

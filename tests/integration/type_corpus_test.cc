@@ -2,7 +2,9 @@
 // statement on the same database.
 #include <libpq-fe.h>
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <pqxx/pqxx>
 
@@ -167,7 +169,8 @@ void ExpectSameDouble(const v1::Column& column, int row, const std::string& expe
     EXPECT_EQ(static_cast<float>(got), static_cast<float>(number));
     EXPECT_EQ(std::signbit(got), std::signbit(number));
   } else {
-    EXPECT_EQ(std::memcmp(&got, &number, sizeof(got)), 0) << got << " is not " << expected;
+    EXPECT_EQ(std::bit_cast<uint64_t>(got), std::bit_cast<uint64_t>(number))
+        << got << " is not " << expected;
   }
 }
 

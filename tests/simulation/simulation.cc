@@ -189,8 +189,6 @@ class Simulation {
         Feed(plan.event);
         break;
       case Event::Kind::kAbandon:
-        Feed(plan.event);
-        break;
       case Event::Kind::kStart:
       case Event::Kind::kArrive:
       case Event::Kind::kHandedBack:

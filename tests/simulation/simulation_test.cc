@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <iostream>
 #include <random>
 #include <string>
 #include <string_view>
@@ -85,8 +86,7 @@ TEST_P(CanaryTest, IsFoundUnderItsInvariantsNumber) {
     const RunReport report = RunSimulation(kBaseSeed + run, {.saboteur = saboteur.get()});
     if (!report.violation) continue;
     EXPECT_EQ(report.violation->invariant, GetParam().invariant) << report.violation->what;
-    std::printf("found in run %llu: %s\n", static_cast<unsigned long long>(run + 1),
-                report.violation->what.c_str());
+    std::cout << "found in run " << run + 1 << ": " << report.violation->what << "\n";
     return;
   }
   FAIL() << "not found in " << kCanaryRunsMax << " runs";

@@ -227,7 +227,7 @@ TEST_F(SqliteInterruptTest, ReadersReadWhileTheWriterWrites) {
   constexpr int kWrites = 300;
   std::vector<std::unique_ptr<ConnectionProbe>> readers;
   for (int i = 0; i < kReaders; ++i) {
-    const auto id = static_cast<ConnectionId>(i + 2);
+    const ConnectionId id = static_cast<ConnectionId>(i) + 2;
     readers.push_back(std::make_unique<ConnectionProbe>(loop_, *driver_, kReader, id));
     readers.back()->OpenWell();
   }
