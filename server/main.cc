@@ -22,6 +22,7 @@ constexpr char kUsage[] =
     "\n"
     "  dbsidecar serve          run the sidecar; on SQLite unless DATABASE_URL says otherwise\n"
     "  dbsidecar query SQL      run one statement through a sidecar and print the result\n"
+    "  dbsidecar sql            a prompt for SQL; or run the statements of standard input\n"
     "  dbsidecar listen CHANNEL print notifications (PostgreSQL's NOTIFY) as they come\n"
     "  dbsidecar describe SQL   say what one statement takes and returns, without running it\n"
     "  dbsidecar health         ask a sidecar how it is; for probes: --service readiness\n"
@@ -87,6 +88,7 @@ int Run(const std::vector<std::string>& words) {
   const std::vector<std::string> arguments(words.begin() + (words.empty() ? 0 : 1), words.end());
   if (verb == "serve") return RunServe(arguments);
   if (verb == "query") return RunQuery(arguments, ProcessEnvironment());
+  if (verb == "sql") return RunSql(arguments, ProcessEnvironment());
   if (verb == "listen") return RunListen(arguments, ProcessEnvironment());
   if (verb == "describe") return RunDescribe(arguments, ProcessEnvironment());
   if (verb == "health") return RunHealth(arguments, ProcessEnvironment());

@@ -97,7 +97,8 @@ absl::Status ReadInto(ClientOptions& client, const std::vector<std::string>& arg
   return absl::OkStatus();
 }
 
-absl::Status SetOutput(ResultOutput output, QueryOptions& options) {
+template <typename Options>
+absl::Status SetOutput(ResultOutput output, Options& options) {
   if (options.output != ResultOutput::kTable && options.output != output) {
     return absl::InvalidArgumentError("--json and --csv exclude each other; give one");
   }
@@ -156,15 +157,25 @@ bool TakeSetting(const Argument& argument, QueryOptions& options, absl::Status& 
   return true;
 }
 
-absl::Status TakePlainValue(const std::string& word, bool& sql_given, QueryOptions& options) {
-  if (!sql_given) {
-    sql_given = true;
-    options.sql = word;
-    return absl::OkStatus();
+// Statements, or one and its parameters, in the order given.
+absl::Status TakeWords(const std::vector<Argument>& words, bool& sql_given, QueryOptions& options) {
+  for (const auto& [flag, word] : words) {
+    absl::Status status;
+    if (flag == "--param") {
+      status = AddParameter(ParameterFromTypedWord(word), word, options);
+    } else if (options.transaction) {
+      sql_given = true;
+      options.statements.push_back(word);
+    } else if (!sql_given) {
+      sql_given = true;
+      options.sql = word;
+    } else {
+      absl::StatusOr<v1::Value> value = ParameterFromWord(word);
+      if (!value.ok()) return value.status();
+      options.parameters.push_back(*std::move(value));
+    }
+    if (!status.ok()) return status;
   }
-  absl::StatusOr<v1::Value> value = ParameterFromWord(word);
-  if (!value.ok()) return value.status();
-  options.parameters.push_back(*std::move(value));
   return absl::OkStatus();
 }
 
@@ -174,6 +185,7 @@ bool& WishOf(const std::string& flag, QueryOptions& options) {
   if (flag == "--copy-in") return options.copy_in;
   if (flag == "--copy-out") return options.copy_out;
   if (flag == "--separate-transactions") return options.separate_transactions;
+  if (flag == "--transaction") return options.transaction;
   return options.read_only;
 }
 
@@ -185,6 +197,11 @@ absl::Status CheckTogether(const QueryOptions& options, bool sql_given) {
   }
   if (options.separate_transactions && options.file.empty()) {
     return absl::InvalidArgumentError("--separate-transactions is for a script, with --file");
+  }
+  if (options.transaction && (!options.parameters.empty() || !options.file.empty() ||
+                              options.stream || options.copy_in || options.copy_out)) {
+    return absl::InvalidArgumentError(
+        "--transaction takes statements, without values, --param, --file, --stream and copies");
   }
   if (!options.file.empty() &&
       (sql_given || options.stream || options.read_only || !options.parameters.empty())) {
@@ -207,7 +224,7 @@ absl::Status CheckTogether(const QueryOptions& options, bool sql_given) {
 
 absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& arguments,
                                               const Environment& environment) {
-  static constexpr std::array<Flag, 19> kFlags{{{"--addr", true},
+  static constexpr std::array<Flag, 20> kFlags{{{"--addr", true},
                                                 {"--timeout", true},
                                                 {"--json", false},
                                                 {"--csv", false},
@@ -218,6 +235,7 @@ absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& ar
                                                 {"--copy-out", false},
                                                 {"--file", true},
                                                 {"--separate-transactions", false},
+                                                {"--transaction", false},
                                                 {"--stream", false},
                                                 {"--timing", false},
                                                 {"--role", true},
@@ -228,6 +246,7 @@ absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& ar
                                                 {"--lock-timeout", true}}};
   QueryOptions options;
   bool sql_given = false;
+  std::vector<Argument> words;
   const auto take = [&](const Argument& argument) {
     if (argument.flag == "--json") return SetOutput(ResultOutput::kJson, options);
     if (argument.flag == "--csv") return SetOutput(ResultOutput::kCsv, options);
@@ -236,16 +255,17 @@ absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& ar
       options.file = argument.value;
       return absl::OkStatus();
     }
-    if (argument.flag == "--param") {
-      return AddParameter(ParameterFromTypedWord(argument.value), argument.value, options);
+    if (argument.flag == "--param" || argument.flag.empty()) {
+      words.push_back(argument);
+      return absl::OkStatus();
     }
-    if (argument.flag.empty()) return TakePlainValue(argument.value, sql_given, options);
     absl::Status status;
     if (TakeSetting(argument, options, status)) return status;
     WishOf(argument.flag, options) = true;
     return absl::OkStatus();
   };
-  const absl::Status status = ReadInto(options.client, arguments, environment, kFlags, take);
+  absl::Status status = ReadInto(options.client, arguments, environment, kFlags, take);
+  if (status.ok()) status = TakeWords(words, sql_given, options);
   if (!status.ok()) return status;
   const bool may_be_long = options.stream || options.copy_in || options.copy_out;
   if (options.client.timeout == 0s) options.client.timeout = may_be_long ? 24h : 30s;
@@ -254,6 +274,33 @@ absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& ar
     return absl::InvalidArgumentError(
         "no statement is given; write it after the verb in quotes, or - to read standard input");
   }
+  return options;
+}
+
+absl::StatusOr<PromptOptions> ReadPromptOptions(const std::vector<std::string>& arguments,
+                                                const Environment& environment) {
+  static constexpr std::array<Flag, 5> kFlags{{{"--addr", true},
+                                               {"--timeout", true},
+                                               {"--json", false},
+                                               {"--csv", false},
+                                               {"--no-history", false}}};
+  PromptOptions options{.client = {.timeout = 24h}};
+  bool keeps_history = true;
+  const auto take = [&](const Argument& argument) {
+    if (argument.flag == "--json") return SetOutput(ResultOutput::kJson, options);
+    if (argument.flag == "--csv") return SetOutput(ResultOutput::kCsv, options);
+    if (argument.flag == "--no-history") {
+      keeps_history = false;
+      return absl::OkStatus();
+    }
+    if (!options.file.empty()) return UnwantedValue(argument);
+    options.file = argument.value;
+    return absl::OkStatus();
+  };
+  const absl::Status status = ReadInto(options.client, arguments, environment, kFlags, take);
+  if (!status.ok()) return status;
+  const auto home = environment.find("HOME");
+  if (keeps_history && home != environment.end()) options.home = home->second;
   return options;
 }
 
@@ -359,6 +406,7 @@ absl::StatusOr<ListenOptions> ReadListenOptions(const std::vector<std::string>& 
 
 const std::string_view kQueryHelp =
     R"(Usage: dbsidecar query [FLAG]... SQL [VALUE]...
+       dbsidecar query [FLAG]... --transaction SQL...
        dbsidecar query [FLAG]... --file SCRIPT
 
 Runs one statement through a running sidecar and prints its result. SQL - reads it from standard
@@ -373,6 +421,7 @@ Flags:
                       digits, raw bytes as "\x00ff", what has no JSON form as PostgreSQL's text
   --csv               a line of names, then the rows; NULL is an empty field, an empty text is ""
   --file SCRIPT       run this file's statements, all or none of them (- = standard input)
+  --transaction       run all these statements in one transaction and one round trip
   --separate-transactions
                       with --file: each statement is a transaction; stops at the first error
   --copy-in           SQL is a COPY ... FROM STDIN: sends it standard input
@@ -390,6 +439,23 @@ Flags:
   --help              print this
 
 Exit code: 0 it worked, 1 the statement failed, 2 wrong arguments, 3 no sidecar answers.
+)";
+
+const std::string_view kSqlHelp =
+    R"(Usage: dbsidecar sql [FLAG]... [FILE]
+
+A prompt for SQL: statements end with a semicolon, \? lists the commands. Without a terminal, or
+with a FILE, it runs the statements and stops at the first error.
+
+Flags:
+  --json  --csv       how results are shown at first
+  --no-history        do not keep what is typed in ~/.dbsidecar_history (a line that begins with a
+                      space is never kept)
+  --timeout DURATION  give up a statement after this long (default 24h; Ctrl-C stops one)
+  --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
+  --help              print this
+
+Exit code: 0 it worked, 1 a statement failed, 2 wrong arguments, 3 no sidecar answers.
 )";
 
 const std::string_view kDescribeHelp =

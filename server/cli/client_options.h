@@ -28,6 +28,8 @@ struct QueryOptions {
   std::string sql = {};   // `-` = standard input.
   std::string file = {};  // A script, instead of `sql`; `-` = standard input.
   bool separate_transactions = false;
+  bool transaction = false;
+  std::vector<std::string> statements = {};  // With `transaction`, instead of `sql`.
   std::vector<v1::Value> parameters = {};
   ResultOutput output = ResultOutput::kTable;
   std::uint32_t rows_max = 0;  // 0 = the sidecar's own limit.
@@ -37,6 +39,13 @@ struct QueryOptions {
   bool copy_in = false;
   bool copy_out = false;
   std::optional<v1::CallSettings> settings = {};
+};
+
+struct PromptOptions {
+  ClientOptions client;
+  std::string file = {};  // Empty = standard input.
+  ResultOutput output = ResultOutput::kTable;
+  std::string home = {};  // Where the history is kept; empty = nowhere.
 };
 
 struct DescribeOptions {
@@ -71,6 +80,8 @@ struct ListenOptions {
 // The errors say what is wrong and what to write instead.
 absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& arguments,
                                               const Environment& environment);
+absl::StatusOr<PromptOptions> ReadPromptOptions(const std::vector<std::string>& arguments,
+                                                const Environment& environment);
 absl::StatusOr<DescribeOptions> ReadDescribeOptions(const std::vector<std::string>& arguments,
                                                     const Environment& environment);
 absl::StatusOr<HealthOptions> ReadHealthOptions(const std::vector<std::string>& arguments,
@@ -83,6 +94,7 @@ absl::StatusOr<ListenOptions> ReadListenOptions(const std::vector<std::string>& 
                                                 const Environment& environment);
 
 extern const std::string_view kQueryHelp;
+extern const std::string_view kSqlHelp;
 extern const std::string_view kDescribeHelp;
 extern const std::string_view kHealthHelp;
 extern const std::string_view kMetricsHelp;

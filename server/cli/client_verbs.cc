@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <iterator>
 #include <string_view>
@@ -19,10 +20,9 @@
 #include "server/cli/error_report.h"
 #include "server/cli/health_text.h"
 #include "server/cli/metrics_text.h"
-#include "server/cli/result_cells.h"
-#include "server/cli/result_csv.h"
-#include "server/cli/result_json.h"
-#include "server/cli/result_table.h"
+#include "server/cli/progress.h"
+#include "server/cli/prompt_verb.h"
+#include "server/cli/query_answer.h"
 #include "server/cli/sidecar_client.h"
 #include "server/cli/stream_verb.h"
 #include "server/cli/verb_report.h"
@@ -67,35 +67,6 @@ v1::QueryRequest RequestOf(const QueryOptions& options) {
   return request;
 }
 
-std::string TextOfResult(const v1::ResultSet& result, ResultOutput output,
-                         std::chrono::nanoseconds elapsed) {
-  switch (output) {
-    case ResultOutput::kTable:
-      return TableOfResult(result, elapsed);
-    case ResultOutput::kJson:
-      return JsonOfResult(result);
-    case ResultOutput::kCsv:
-      return CsvOfResult(result);
-  }
-  return "";
-}
-
-// What is not the result itself goes to standard error, so that programs can read the result.
-int PrintAnswer(const v1::QueryResponse& response, const QueryOptions& options,
-                std::chrono::nanoseconds elapsed) {
-  for (const v1::Notice& notice : response.notices()) std::cerr << ReportOfNotice(notice);
-  if (const absl::Status shape = CheckShape(response.result()); !shape.ok()) {
-    std::cerr << "ERROR: " << std::string(shape.message()) << "\n";
-    return kFailed;
-  }
-  const int exit_code = Print(TextOfResult(response.result(), options.output, elapsed));
-  if (options.output != ResultOutput::kTable && response.result().truncated()) {
-    std::cerr << "there are more rows, which --max-rows left out\n";
-  }
-  if (options.timing) std::cerr << TextOfTiming(response.timing());
-  return exit_code;
-}
-
 absl::Status ReadStatement(std::string& sql) {
   if (sql == "-") {
     sql.assign(std::istreambuf_iterator<char>(std::cin), {});
@@ -129,12 +100,18 @@ v1::ScriptRequest ScriptRequestOf(const QueryOptions& options) {
   return request;
 }
 
+// Shows that it is under way.
+CallOutcome Wait(const std::function<CallOutcome()>& call) {
+  const Progress progress(false);
+  return call();
+}
+
 // Every result in turn.
 int RunScript(SidecarClient& client, const QueryOptions& options) {
   v1::ScriptResponse response;
   const auto start = std::chrono::steady_clock::now();
-  const CallOutcome outcome =
-      client.Script(ScriptRequestOf(options), options.client.timeout, response);
+  const CallOutcome outcome = Wait(
+      [&] { return client.Script(ScriptRequestOf(options), options.client.timeout, response); });
   const auto elapsed = std::chrono::steady_clock::now() - start;
   if (!outcome.ok()) return ReportFailure(outcome, options.client, options.sql);
   for (const v1::Notice& notice : response.notices()) std::cerr << ReportOfNotice(notice);
@@ -143,6 +120,50 @@ int RunScript(SidecarClient& client, const QueryOptions& options) {
   without_timing.timing = false;
   for (v1::ResultSet& result : *response.mutable_results()) {
     answer.mutable_result()->Swap(&result);
+    const int exit_code = PrintAnswer(answer, without_timing, elapsed);
+    if (exit_code != kOk) return exit_code;
+  }
+  if (options.timing) std::cerr << TextOfTiming(response.timing());
+  return kOk;
+}
+
+// The one that the error is about, so that its line can be shown; the first when it is about none.
+std::string_view FailedStatement(const CallOutcome& outcome,
+                                 const std::vector<std::string>& statements) {
+  const v1::Error error = ErrorOf(outcome);
+  const auto found = error.metadata().find("step");
+  if (found == error.metadata().end()) return statements.front();
+  const auto step = ParseInteger(found->second);
+  const bool known = step.ok() && *step >= 0 && *step < std::ssize(statements);
+  if (!known) return statements.front();
+  std::cerr << "statement " << *step + 1 << " of " << statements.size() << ":\n";
+  return statements[static_cast<size_t>(*step)];
+}
+
+// All or none: the first that fails says why nothing was done.
+int RunTransaction(SidecarClient& client, const QueryOptions& options) {
+  v1::BatchRequest request;
+  request.set_mode(v1::BATCH_MODE_ATOMIC);
+  request.set_format(v1::RESULT_FORMAT_COLUMNS);
+  request.set_max_rows(options.rows_max);
+  request.set_read_only(options.read_only);
+  request.set_want_timing(options.timing);
+  if (options.settings) *request.mutable_settings() = *options.settings;
+  for (const std::string& sql : options.statements) request.add_steps()->set_sql(sql);
+  v1::BatchResponse response;
+  const auto start = std::chrono::steady_clock::now();
+  const CallOutcome outcome =
+      Wait([&] { return client.Batch(request, options.client.timeout, response); });
+  const auto elapsed = std::chrono::steady_clock::now() - start;
+  if (!outcome.ok()) {
+    return ReportFailure(outcome, options.client, FailedStatement(outcome, options.statements));
+  }
+  QueryOptions without_timing = options;
+  without_timing.timing = false;
+  for (v1::StepResult& result : *response.mutable_results()) {
+    v1::QueryResponse answer;
+    answer.mutable_result()->Swap(result.mutable_result());
+    answer.mutable_notices()->Swap(result.mutable_notices());
     const int exit_code = PrintAnswer(answer, without_timing, elapsed);
     if (exit_code != kOk) return exit_code;
   }
@@ -266,6 +287,15 @@ int RunQuery(const std::vector<std::string>& arguments, const Environment& envir
   absl::StatusOr<QueryOptions> options = ReadQueryOptions(arguments, environment);
   if (!options.ok()) return UsageError("query", options.status());
   if (options->client.help_wanted) return Print(kQueryHelp);
+  if (options->transaction) {
+    for (std::string& sql : options->statements) {
+      if (const absl::Status status = ReadStatement(sql); !status.ok()) {
+        return UsageError("query", status);
+      }
+    }
+    SidecarClient client(options->client.address);
+    return RunTransaction(client, *options);
+  }
   const absl::Status status =
       options->file.empty() ? ReadStatement(options->sql) : ReadScript(options->file, options->sql);
   if (!status.ok()) return UsageError("query", status);
@@ -276,10 +306,25 @@ int RunQuery(const std::vector<std::string>& arguments, const Environment& envir
   if (options->stream) return StreamQuery(client, RequestOf(*options), *options);
   v1::QueryResponse response;
   const auto start = std::chrono::steady_clock::now();
-  const CallOutcome outcome = client.Query(RequestOf(*options), options->client.timeout, response);
+  const CallOutcome outcome =
+      Wait([&] { return client.Query(RequestOf(*options), options->client.timeout, response); });
   const auto elapsed = std::chrono::steady_clock::now() - start;
   if (!outcome.ok()) return ReportFailure(outcome, options->client, options->sql);
   return PrintAnswer(response, *options, elapsed);
+}
+
+int RunSql(const std::vector<std::string>& arguments, const Environment& environment) {
+  const absl::StatusOr<PromptOptions> options = ReadPromptOptions(arguments, environment);
+  if (!options.ok()) return UsageError("sql", options.status());
+  if (options->client.help_wanted) return Print(kSqlHelp);
+  SidecarClient client(options->client.address);
+  if (options->file.empty()) return RunPrompt(client, *options, std::cin);
+  std::ifstream file(options->file);
+  if (!file) {
+    return UsageError("sql", absl::InvalidArgumentError(
+                                 Concat("\"", Displayable(options->file), "\" cannot be read")));
+  }
+  return RunPrompt(client, *options, file);
 }
 
 int RunDescribe(const std::vector<std::string>& arguments, const Environment& environment) {

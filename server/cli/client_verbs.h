@@ -1,4 +1,4 @@
-// The verbs of the binary that talk to a running sidecar: query, listen, health, metrics, wait.
+// The verbs of the binary that talk to a running sidecar: query, sql, listen, health, ...
 //
 // Answers go to standard output; errors, notices and warnings to standard error. Each function
 // returns the exit code of the process:
@@ -19,6 +19,7 @@ namespace dbsidecar::server::cli {
 
 // `arguments` are those after the verb. `--help` prints the verb's help and returns 0.
 int RunQuery(const std::vector<std::string>& arguments, const Environment& environment);
+int RunSql(const std::vector<std::string>& arguments, const Environment& environment);
 int RunDescribe(const std::vector<std::string>& arguments, const Environment& environment);
 int RunHealth(const std::vector<std::string>& arguments, const Environment& environment);
 int RunMetrics(const std::vector<std::string>& arguments, const Environment& environment);
@@ -34,6 +35,7 @@ using cli::RunHealth;
 using cli::RunListen;
 using cli::RunMetrics;
 using cli::RunQuery;
+using cli::RunSql;
 using cli::RunWait;
 
 }  // namespace dbsidecar::server

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "server/cli/error_report.h"
+#include "server/cli/progress.h"
 #include "server/cli/verb_report.h"
 
 namespace dbsidecar::server::cli {
@@ -32,12 +33,14 @@ void Report(const v1::CopyResult& result, const QueryOptions& options) {
 int CopyIn(SidecarClient& client, const QueryOptions& options) {
   v1::CopyInRequest start;
   *start.mutable_start() = StartOf(options);
+  Progress progress(false);
   // A part that cannot be read must not pass for the end.
-  const auto next = [](v1::CopyInRequest& request) {
+  const auto next = [&progress](v1::CopyInRequest& request) {
     std::string& data = *request.mutable_data();
     data.resize(kChunkBytes);
     std::cin.read(data.data(), static_cast<std::streamsize>(data.size()));
     data.resize(static_cast<size_t>(std::cin.gcount()));
+    progress.AddBytes(data.size());
     if (std::cin.bad()) request.set_abort("standard input cannot be read");
     return request.has_abort() || !data.empty();
   };
@@ -53,8 +56,10 @@ int CopyOut(SidecarClient& client, const QueryOptions& options) {
   *request.mutable_start() = StartOf(options);
   v1::CopyResult result;
   bool printed = true;
+  Progress progress(true);
   const auto take = [&](const v1::CopyOutResponse& part) {
     if (part.has_result()) result = part.result();
+    progress.AddBytes(part.data().size());
     if (part.part_case() == v1::CopyOutResponse::kData) printed = Print(part.data()) == kOk;
     return printed;
   };

@@ -5,6 +5,8 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
+#include <mutex>
+
 #include "dbsidecar/v1/sidecar.grpc.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 
@@ -53,13 +55,22 @@ struct SidecarClient::Connection {
     CallOutcome outcome{.connected = Connect(*channel, deadline)};
     grpc::ClientContext context;
     context.set_deadline(deadline);
+    SetCurrent(&context);
     const grpc::Status status = call(context);
+    SetCurrent(nullptr);
     outcome.code = static_cast<int>(status.error_code());
     outcome.message = status.error_message();
     outcome.details = status.error_details();
     return outcome;
   }
 
+  void SetCurrent(grpc::ClientContext* context) {
+    const std::lock_guard lock(mutex);
+    current = context;
+  }
+
+  std::mutex mutex;
+  grpc::ClientContext* current = nullptr;  // Guarded by `mutex`.
   std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<v1::Sidecar::Stub> sidecar;
   std::unique_ptr<grpc::health::v1::Health::Stub> health;
@@ -96,6 +107,26 @@ CallOutcome SidecarClient::QueryStream(const v1::QueryRequest& request,
     }
     return reader->Finish();
   });
+}
+
+CallOutcome SidecarClient::Batch(const v1::BatchRequest& request, std::chrono::milliseconds timeout,
+                                 v1::BatchResponse& response) {
+  return connection_->Run(timeout, [&](grpc::ClientContext& context) {
+    return connection_->sidecar->Batch(&context, request, &response);
+  });
+}
+
+CallOutcome SidecarClient::EndSession(const v1::EndSessionRequest& request,
+                                      std::chrono::milliseconds timeout,
+                                      v1::EndSessionResponse& response) {
+  return connection_->Run(timeout, [&](grpc::ClientContext& context) {
+    return connection_->sidecar->EndSession(&context, request, &response);
+  });
+}
+
+void SidecarClient::Cancel() {
+  const std::lock_guard lock(connection_->mutex);
+  if (connection_->current != nullptr) connection_->current->TryCancel();
 }
 
 CallOutcome SidecarClient::Script(const v1::ScriptRequest& request,

@@ -14,13 +14,14 @@
 #include "dbsidecar/v1/listen.pb.h"
 #include "dbsidecar/v1/metrics.pb.h"
 #include "dbsidecar/v1/query.pb.h"
+#include "dbsidecar/v1/session.pb.h"
 #include "grpc/health/v1/health.pb.h"
 #include "server/cli/call_outcome.h"
 
 namespace dbsidecar::server::cli {
 
 // Each call connects first if necessary, and takes at most `timeout`, the connecting included. To
-// be used by one thread.
+// be used by one thread, but for Cancel.
 class SidecarClient {
  public:
   // `address` as ListenAddress::ToString() gives it. Does not connect yet.
@@ -38,6 +39,10 @@ class SidecarClient {
                           const std::function<bool(v1::QueryResponse&)>& take);
   CallOutcome Script(const v1::ScriptRequest& request, std::chrono::milliseconds timeout,
                      v1::ScriptResponse& response);
+  CallOutcome Batch(const v1::BatchRequest& request, std::chrono::milliseconds timeout,
+                    v1::BatchResponse& response);
+  CallOutcome EndSession(const v1::EndSessionRequest& request, std::chrono::milliseconds timeout,
+                         v1::EndSessionResponse& response);
   // `next` fills each message after `start`; false = that was all.
   CallOutcome CopyIn(const v1::CopyInRequest& start, std::chrono::milliseconds timeout,
                      const std::function<bool(v1::CopyInRequest&)>& next,
@@ -57,6 +62,8 @@ class SidecarClient {
   CallOutcome Check(const grpc::health::v1::HealthCheckRequest& request,
                     std::chrono::milliseconds timeout,
                     grpc::health::v1::HealthCheckResponse& response);
+  // Cancels the call under way, if there is one. May be called on another thread.
+  void Cancel();
 
  private:
   struct Connection;

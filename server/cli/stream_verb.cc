@@ -4,6 +4,7 @@
 #include <string>
 
 #include "server/cli/error_report.h"
+#include "server/cli/progress.h"
 #include "server/cli/result_cells.h"
 #include "server/cli/result_csv.h"
 #include "server/cli/result_json.h"
@@ -56,12 +57,14 @@ class PartPrinter {
 int StreamQuery(SidecarClient& client, const v1::QueryRequest& request,
                 const QueryOptions& options) {
   PartPrinter printer(options.output);
+  Progress progress(true);
   bool printed = true;
   v1::Timing timing;
   const CallOutcome outcome =
       client.QueryStream(request, options.client.timeout, [&](v1::QueryResponse& part) {
         timing = part.timing();
         printed = printer.Print(part);
+        progress.AddRows(part.result().row_count());
         return printed;
       });
   if (!printed) return kFailed;

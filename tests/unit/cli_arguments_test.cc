@@ -102,6 +102,30 @@ TEST(ClientOptionsTest, ParametersKeepTheOrderInWhichTheyAreGiven) {
   EXPECT_EQ(options->parameters[3].string_value(), "b");
 }
 
+TEST(ClientOptionsTest, ATransactionTakesStatementsWhereverItsFlagStands) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--transaction", "select 1", "2"},
+        std::vector<std::string>{"select 1", "2", "--transaction"}}) {
+    const auto options = ReadQueryOptions(arguments, {});
+    ASSERT_TRUE(options.ok()) << options.status();
+    EXPECT_EQ(options->statements, (std::vector<std::string>{"select 1", "2"}));
+    EXPECT_TRUE(options->parameters.empty());
+  }
+  EXPECT_FALSE(ReadQueryOptions({"--transaction"}, {}).ok());
+  EXPECT_FALSE(ReadQueryOptions({"--transaction", "select $1", "--param", "int:1"}, {}).ok());
+  EXPECT_FALSE(ReadQueryOptions({"--transaction", "--file", "x"}, {}).ok());
+  EXPECT_FALSE(ReadQueryOptions({"--transaction", "--stream", "select 1"}, {}).ok());
+}
+
+TEST(ClientOptionsTest, ThePromptKeepsItsHistoryAtHomeUnlessToldNotTo) {
+  const Environment environment{{"HOME", "/home/someone"}};
+  EXPECT_EQ(ReadPromptOptions({}, environment)->home, "/home/someone");
+  EXPECT_EQ(ReadPromptOptions({"--no-history"}, environment)->home, "");
+  EXPECT_EQ(ReadPromptOptions({}, {})->home, "");
+  EXPECT_EQ(ReadPromptOptions({"file.sql", "--csv"}, {})->file, "file.sql");
+  EXPECT_FALSE(ReadPromptOptions({"a.sql", "b.sql"}, {}).ok());
+}
+
 TEST(ClientOptionsTest, SettingsAreThereIfAnyIsGiven) {
   const auto none = ReadQueryOptions({"select 1"}, {});
   ASSERT_TRUE(none.ok()) << none.status();
@@ -140,7 +164,7 @@ TEST(ClientOptionsTest, AWrongEnvironmentIsNamedUnlessAFlagMakesItIrrelevant) {
 
 TEST(ClientOptionsTest, HelpFitsTheTerminal) {
   for (const std::string_view help :
-       {kQueryHelp, kDescribeHelp, kHealthHelp, kMetricsHelp, kWaitHelp}) {
+       {kQueryHelp, kSqlHelp, kDescribeHelp, kHealthHelp, kMetricsHelp, kWaitHelp}) {
     for (const std::string_view line : Split(help, '\n')) EXPECT_LE(line.size(), 100u) << line;
   }
 }
