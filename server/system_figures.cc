@@ -49,8 +49,9 @@ std::string SystemFigures::CgroupFolder(const std::string& controller) const {
     const size_t second = line.find(':', first + 1);
     if (second == std::string::npos) continue;
     const std::string names = "," + line.substr(first + 1, second - first - 1) + ",";
-    const bool matches =
-        controller.empty() ? names == ",," : names.find("," + controller + ",") != std::string::npos;
+    const bool matches = controller.empty()
+                             ? names == ",,"
+                             : names.find("," + controller + ",") != std::string::npos;
     if (!matches) continue;
     std::string folder = base + line.substr(second + 1);
     if (access((root_ + folder).c_str(), R_OK) == 0) return folder;

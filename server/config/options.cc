@@ -319,9 +319,10 @@ constexpr std::array kOptions = {
            .production = "false",
            .development = "false",
            .test = "false",
-           .help = "After every session, look for what it left on its connection, reset the "
-                   "connection even if it needs none, look again, and tell of what was found in the "
-                   "log. For tests: it costs each session round trips."},
+           .help =
+               "After every session, look for what it left on its connection, reset the "
+               "connection even if it needs none, look again, and tell of what was found in the "
+               "log. For tests: it costs each session round trips."},
     Option{.group = OptionGroup::kQueries,
            .flag = "transaction-timeout",
            .environment = "DBSIDECAR_TRANSACTION_TIMEOUT",
