@@ -120,6 +120,46 @@ fuzz_targets() {
   report
 }
 
+# The source of the installed PostgreSQL, by Debian's package of it.
+fetch_regression_sql() {
+  local folder="$ROOT/build/regress" version
+  [[ ! -d "$folder/sql" ]] || return 0
+  rm -rf "$folder" && mkdir -p "$folder/lists/partial"
+  # The machine's own package sources, for source packages.
+  {
+    sed -n 's/^deb /deb-src /p' /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true
+  } >"$folder/deb-src.list"
+  local options=(-o "Dir::Etc::sourcelist=$folder/deb-src.list" -o "Dir::Etc::sourceparts=-"
+    -o "Dir::State::Lists=$folder/lists" -qq)
+  if compgen -G '/etc/apt/sources.list.d/*.sources' >/dev/null; then
+    mkdir "$folder/parts"
+    for file in /etc/apt/sources.list.d/*.sources; do
+      sed 's/^Types: .*/Types: deb-src/' "$file" >"$folder/parts/$(basename "$file")"
+    done
+    options+=(-o "Dir::Etc::sourceparts=$folder/parts")
+  fi
+  as_root apt-get "${options[@]}" update
+  version="$(dpkg-query -W -f '${Version}' postgresql-15)"
+  (cd "$folder" && { as_root apt-get "${options[@]}" source --download-only "postgresql-15=$version" ||
+    as_root apt-get "${options[@]}" source --download-only postgresql-15; })
+  mkdir "$folder/unpacked"
+  tar -xf "$folder"/postgresql-15_*.orig.tar.bz2 -C "$folder/unpacked" --strip-components=1 \
+    --wildcards '*/src/test/regress/*'
+  mv "$folder"/unpacked/src/test/regress/* "$folder"
+}
+
+compare_regression_sql() {
+  local folder="$ROOT/build/regress" files=("$@")
+  fetch_regression_sql || fail "PostgreSQL's source package cannot be had by apt-get source"
+  if [[ ${#files[@]} -eq 0 ]]; then
+    read -r -a files <<<"$(sed -n 's/^test: //p' "$folder/parallel_schedule" | tr '\n' ' ')"
+  fi
+  build/release/regress_compare "$folder/sql" "$folder" "${files[@]}" >"$folder/differences.txt" &&
+    passed || failed "regress"
+  echo "what differs: build/regress/differences.txt"
+  report
+}
+
 soak_callers() {
   local seed="" calls=10000000 bank=""
   while [[ $# -gt 0 ]]; do

@@ -25,6 +25,7 @@ std::shared_ptr<StatementTraits> PostgresConnection::TraitsOfAll(const Call& cal
   all.commits_inside = false;
   all.leaves_traces = false;
   all.changes_catalog = false;
+  all.changes_meaning = false;
   for (const std::string_view text : TextsOf(call)) {
     const auto found = environment_.classifier.Classify(text);
     const StatementTraits& one = *found;
@@ -33,6 +34,7 @@ std::shared_ptr<StatementTraits> PostgresConnection::TraitsOfAll(const Call& cal
     all.commits_inside = all.commits_inside || one.commits_inside;
     all.leaves_traces = all.leaves_traces || one.leaves_traces;
     all.changes_catalog = all.changes_catalog || one.changes_catalog;
+    all.changes_meaning = all.changes_meaning || one.changes_meaning;
     all.unknown_names.insert(all.unknown_names.end(), one.unknown_names.begin(),
                              one.unknown_names.end());
   }

@@ -28,6 +28,7 @@ std::shared_ptr<const StatementTraits> TraitsOfTheEnd() {
   traits->commits_inside = false;
   traits->leaves_traces = false;
   traits->changes_catalog = false;
+  traits->changes_meaning = false;
   return traits;
 }
 

@@ -85,7 +85,8 @@ class PostgresConnection final : public Connection,
     bool completed = false;   // CommandComplete came, so only the commit can still fail.
     bool empty = false;       // The text had no statement, so its answer has no tag.
     bool fatal = false;       // The error also ended the connection.
-    bool stale = false;       // The error says only that the prepared statement is out of date.
+    bool stale = false;       // The error may say only that the prepared statement is out of date.
+    bool surely_stale = false;     // And does.
     bool read_only_stale = false;  // And it is the one by which it was made read-only.
     bool prepare_failed = false;
     int retries = 0;

@@ -77,10 +77,14 @@ bool IsStalePlan(const PGresult* result) {
   const std::string sqlstate = Field(result, PG_DIAG_SQLSTATE);
   const bool result_type_changed =
       sqlstate == "0A000" && Field(result, PG_DIAG_SOURCE_FUNCTION) == "RevalidateCachedQuery";
-  // A parameter's type was fixed when the statement was prepared; the columns may have changed
-  // since, and then the same text may well be right.
-  const bool parameter_type_changed = sqlstate == "42883" || sqlstate == "42804";
-  return sqlstate == "26000" || result_type_changed || parameter_type_changed;
+  return sqlstate == "26000" || result_type_changed;
+}
+
+// A parameter's type was fixed when the statement was prepared; the columns may have changed since,
+// and then the same text may well be right.
+bool MayBeStalePlan(const PGresult* result) {
+  const std::string sqlstate = Field(result, PG_DIAG_SQLSTATE);
+  return sqlstate == "42883" || sqlstate == "42804";
 }
 
 bool IsFromServer(const PGresult* error) {

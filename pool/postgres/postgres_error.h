@@ -25,6 +25,8 @@ ConnectError ConnectErrorOf(const PGconn* conn);
 
 // True for errors that only say that a prepared statement's plan has gone stale.
 bool IsStalePlan(const PGresult* result);
+// True for errors that may say that, and may be about the text itself.
+bool MayBeStalePlan(const PGresult* result);
 
 // False: it is libpq's own, such as a lost connection.
 bool IsFromServer(const PGresult* error);

@@ -307,7 +307,8 @@ void PostgresConnection::TakeError(Operation& operation, const PGresult* result)
   // Also when it was prepared just now: a definition can change between that and its execution.
   const bool by_name =
       read_only || (operation.prepared_number != 0 && operation.current() == Command::kExecute);
-  operation.stale = by_name && IsStalePlan(result);
+  operation.surely_stale = by_name && IsStalePlan(result);
+  operation.stale = operation.surely_stale || (by_name && MayBeStalePlan(result));
   operation.read_only_stale = read_only && operation.stale;
 }
 
@@ -339,8 +340,9 @@ void PostgresConnection::Reply(OperationPtr replied) {
     return;
   }
   if (operation.read_only_stale) ForgetReadOnly(operation);
-  if (operation.stale && session.kind == SessionUse::Kind::kContinue) {
-    operation.outcome.error = StaleInTransaction();
+  if (!session.none() && operation.traits->changes_meaning) session_meaning_mixed_ = true;
+  if (operation.stale && operation.in_transaction) {
+    if (operation.surely_stale) operation.outcome.error = StaleInTransaction();
   } else if (operation.stale && operation.retries < kRetriesMax && !operation.parts_went_out) {
     if (status != TransactionStatus::kIdle) RunUnheard("ROLLBACK");
     // The statement did not start, or was undone as a whole; prepared anew it may well run.

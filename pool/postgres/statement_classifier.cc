@@ -189,6 +189,7 @@ class TreeWalk {
 
   void VisitFunction(const Json& node) {
     const std::string name = LastName(node.value("funcname", Json()));
+    if (name == "set_config") traits_.changes_meaning = true;
     const std::string_view instead = Lookup(kSessionFunctions, name);
     if (!instead.empty()) {
       if (name == "set_config" && HasTrueThirdArgument(node)) {
@@ -282,6 +283,7 @@ class TreeWalk {
     Doubt(std::move(reason));
     traits_.leaves_traces = true;
     traits_.pure_read = false;
+    traits_.changes_meaning = true;
   }
 
   static bool HasTrueThirdArgument(const Json& node) {
@@ -383,6 +385,29 @@ bool CommitsInside(const Json& statement) {
   return false;
 }
 
+// Settings that tell a literal or a name nothing. (Those with a dot are an application's own.)
+constexpr std::string_view kSilentSettings[] = {"application_name",
+                                                "client_min_messages",
+                                                "idle_in_transaction_session_timeout",
+                                                "idle_session_timeout",
+                                                "lock_timeout",
+                                                "maintenance_work_mem",
+                                                "SESSION CHARACTERISTICS",
+                                                "statement_timeout",
+                                                "synchronous_commit",
+                                                "TRANSACTION",
+                                                "work_mem"};
+
+// By what it is; what it calls may, too.
+bool ChangesMeaning(const Json& statement) {
+  for (const char* type : {"CallStmt", "DoStmt", "DiscardStmt", "ExecuteStmt", "LoadStmt"}) {
+    if (statement.contains(type)) return true;
+  }
+  if (!statement.contains("VariableSetStmt")) return false;
+  const std::string name = statement["VariableSetStmt"].value("name", std::string());
+  return name.find('.') == std::string::npos && !Has(kSilentSettings, name);
+}
+
 // PostgreSQL's PreventInTransactionBlock.
 bool RunsAlone(const Json& statement) {
   for (const char* type : {"CreatedbStmt", "DropdbStmt", "CreateTableSpaceStmt",
@@ -423,6 +448,7 @@ StatementTraits ClassifyTree(const Json& tree, const Catalog& catalog) {
     traits.pure_read = IsOneOf(statement, kReadStatements);
     traits.transaction_control = statement.contains("TransactionStmt");
     traits.runs_alone = RunsAlone(statement);
+    traits.changes_meaning = ChangesMeaning(statement);
     TreeWalk(catalog, traits).Run(statements[0]);
   }
   return traits;
@@ -483,11 +509,13 @@ StatementTraits StatementClassifier::ClassifyScript(std::string_view sql) const 
   if (tree.is_null()) return traits;
   traits.commits_inside = false;
   traits.changes_catalog = false;
+  traits.changes_meaning = false;
   for (const Json& statement : tree.value("stmts", Json::array())) {
     StatementTraits one = ClassifyTree({{"stmts", Json::array({statement})}}, catalog_);
     traits.transaction_control |= one.transaction_control;
     traits.commits_inside |= one.commits_inside || one.transaction_control;
     traits.changes_catalog |= one.changes_catalog;
+    traits.changes_meaning |= one.changes_meaning;
     // What else would be refused belongs to the session, which is reset afterwards.
     const bool refused = one.refusal && one.refusal->kind == ErrorKind::kUnsupported;
     if (refused && !traits.refusal) traits.refusal = std::move(one.refusal);
@@ -506,6 +534,7 @@ StatementTraits StatementClassifier::ClassifyCopy(std::string_view sql, bool in)
   traits.commits_inside = false;
   traits.leaves_traces = false;
   traits.changes_catalog = false;
+  traits.changes_meaning = false;
   traits.pure_read = !in;
   TreeWalk(catalog_, traits).Run(statements[0]);
   // That it is a COPY.

@@ -29,7 +29,10 @@ struct StatementTraits {
       true;  // It may commit before it ends, so an interrupted one may have effect.
   bool leaves_traces = true;    // The session may not be clean afterwards: reset it.
   bool changes_catalog = true;  // It defines, alters or drops something.
-  bool runs_alone = false;      // Never in a transaction together with others.
+  // Of other texts that come after it in the same session: a setting such as DateStyle decides what
+  // a literal is when the text is prepared.
+  bool changes_meaning = true;
+  bool runs_alone = false;  // Never in a transaction together with others.
   // For people: why it is a plain read, or is not.
   std::string verdict_reason = "the text was not understood";
   // What it names that the catalogue does not know, and a newer one may.

@@ -13,7 +13,8 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 // is never closed to run to the end.
 size_t CommentLength(std::string_view sql) {
   const bool line = sql.starts_with("--");
-  if (!line && !sql.starts_with("/*")) return 0;
+  // Two characters alone at the end are operators.
+  if (!line && (!sql.starts_with("/*") || sql.size() == 2)) return 0;
   const std::string_view closing = line ? "\n" : "*/";
   const size_t end = sql.find(closing, 2);
   return end == std::string_view::npos ? sql.size() : end + closing.size();
@@ -146,8 +147,15 @@ bool IsWordCharacter(char c) {
 }
 
 size_t BlankPrefix(std::string_view sql) {
-  size_t at = sql.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+  size_t at = 0;
   while (at < sql.size()) {
+    // To SQLite it is space wherever a word might begin.
+    if (sql.substr(at).starts_with(kByteOrderMark)) {
+      at += kByteOrderMark.size();
+      continue;
+    }
+    // A vertical tab is space only behind other space.
+    if (sql[at] == '\v' && (at == 0 || !IsSpace(sql[at - 1]))) break;
     if (IsSpace(sql[at]) || sql[at] == ';') {
       ++at;
     } else if (const size_t comment = CommentLength(sql.substr(at)); comment > 0) {

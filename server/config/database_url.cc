@@ -110,13 +110,6 @@ std::vector<Range> SecretRanges(std::string_view url) {
   return ranges;
 }
 
-std::string HideSecrets(std::string_view text, std::string_view url) {
-  Replacements replacements;
-  for (std::string& secret : SecretsInUrl(url))
-    replacements.emplace_back(std::move(secret), kHidden);
-  return ReplaceAll(text, replacements);
-}
-
 // --- SQLite -------------------------------------------------------------------------------------
 
 std::string_view FileUriPath(std::string_view uri) {
@@ -187,6 +180,24 @@ absl::Status CheckAtSigns(std::string_view url) {
   return absl::OkStatus();
 }
 
+// Then a part of the password may have been taken for the query.
+bool HasAtSignBehindQuery(std::string_view url) {
+  const size_t query = url.find('?');
+  return query != std::string_view::npos && url.find('@', query) != std::string_view::npos;
+}
+
+// At the end of a message libpq repeats what it could not read, down to the whole URL, passwords
+// and all. A single word that cannot be a part of one is worth telling: it is a misspelt option.
+std::string_view WithoutEcho(std::string_view reason, bool may_be_secret) {
+  const size_t echo = reason.find(": \"");
+  if (echo == std::string_view::npos) return reason;
+  std::string_view word = reason.substr(echo + 3);
+  if (word.ends_with('"')) word.remove_suffix(1);
+  const bool is_word = std::ranges::all_of(
+      word, [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; });
+  return is_word && !may_be_secret ? reason : reason.substr(0, echo);
+}
+
 absl::StatusOr<DatabaseUrl> ParsePostgresUrl(std::string_view url) {
   if (const absl::Status status = CheckAtSigns(url); !status.ok()) return status;
 
@@ -197,7 +208,12 @@ absl::StatusOr<DatabaseUrl> ParsePostgresUrl(std::string_view url) {
   const std::unique_ptr<char, decltype(&PQfreemem)> message_owner(message, &PQfreemem);
   if (options == nullptr) {
     const std::string_view reason = message != nullptr ? message : "out of memory";
-    return Bad(Concat("is refused by libpq: ", HideSecrets(Trim(reason), url)),
+    if (HasAtSignBehindQuery(url)) {
+      return Bad(Concat("is refused by libpq: ", WithoutEcho(Trim(reason), true)),
+                 "in names and passwords write ? as %3F, @ as %40 and / as %2F");
+    }
+    return Bad(Concat("is refused by libpq: ",
+                      WithoutEcho(Trim(reason), url.find("password") != std::string_view::npos)),
                "see the connection URI format in PostgreSQL's documentation of libpq");
   }
   for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {

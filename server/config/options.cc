@@ -319,10 +319,8 @@ constexpr std::array kOptions = {
            .production = "false",
            .development = "false",
            .test = "false",
-           .help =
-               "After every session, look for what it left on its connection, reset the "
-               "connection even if it needs none, look again, and tell of what was found in the "
-               "log. For tests: it costs each session round trips."},
+           .help = "Log by name what each session leaves on its connection; for tests, since every "
+                   "session costs a reset and two looks then."},
     Option{.group = OptionGroup::kQueries,
            .flag = "transaction-timeout",
            .environment = "DBSIDECAR_TRANSACTION_TIMEOUT",

@@ -112,5 +112,48 @@ TEST_F(PostgresSession, ManySessionsLeaveEveryConnectionFreeAndClean) {
   EXPECT_EQ(Leased(*pool), 0u);
 }
 
+// A literal is read when its statement is prepared.
+TEST_F(PostgresSession, ATextMeansWhatTheSettingsOfTheMomentSay) {
+  const auto pool = NewSessionPool(1);
+  const std::string date = "select date '1/8/1999'";
+  const std::string token = Open(*pool, "select 1", Pin());
+  const auto run = [&](const std::string& sql) {
+    const pool::Outcome outcome = RunIn(*pool, sql, In(token));
+    EXPECT_FALSE(outcome.error) << sql << ": " << ErrorText(outcome);
+    return Rows(outcome);
+  };
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(run(date), "1999-01-08");
+  run("set datestyle = 'iso, dmy'");
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(run(date), "1999-08-01");
+  run("reset datestyle");
+  EXPECT_EQ(run(date), "1999-01-08");
+  run("begin");
+  run("select set_config('datestyle', 'iso, dmy', true)");
+  EXPECT_EQ(run(date), "1999-08-01");
+  run("rollback");
+  EXPECT_EQ(run(date), "1999-01-08");
+  EXPECT_FALSE(RunEnd(*pool, token, SessionUse::End::kRelease).error);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(pool->Text(date), "1999-01-08");
+}
+
+TEST_F(PostgresSession, OutsideATransactionAChangedDefinitionIsNotNoticed) {
+  const auto pool = NewSessionPool(1);
+  const std::string token = Open(*pool, "select 1", Pin());
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(RunIn(*pool, "select * from t", In(token)).error);
+  Psql("alter table t add name text; insert into t values (1, 'new')");
+  EXPECT_EQ(Rows(RunIn(*pool, "select * from t", In(token))), "1,new");
+}
+
+TEST_F(PostgresSession, InATransactionAnErrorOfTheTextIsNotCalledAConflict) {
+  const auto pool = NewSessionPool(1);
+  Psql("create function f() returns int language sql as 'select 1'");
+  const std::string call = "select f()";
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(pool->Text(call), "1");
+  Psql("drop function f()");
+  const std::string token = Open(*pool, "select 1", Begin());
+  EXPECT_EQ(SqlState(RunIn(*pool, call, In(token))), "42883");
+  EXPECT_FALSE(RunEnd(*pool, token, SessionUse::End::kRollback).error);
+}
+
 }  // namespace
 }  // namespace dbsidecar::contract

@@ -65,16 +65,28 @@ select concat_ws(' ',
   'by_block ' || nullif(current_setting('leaked.by_block', true), ''),
   'by_routine ' || nullif(current_setting('leaked.by_routine', true), '')))";
 
+void MakeRoomForDirt(PostgresSidecar& fixture) {
+  fixture.Psql(
+      "create schema leaked; create sequence counter;"
+      "do $$ begin create role leaker; exception when duplicate_object then null; end $$;"
+      "grant all on sequence counter to leaker;"
+      "create function leak() returns void language sql as"
+      " $$ select set_config('leaked.by_routine', '1', false) $$");
+}
+
+bool AllSessionsEnd(QueryClient& client) {
+  return Eventually(5s, [&] {
+    v1::MetricsResponse metrics;
+    grpc::ClientContext context;
+    client.stub().Metrics(&context, {}, &metrics);
+    return metrics.pools_size() == 1 && metrics.pools(0).sessions() == 0 &&
+           metrics.pools(0).resetting() == 0;
+  });
+}
+
 class LeakTest : public testing::Test {
  protected:
-  LeakTest() {
-    fixture_.Psql(
-        "create schema leaked; create sequence counter;"
-        "do $$ begin create role leaker; exception when duplicate_object then null; end $$;"
-        "grant all on sequence counter to leaker;"
-        "create function leak() returns void language sql as"
-        " $$ select set_config('leaked.by_routine', '1', false) $$");
-  }
+  LeakTest() { MakeRoomForDirt(fixture_); }
 
   std::string Look(QueryClient& client) { return client.Query(kLook).Scalar(); }
 
@@ -230,13 +242,7 @@ TEST_F(LeakTest, NobodyFindsWhatAThousandSessionsHaveLeft) {
   }
   for (std::thread& thread : threads) thread.join();
   // Those whose time is not up yet.
-  ASSERT_TRUE(Eventually(5s, [&] {
-    v1::MetricsResponse metrics;
-    grpc::ClientContext context;
-    fixture_.client.stub().Metrics(&context, {}, &metrics);
-    return metrics.pools_size() == 1 && metrics.pools(0).sessions() == 0 &&
-           metrics.pools(0).resetting() == 0;
-  }));
+  ASSERT_TRUE(AllSessionsEnd(fixture_.client));
   for (int i = 0; i < 50; ++i) {
     if (const std::string seen = Look(fixture_.client); !seen.empty()) found.insert(seen);
   }
@@ -247,6 +253,136 @@ TEST_F(LeakTest, NobodyFindsWhatAThousandSessionsHaveLeft) {
   fmt::print("{} sessions, {} looks\n", sessions.load(), looks.load());
   EXPECT_GT(sessions, kSessions / 2);
   EXPECT_GT(looks, 100);
+}
+
+// What a session was taken for by its statements is what it was.
+TEST(LeakAuditTest, WhatSessionsLeaveIsNamedAndNoneLeavesWhatWasNotExpected) {
+  PostgresSidecar fixture(
+      {"--max-connections=4", "--session-idle-timeout=300ms", "--session-audit"});
+  MakeRoomForDirt(fixture);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&fixture, i] {
+      Dirtier dirtier(fixture, 1000 + i);
+      for (int session = 0; session < 50; ++session) dirtier.DirtyASession();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  ASSERT_TRUE(AllSessionsEnd(fixture.client));
+  const std::string log = fixture.sidecar.Log();
+  for (const char* named : {"session.left_behind", "setting work_mem", "temporary table leaked_",
+                            "advisory lock ", "prepared statement leaked_", "channel leaked_"}) {
+    EXPECT_NE(log.find(named), std::string::npos) << named;
+  }
+  const size_t leak = log.find("session.leak");
+  EXPECT_EQ(leak, std::string::npos) << log.substr(leak, 500);
+}
+
+// The same hunt on SQLite. What a session can change it changes on the connection that writes, so
+// that is where others look, in sessions of their own.
+constexpr auto kSqliteDirt = std::to_array<const char*>({
+    "pragma foreign_keys = off",
+    "pragma recursive_triggers = on",
+    "pragma cache_size = 77",
+    "pragma reverse_unordered_selects = on",
+    "pragma ignore_check_constraints = on",
+    "pragma query_only = on",
+    "pragma case_sensitive_like = on",
+    "create temporary table leaked (i)",
+    "create temporary view leaked_view as select 1",
+    "create temporary trigger leaked_trigger after insert on t begin delete from t; end",
+    "insert into t values (1)",
+    "savepoint leaked",
+    "select * from nothing",
+});
+
+constexpr const char* kSqliteLook = R"(
+select (select ifnull(group_concat(name), '') from sqlite_temp_schema) || ' ' ||
+  (select foreign_keys from pragma_foreign_keys) || (select cache_size from pragma_cache_size) ||
+  (select recursive_triggers from pragma_recursive_triggers) ||
+  (select reverse_unordered_selects from pragma_reverse_unordered_selects) ||
+  (select ignore_check_constraints from pragma_ignore_check_constraints) ||
+  (select query_only from pragma_query_only) || ('a' like 'A') ||
+  ' ' || (select count(*) from t))";
+
+class SqliteLeakTest : public testing::Test {
+ protected:
+  SqliteLeakTest() { EXPECT_TRUE(client_.Query("create table t (i)").ok()); }
+
+  // In a session of its own, which comes after whoever has the connection.
+  std::string Look(QueryClient& client) {
+    v1::QueryRequest look = MakeQuery(kSqliteLook);
+    look.mutable_session()->mutable_pin();
+    const QueryOutcome outcome = client.Run(look);
+    End(client, outcome.response.session(), v1::SESSION_END_ROLLBACK);
+    return outcome.Scalar();
+  }
+  static void End(QueryClient& client, const std::string& token, v1::SessionEnd end) {
+    if (token.empty()) return;
+    v1::EndSessionRequest request;
+    request.set_session(token);
+    request.set_end(end);
+    v1::EndSessionResponse response;
+    grpc::ClientContext context;
+    client.stub().EndSession(&context, request, &response);
+  }
+
+  const std::string folder_ = test_support::MakeTemporaryFolder("leaks");
+  SidecarProcess sidecar_{{.database_url = "sqlite:" + folder_ + "/leaks.db",
+                           .flags = {"--session-idle-timeout=300ms", "--wait-timeout=20s"},
+                           .environment = {}}};
+  QueryClient client_{sidecar_.NewChannel()};
+};
+
+TEST_F(SqliteLeakTest, TheLookFindsDirtInItsOwnSession) {
+  const std::string clean = Look(client_);
+  int seen = 0;
+  for (const char* dirt : kSqliteDirt) {
+    v1::QueryRequest pin = MakeQuery(dirt);
+    pin.mutable_session()->mutable_pin();
+    const QueryOutcome opened = client_.Run(pin);
+    if (!opened.ok()) continue;
+    v1::QueryRequest look = MakeQuery(kSqliteLook);
+    look.mutable_session()->set_session(opened.response.session());
+    if (client_.Run(look).Scalar() != clean) ++seen;
+    End(client_, opened.response.session(), v1::SESSION_END_ROLLBACK);
+    client_.Query("delete from t");
+    EXPECT_EQ(Look(client_), clean) << dirt;
+  }
+  // All but the savepoint and the statement that fails.
+  EXPECT_EQ(seen, static_cast<int>(kSqliteDirt.size()) - 2);
+}
+
+TEST_F(SqliteLeakTest, NobodyFindsWhatSessionsHaveLeft) {
+  const std::string clean = Look(client_);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([this, i] {
+      QueryClient client(sidecar_.NewChannel());
+      std::mt19937 random(static_cast<unsigned>(i));
+      for (int session = 0; session < 75; ++session) {
+        v1::QueryRequest request = MakeQuery(kSqliteDirt[random() % kSqliteDirt.size()]);
+        request.mutable_session()->mutable_pin();
+        const std::string token = client.Run(request).response.session();
+        for (unsigned more = random() % 4; !token.empty() && more > 0; --more) {
+          request = MakeQuery(kSqliteDirt[random() % kSqliteDirt.size()]);
+          request.mutable_session()->set_session(token);
+          client.Run(request);
+        }
+        // One in ten is left to its idle limit.
+        if (random() % 10 != 0) End(client, token, v1::SESSION_END_ROLLBACK);
+      }
+    });
+  }
+  std::set<std::string> found;
+  for (int look = 0; look < 50; ++look) found.insert(Look(client_));
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_TRUE(AllSessionsEnd(client_));
+  found.insert(Look(client_));
+  // Only rows, which are the database's, may have changed.
+  for (const std::string& seen : found) {
+    EXPECT_EQ(seen.substr(0, seen.rfind(' ')), clean.substr(0, clean.rfind(' '))) << seen;
+  }
 }
 
 // Who holds a connection for long is named: first in the log, then to whoever comes back.

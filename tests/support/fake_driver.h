@@ -37,6 +37,7 @@ class FakeDriver final : public pool::Driver {
     Ping ping = Ping::kAnswer;
     bool close_at_once = true;  // Or only when FinishCloses is called.
     size_t lanes = 1;           // Read once, by the pool's constructor.
+    bool sessions = false;      // Calls may keep a connection.
   };
   struct Figures {
     size_t opened = 0;  // Connects begun.
@@ -57,6 +58,7 @@ class FakeDriver final : public pool::Driver {
   void FinishCloses();
 
   std::string_view name() const override { return "fake"; }
+  bool has_sessions() const override { return script.sessions; }
   std::string Fingerprint(std::string_view sql) const override { return std::string(sql); }
   std::vector<pool::LaneShape> Lanes(size_t min, size_t max) const override;
   pool::Classification Classify(const pool::Statement& statement) override;

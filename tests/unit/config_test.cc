@@ -636,7 +636,22 @@ TEST(DatabaseUrlTest, PostgresUrlsThatLibpqRefusesAreRefusedInItsWords) {
   EXPECT_EQ(RefusedUrl("postgresql://h/db?sslmod=require"),
             "is refused by libpq: invalid URI query parameter: \"sslmod\"" + remedy);
   EXPECT_EQ(RefusedUrl("postgresql://h/%zz"),
-            "is refused by libpq: invalid percent-encoded token: \"%zz\"" + remedy);
+            "is refused by libpq: invalid percent-encoded token" + remedy);
+}
+
+// libpq repeats what it could not read.
+TEST(DatabaseUrlTest, NoPartOfAPasswordIsRepeatedWhereverItIsTakenToBe) {
+  for (const char* url :
+       {"postgresql://h/d?user=a@S3cret&S3cret", "postgresql://h/d?password=a&S3cret",
+        "postgresql://h/d?password=a&S3cret=b", "postgresql://u:%zzS3cret@h/d",
+        "postgresql://[::1?sslpassword=S3cret"}) {
+    const std::string refusal = RefusedUrl(url);
+    EXPECT_EQ(refusal.find("S3cret"), std::string::npos) << url << ": " << refusal;
+    EXPECT_GT(refusal.size(), 40u) << url;
+  }
+  EXPECT_EQ(RefusedUrl("postgresql://h/d?user=a@b&ss"),
+            "is refused by libpq: missing key/value separator \"=\" in URI query parameter; in "
+            "names and passwords write ? as %3F, @ as %40 and / as %2F");
 }
 
 TEST(DatabaseUrlTest, MistakesThatLibpqNoticesTooLateAreRefused) {

@@ -481,5 +481,21 @@ TEST_F(StatementClassifierTest, AStatementThatRanWithAnUnknownNameAsksForTheCata
   EXPECT_TRUE(classifier_.TakeUnknown("select new_function(id) from newcomer"));
 }
 
+TEST_F(StatementClassifierTest, SettingsThatSayWhatALiteralIsChangeTheMeaningOfOtherTexts) {
+  for (const char* sql :
+       {"set datestyle = dmy", "set local datestyle = dmy", "reset datestyle", "reset all",
+        "set time zone 'UTC'", "set search_path = a", "set role r", "discard all",
+        "select set_config('datestyle', 'dmy', true)", "do 'begin end'", "call p()", "execute p",
+        "select unheard_of()", "nonsense"}) {
+    EXPECT_TRUE(Classify(sql).changes_meaning) << sql;
+  }
+  for (const char* sql :
+       {"select 1", "insert into t values (1)", "begin", "commit", "set statement_timeout = 1",
+        "set local app.tenant = '7'", "set work_mem = '1MB'",
+        "set transaction isolation level serializable", "prepare p as select 1", "listen l"}) {
+    EXPECT_FALSE(Classify(sql).changes_meaning) << sql;
+  }
+}
+
 }  // namespace
 }  // namespace dbsidecar::pool
