@@ -66,7 +66,7 @@ class ConnectionEvents {
   // The driver has let go of it: it no longer counts against `max`.
   virtual void OnClosed(ConnectionId id) = 0;
   // What AuditAndReset found; comes before its OnReset.
-  virtual void OnAudited(ConnectionId, AuditFindings) {}
+  virtual void OnAudited(ConnectionId, const AuditFindings&) {}
   // What Driver::RefreshFacts learns is out of date.
   virtual void OnCatalogChanged() = 0;
 };

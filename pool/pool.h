@@ -140,7 +140,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void OnConnectFailed(ConnectionId id, Error error, bool permanent) override;
   void OnPinged(ConnectionId id, bool ok) override;
   void OnReset(ConnectionId id, bool ok) override;
-  void OnAudited(ConnectionId id, AuditFindings findings) override;
+  void OnAudited(ConnectionId id, const AuditFindings& findings) override;
   void OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condition) override;
   [[nodiscard]] bool OnPart(ConnectionId id, Call& call, Part part) override;
   void OnStarved(ConnectionId id, Call& call) override;

@@ -286,10 +286,10 @@ void Pool::Reset(const OpenConnection& connection) {
   }
 }
 
-void Pool::OnAudited(ConnectionId id, AuditFindings findings) {
+void Pool::OnAudited(ConnectionId id, const AuditFindings& findings) {
   SessionAudit& audit = *connections_.at(id).audit;
-  audit.left = std::move(findings.left);
-  audit.survived = std::move(findings.survived);
+  audit.left = findings.left;
+  audit.survived = findings.survived;
   if (!audit.left.empty() || !audit.survived.empty()) observer_.OnSessionAudited(audit);
 }
 

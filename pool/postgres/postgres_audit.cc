@@ -51,8 +51,8 @@ select 'temporary replication slot ' || slot_name from pg_catalog.pg_replication
   where temporary and active_pid = pg_catalog.pg_backend_pid())";
 
 void PostgresConnection::AuditAndReset() {
-  audit_.emplace();
-  if (conn_ != nullptr && transaction_status() != TransactionStatus::kIdle) RunUnheard("ROLLBACK");
+  audit_ = Audit();
+  RollBackWhatIsOpen();
   Send(std::make_unique<Operation>(Operation::Kind::kAuditBefore), true);
   Reset();
   Send(std::make_unique<Operation>(Operation::Kind::kAuditAfter), true);
@@ -85,7 +85,7 @@ void PostgresConnection::CompleteAudit(const Operation& operation) {
   std::erase_if(findings.survived, [](const std::string& it) { return !IsOfASession(it); });
   if (!audit.failure.empty()) findings.survived.push_back("unknown: " + audit.failure);
   const bool clean = audit.reset && findings.survived.empty();
-  events_.OnAudited(id_, std::move(findings));
+  events_.OnAudited(id_, findings);
   events_.OnReset(id_, clean);
 }
 

@@ -144,11 +144,15 @@ void PostgresConnection::Ping() { Send(std::make_unique<Operation>(Operation::Ki
 
 void PostgresConnection::Reset() {
   EndChangesInTransaction();
-  if (conn_ != nullptr && transaction_status() != TransactionStatus::kIdle) RunUnheard("ROLLBACK");
+  RollBackWhatIsOpen();
   prepared_.Clear();
   unwanted_.clear();
   read_only_number_ = 0;
   Send(std::make_unique<Operation>(Operation::Kind::kReset), true);
+}
+
+void PostgresConnection::RollBackWhatIsOpen() {
+  if (conn_ != nullptr && transaction_status() != TransactionStatus::kIdle) RunUnheard("ROLLBACK");
 }
 
 void PostgresConnection::Execute(Call& call) {

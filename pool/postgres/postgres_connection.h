@@ -147,6 +147,7 @@ class PostgresConnection final : public Connection,
   static std::string KeyOf(const Operation& operation);
   bool SendPlain(Operation& operation, Command command, const std::string& sql);
   bool RunUnheard(const std::string& sql);
+  void RollBackWhatIsOpen();
   TransactionStatus transaction_status() const;
   void ChoosePrepared(const std::string& key, Operation& operation);
   void Forget(const Operation& operation);

@@ -151,7 +151,7 @@ void SqliteConnection::OnReports(SqliteRunner::Reports& reports) {
         events_.OnPinged(id_, report.ok);
         break;
       case SqliteRunner::Report::Kind::kReset:
-        if (report.findings) events_.OnAudited(id_, *std::move(report.findings));
+        if (report.findings) events_.OnAudited(id_, *report.findings);
         events_.OnReset(id_, report.ok);
         break;
       case SqliteRunner::Report::Kind::kExecuted:

@@ -141,7 +141,8 @@ std::string SqlOf(const Listing& listing, bool sqlite) {
 
 std::vector<CatalogQuery> CatalogQueries(bool sqlite, std::string_view command,
                                          std::string_view argument) {
-  if (command == "d" && !argument.empty() && argument.find_first_of("*?") == argument.npos) {
+  if (command == "d" && !argument.empty() &&
+      argument.find_first_of("*?") == std::string_view::npos) {
     const std::string name(argument);
     return sqlite ? DescribeSqlite(name) : DescribePostgres(name);
   }

@@ -105,9 +105,8 @@ int Prompt::RunLine(const std::string& line, StatementReader& reader) {
     std::cerr << "ERROR: the line is not valid UTF-8\n";
     return kFailed;
   }
-  const size_t start = line.find_first_not_of(" \t");
-  if (reader.empty() && start != line.npos && line[start] == '\\') {
-    return RunCommand(std::string_view(line).substr(start));
+  if (const std::string_view command = Trim(line); reader.empty() && command.starts_with('\\')) {
+    return RunCommand(command);
   }
   reader.Add(line);
   while (const std::optional<std::string> statement = reader.Next()) {
@@ -120,7 +119,7 @@ int Prompt::RunLine(const std::string& line, StatementReader& reader) {
 }
 
 CallOutcome Prompt::Ask(const v1::QueryRequest& request, v1::QueryResponse& response) {
-  const CallOutcome outcome = client_.Query(request, query_.client.timeout, response);
+  CallOutcome outcome = client_.Query(request, query_.client.timeout, response);
   if (outcome.ok()) {
     session_ = response.session();
     status_ = response.transaction_status();
@@ -179,14 +178,10 @@ int Prompt::RunFile(const std::string& path) {
 
 int Prompt::RunCommand(std::string_view line) {
   const size_t end = line.find_first_of(" \t");
-  const std::string_view command = line.substr(1, end == line.npos ? line.npos : end - 1);
-  std::string_view argument = end == line.npos ? std::string_view() : line.substr(end);
-  while (!argument.empty() && (argument.front() == ' ' || argument.front() == '\t')) {
-    argument.remove_prefix(1);
-  }
-  while (!argument.empty() && (argument.back() == ' ' || argument.back() == ';')) {
-    argument.remove_suffix(1);
-  }
+  const std::string_view command = line.substr(0, end).substr(1);
+  std::string_view argument =
+      end == std::string_view::npos ? std::string_view() : Trim(line.substr(end));
+  while (argument.ends_with(';')) argument = Trim(argument.substr(0, argument.size() - 1));
   if (command == "q") {
     quit_ = true;
   } else if (command == "?") {

@@ -1,28 +1,19 @@
 #include "server/cli/statement_reader.h"
 
 #include <algorithm>
-#include <cctype>
+
+#include "server/text.h"
 
 namespace dbsidecar::server::cli {
 namespace {
 
 bool IsWordStart(char c) {
-  return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '_' ||
-         static_cast<unsigned char>(c) >= 0x80;
+  return IsLetter(c) || c == '_' || static_cast<unsigned char>(c) >= 0x80;
 }
 
-bool IsWordPart(char c) {
-  return IsWordStart(c) || std::isdigit(static_cast<unsigned char>(c)) != 0 || c == '$';
-}
+bool IsWordPart(char c) { return IsWordStart(c) || IsDigit(c) || c == '$'; }
 
-bool IsSpace(char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; }
-
-std::string LowerCase(std::string_view word) {
-  std::string lower(word);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return lower;
-}
+bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 // "$tag$" at the beginning of `text`; empty = none.
 std::string_view DollarTag(std::string_view text) {
@@ -31,12 +22,6 @@ std::string_view DollarTag(std::string_view text) {
     while (size < text.size() && IsWordPart(text[size]) && text[size] != '$') ++size;
   }
   return size < text.size() && text[size] == '$' ? text.substr(0, size + 1) : std::string_view();
-}
-
-std::string_view Trimmed(std::string_view text) {
-  while (!text.empty() && IsSpace(text.front())) text.remove_prefix(1);
-  while (!text.empty() && IsSpace(text.back())) text.remove_suffix(1);
-  return text;
 }
 
 }  // namespace
@@ -49,7 +34,7 @@ void StatementReader::Add(std::string_view line) {
 std::optional<std::string> StatementReader::Next() {
   while (at_ < text_.size()) {
     if (!Step()) continue;
-    const std::string statement(Trimmed(std::string_view(text_).substr(0, at_)));
+    const std::string statement(Trim(std::string_view(text_).substr(0, at_)));
     const bool empty = !begun_;
     std::string behind = text_.substr(at_ + 1);
     Clear();
@@ -61,7 +46,7 @@ std::optional<std::string> StatementReader::Next() {
 
 std::optional<std::string> StatementReader::Rest() {
   if (empty()) return std::nullopt;
-  std::string statement(Trimmed(text_));
+  std::string statement(Trim(text_));
   Clear();
   return statement;
 }
@@ -154,7 +139,7 @@ bool StatementReader::StepPlain() {
     StepWord();
     return false;
   }
-  if (std::isdigit(static_cast<unsigned char>(c)) != 0) {
+  if (IsDigit(c)) {
     while (at_ < text_.size() && IsWordPart(text_[at_])) ++at_;
     return false;
   }
@@ -170,7 +155,7 @@ bool StatementReader::StepPlain() {
 void StatementReader::StepWord() {
   const size_t begin = at_;
   while (at_ < text_.size() && IsWordPart(text_[at_])) ++at_;
-  const std::string word = LowerCase(std::string_view(text_).substr(begin, at_ - begin));
+  const std::string word = ToLower(std::string_view(text_).substr(begin, at_ - begin));
   if (first_word_) creates_ = word == "create";
   first_word_ = false;
   if (creates_ && (word == "function" || word == "procedure" || word == "trigger")) {

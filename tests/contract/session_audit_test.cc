@@ -96,7 +96,6 @@ TEST_P(SqliteSessionAudit, EverythingIsNamedWithoutItsValue) {
   EXPECT_THAT(audits[0].left,
               UnorderedElementsAre("setting RECURSIVE_TRIGGERS", "setting CACHE_SIZE",
                                    "setting CACHE_SPILL",  // It follows the other.
-
                                    "temporary table mine", "temporary index mine_a",
                                    "temporary view seen"));
 }

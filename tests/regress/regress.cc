@@ -5,8 +5,7 @@
 //
 // Each file has one session: a pinned one through the sidecar. Left out, on both sides: what is
 // psql's (its commands, its variables but those of \set and \getenv), and COPY from and to the
-// client. Exit code 1 if anything
-// differs that is not known to.
+// client. Exit code 1 if anything differs that is not known to.
 #include <libpq-fe.h>
 
 #include <algorithm>
@@ -25,6 +24,7 @@
 #include <vector>
 
 #include "server/cli/statement_reader.h"
+#include "server/text.h"
 #include "tests/support/postgres_server.h"
 #include "tests/support/query_client.h"
 #include "tests/support/sidecar_process.h"
@@ -283,9 +283,9 @@ class Comparison {
     StatementReader reader;
     std::ifstream file(path);
     for (std::string line; std::getline(file, line);) {
-      const size_t command = line.find('\\');
-      if (reader.empty() && command != line.npos && line.find_first_not_of(" \t") == command) {
-        std::istringstream words(line.substr(command + 1));
+      const std::string_view command = server::Trim(line);
+      if (reader.empty() && command.starts_with('\\')) {
+        std::istringstream words{std::string(command.substr(1))};
         std::string word;
         words >> word;
         if (word == "set") variables.Set(words);
