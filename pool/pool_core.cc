@@ -28,6 +28,7 @@
 #include "pool/pool_core.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "pool/check.h"
 
@@ -251,6 +252,7 @@ void PoolCore::Tick(Instant now, Actions& actions) {
 void PoolCore::Serve(Instant now, Actions& actions) {
   served_at_ = now;
   ExpireWaiters(now, actions);
+  MaybePingAll(now, actions);
   MaybeReserve(now, actions);
   ServeSharing(now, actions);
   while (!idle_.empty()) {
@@ -397,6 +399,16 @@ bool PoolCore::ServeFront(Instant now, Waiters& waiters, ConnectionId id, Action
   return true;
 }
 
+// What took one connection may have taken all: the idle ones are asked at once, not only when
+// someone needs them. Not at each loss, or a server that ends one after the other keeps us busy.
+void PoolCore::MaybePingAll(Instant now, Actions& actions) {
+  if (!std::exchange(in_doubt_, false) || draining_) return;
+  if (config_.ping_after == Duration::zero()) return;
+  if (doubted_at_ != Instant{} && now - doubted_at_ < config_.doubt_interval) return;
+  doubted_at_ = now;
+  while (!idle_.empty()) Ping(now, idle_.front(), actions);
+}
+
 bool PoolCore::WorthPinging(Instant now, const Connection& connection) const {
   return config_.ping_after != Duration::zero() && now - connection.since > config_.ping_after;
 }
@@ -463,6 +475,7 @@ void PoolCore::Close(Instant now, ConnectionId id, CloseReason reason, Actions& 
   actions.push_back({.kind = Action::Kind::kClose, .connection = id, .close_reason = reason});
   const bool bad_sign = reason == CloseReason::kLost || reason == CloseReason::kPingFailed ||
                         reason == CloseReason::kBroken || reason == CloseReason::kResetFailed;
+  if (bad_sign) in_doubt_ = true;
   if (bad_sign && OpenCount() == 0) {
     // The last connection went without our wish: find out whether the database is still there.
     database_up_ = false;

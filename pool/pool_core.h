@@ -43,6 +43,8 @@ struct PoolConfig {
   Duration connect_timeout = std::chrono::seconds(10);  // 0 = the driver's own limit alone.
   Duration ping_after = std::chrono::seconds(10);  // Idle longer: pinged before use. 0 = never.
   Duration ping_timeout = std::chrono::seconds(2);
+  // Between two times that idle connections are all pinged because another one went by itself.
+  Duration doubt_interval = std::chrono::seconds(1);
   Duration reset_timeout = std::chrono::seconds(5);
   Duration backoff_base = std::chrono::milliseconds(100);
   Duration backoff_cap = std::chrono::seconds(2);
@@ -202,6 +204,7 @@ class PoolCore {
 
   // The one function that pairs waiting work with connections; every event ends in it.
   void Serve(Instant now, Actions& actions);
+  void MaybePingAll(Instant now, Actions& actions);
   void MaybeReserve(Instant now, Actions& actions);
   void MaybeOpen(Instant now, Actions& actions);
   void MaybeCloseForDrain(Instant now, Actions& actions);
@@ -275,6 +278,8 @@ class PoolCore {
   bool started_ = false;
   bool draining_ = false;
   bool database_up_ = false;
+  bool in_doubt_ = false;      // A connection went without our wish.
+  Instant doubted_at_{};       // When idle ones were pinged because of it.
   bool probe_wanted_ = false;  // Hold at least one connection until the database is known to be up.
   uint32_t connect_failures_in_a_row_ = 0;
   Instant connect_not_before_{};  // The steady clock's zero: long past.

@@ -56,11 +56,11 @@ void FillPoolHealth(const pool::PoolStats& stats, v1::PoolHealth& pool) {
   }
 }
 
-void FillHealth(const pool::PoolStats& stats, v1::LifecyclePhase phase,
+void FillHealth(const pool::PoolStats& stats, v1::LifecyclePhase phase, bool ready,
                 v1::HealthResponse& health) {
   SetTimestamp(system_clock::now(), *health.mutable_time());
   health.set_phase(phase);
-  health.set_ready(phase == v1::LIFECYCLE_PHASE_SERVING && stats.database_up);
+  health.set_ready(ready);
   FillDatabase(stats, *health.add_databases());
   if (!stats.database_up) {
     health.set_status(v1::HEALTH_STATUS_UNHEALTHY);
@@ -70,6 +70,11 @@ void FillHealth(const pool::PoolStats& stats, v1::LifecyclePhase phase,
   } else if (phase != v1::LIFECYCLE_PHASE_SERVING) {
     health.set_status(v1::HEALTH_STATUS_DEGRADED);
     health.add_causes("the sidecar is starting or stopping");
+  } else if (!ready) {
+    health.set_status(v1::HEALTH_STATUS_DEGRADED);
+    health.add_causes(
+        "not ready: the database has not answered lately, or it was lost twice within a minute and "
+        "is not back for long enough");
   } else {
     health.set_status(v1::HEALTH_STATUS_HEALTHY);
   }

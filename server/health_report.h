@@ -10,6 +10,7 @@ namespace dbsidecar::server {
 void FillPoolHealth(const pool::PoolStats& stats, v1::PoolHealth& pool);
 
 // Overall status, readiness and the database's line, from the pool's figures.
-void FillHealth(const pool::PoolStats& stats, v1::LifecyclePhase phase, v1::HealthResponse& health);
+void FillHealth(const pool::PoolStats& stats, v1::LifecyclePhase phase, bool ready,
+                v1::HealthResponse& health);
 
 }  // namespace dbsidecar::server

@@ -9,6 +9,7 @@
 #include "server/health_report.h"
 #include "server/metrics_report.h"
 #include "server/process_figures.h"
+#include "server/readiness.h"
 
 namespace dbsidecar::server {
 namespace {
@@ -41,14 +42,19 @@ v1::ConfigurationSource SourceOf(ValueSource source) {
 
 }  // namespace
 
-Reports::Reports(Database& database, const Config& config)
-    : database_(database), config_(config), sampler_([this] { return Look(); }) {}
+Reports::Reports(Database& database, Readiness& readiness, const Config& config)
+    : database_(database),
+      readiness_(readiness),
+      config_(config),
+      sampler_([this] { return Look(); }) {}
 
 FiguresSample Reports::Look() {
+  pool::PoolStats stats = database_.Report().stats;
+  readiness_.Look(stats);
   return {.time = std::chrono::steady_clock::now(),
           .cpu_seconds = ProcessorSeconds(),
           .throttled_seconds = system_.ThrottledSeconds(),
-          .stats = database_.Report().stats};
+          .stats = std::move(stats)};
 }
 
 // Through the pool, as calls go: what it finds is what they would. Its error is in the pool's
@@ -72,7 +78,7 @@ std::optional<pool::Error> Reports::FillHealth(const v1::HealthRequest& request,
   if (!request.pool().empty() && request.pool() != stats.name) {
     return NoSuchPool(request.pool(), stats.name);
   }
-  server::FillHealth(stats, phase(), health);
+  server::FillHealth(stats, phase(), readiness_.ready(), health);
   health.set_version(DBSIDECAR_VERSION);
   SetDuration(std::chrono::steady_clock::now() - started_, *health.mutable_uptime());
   const bool all = request.level() == v1::HEALTH_LEVEL_DATABASE;

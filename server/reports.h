@@ -16,12 +16,13 @@
 namespace dbsidecar::server {
 
 class Database;
+class Readiness;
 
 // Threads: any.
 class Reports {
  public:
-  // Borrowed, both.
-  Reports(Database& database, const Config& config);
+  // All are borrowed. Looks at `readiness` too, once a second.
+  Reports(Database& database, Readiness& readiness, const Config& config);
 
   void SetPhase(v1::LifecyclePhase phase) { phase_.store(phase); }
   v1::LifecyclePhase phase() const { return phase_.load(); }
@@ -40,6 +41,7 @@ class Reports {
   std::string DatabaseUrlText() const;
 
   Database& database_;
+  Readiness& readiness_;
   const Config& config_;
   const SystemFigures system_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();

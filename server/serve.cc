@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
@@ -21,6 +22,7 @@
 #include "server/copy_in_rpc.h"
 #include "server/copy_out_rpc.h"
 #include "server/database.h"
+#include "server/health_listener.h"
 #include "server/health_service.h"
 #include "server/http/http_server.h"
 #include "server/http_routes.h"
@@ -30,6 +32,7 @@
 #include "server/pipeline_rpc.h"
 #include "server/query_rpc.h"
 #include "server/query_stream_rpc.h"
+#include "server/readiness.h"
 #include "server/reports.h"
 #include "server/sidecar_service.h"
 
@@ -80,38 +83,22 @@ class StopSignals {
   sigset_t all_;
 };
 
-// Says SERVING or NOT_SERVING to whoever probes, by the phase and the database.
-class Readiness {
- public:
-  explicit Readiness(HealthService& service) : service_(service) {
-    service_.SetServing("liveness", true);
-    const std::lock_guard lock(mutex_);
-    Publish();
+// Tells whoever probes.
+void Publish(ReadinessState state, HealthService& service) {
+  service.SetServing("liveness", true);
+  for (const char* name : {"", "readiness", "dbsidecar.v1.Sidecar"}) {
+    service.SetServing(name, state.ready);
   }
-  void SetServing(bool serving) {
-    const std::lock_guard lock(mutex_);
-    serving_ = serving;
-    Publish();
-  }
-  void SetDatabaseUp(bool up) {
-    const std::lock_guard lock(mutex_);
-    database_up_ = up;
-    Publish();
-  }
+  service.SetServing("pool/default", state.database);
+}
 
- private:
-  // REQUIRES: mutex_ is held.
-  void Publish() {
-    for (const char* name : {"", "readiness", "dbsidecar.v1.Sidecar"}) {
-      service_.SetServing(name, serving_ && database_up_);
-    }
-  }
-
-  HealthService& service_;
-  std::mutex mutex_;  // Guards all below.
-  bool serving_ = false;
-  bool database_up_ = false;
-};
+ReadinessOptions ReadinessOptionsOf(const Config& config) {
+  return {.policy = config.lifecycle.readiness_policy,
+          .hold = config.lifecycle.readiness_hold,
+          // A check that is due, and as long as a ping or a connect may take.
+          .answer_max = config.lifecycle.health_check_interval + config.pool.connect_timeout +
+                        pool::PoolConfig().ping_timeout};
+}
 
 // Why nothing can listen on `address` now; empty when it can. gRPC itself tells only that it
 // failed, and would take a Unix socket away from a process that uses it.
@@ -158,6 +145,11 @@ bool CanListen(const ListenAddress& address, std::string_view flag) {
   return false;
 }
 
+bool CanListenOn(const std::vector<ListenAddress>& addresses, std::string_view flag) {
+  return std::all_of(addresses.begin(), addresses.end(),
+                     [&](const ListenAddress& address) { return CanListen(address, flag); });
+}
+
 RequestLimits LimitsOf(const Config& config) {
   return {.result_rows_max = static_cast<uint64_t>(config.query.result_rows_max),
           .result_bytes_max = static_cast<uint64_t>(config.query.result_bytes_max),
@@ -175,8 +167,13 @@ class Server {
   Server(const Config& config, StopSignals& signals)
       : config_(config),
         signals_(signals),
+        readiness_(ReadinessOptionsOf(config),
+                   [this](ReadinessState state) {
+                     Publish(state, health_);
+                     Publish(state, health_listener_.service());
+                   }),
         database_(config, [this](bool up) { readiness_.SetDatabaseUp(up); }),
-        reports_(database_, config),
+        reports_(database_, readiness_, config),
         service_(database_, reports_, LimitsOf(config)),
         rpc_(service_, database_, LimitsOf(config), encoder_loop_),
         attach_(rpc_),
@@ -213,9 +210,8 @@ class Server {
 
  private:
   bool Listen() {
-    for (const ListenAddress& address : config_.listen) {
-      if (!CanListen(address, "listen")) return false;
-    }
+    if (!CanListenOn(config_.listen, "listen")) return false;
+    if (!CanListenOn(config_.health_listen, "health-listen")) return false;
     if (!ListenForHttp()) return false;
     grpc::EnableDefaultHealthCheckService(false);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -234,7 +230,8 @@ class Server {
     builder.RegisterService(&health_);
     queues_ = std::make_unique<CompletionQueues>(builder, config_.grpc_threads);
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr) {
+    std::vector<int> health_ports;
+    if (server_ == nullptr || !health_listener_.Start(config_.health_listen, health_ports)) {
       Log(LogLevel::kError, "server.listen_failed", {{"error", "gRPC could not start"}});
       return false;
     }
@@ -247,7 +244,8 @@ class Server {
     AcceptCopiesOut(rpc_, *queues_);
     health_.AcceptWatches(*queues_);
     queues_->Start();
-    for (size_t i = 0; i < ports.size(); ++i) LogListening(config_.listen[i], ports[i]);
+    LogListening("server.listening", config_.listen, ports);
+    LogListening("server.listening_health", config_.health_listen, health_ports);
     return true;
   }
 
@@ -270,9 +268,13 @@ class Server {
     return true;
   }
 
-  static void LogListening(ListenAddress address, int port) {
-    if (!address.IsUnix()) address.port = static_cast<uint16_t>(port);
-    Log(LogLevel::kInfo, "server.listening", {{"address", address.ToString()}});
+  static void LogListening(std::string_view event, std::vector<ListenAddress> addresses,
+                           const std::vector<int>& ports) {
+    for (size_t i = 0; i < addresses.size(); ++i) {
+      ListenAddress& address = addresses[i];
+      if (!address.IsUnix()) address.port = static_cast<uint16_t>(ports[i]);
+      Log(LogLevel::kInfo, event, {{"address", address.ToString()}});
+    }
   }
 
   void ServeUntilSignal() {
@@ -319,7 +321,8 @@ class Server {
   const Config& config_;
   StopSignals& signals_;
   HealthService health_;
-  Readiness readiness_{health_};
+  HealthListener health_listener_;
+  Readiness readiness_;
   Database database_;
   Reports reports_;
   SidecarService service_;

@@ -61,6 +61,13 @@ struct QueryConfig {
   std::int64_t request_bytes_max = 0;
 };
 
+// What readiness depends on, besides the phase of the process.
+enum class ReadinessPolicy {
+  kProcess,   // Nothing.
+  kPool,      // That connections are open, or that nothing speaks against opening one.
+  kDatabase,  // And that the database has answered since the latest check was due.
+};
+
 struct LifecycleConfig {
   using Milliseconds = std::chrono::milliseconds;
 
@@ -68,6 +75,8 @@ struct LifecycleConfig {
   Milliseconds drain_delay{};
   Milliseconds drain_timeout{};
   Milliseconds health_check_interval{};
+  ReadinessPolicy readiness_policy = ReadinessPolicy::kPool;
+  Milliseconds readiness_hold{};  // After a second loss of the database within a minute; 0 = none.
 };
 
 struct LogConfig {
@@ -98,7 +107,8 @@ struct Config {
   std::string config_file;  // Empty = none.
   DatabaseUrl database;
   std::vector<ListenAddress> listen;
-  std::vector<ListenAddress> http_listen;  // Empty = none.
+  std::vector<ListenAddress> http_listen;    // Empty = none.
+  std::vector<ListenAddress> health_listen;  // Empty = none.
   int grpc_threads = 1;
   PoolConfig pool;
   QueryConfig query;

@@ -144,7 +144,7 @@ class Checker {
   }
 
   void CheckListen() {
-    if (!Valid({"listen", "http-listen"})) return;
+    if (!Valid({"listen", "http-listen", "health-listen"})) return;
     std::vector<ListenAddress> seen;
     const auto check = [&](std::string_view flag, const std::vector<ListenAddress>& addresses) {
       for (const ListenAddress& address : addresses) {
@@ -157,6 +157,7 @@ class Checker {
     };
     check("listen", config_.listen);
     check("http-listen", config_.http_listen);
+    check("health-listen", config_.health_listen);
   }
 
   const Config& config_;

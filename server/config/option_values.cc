@@ -64,6 +64,7 @@ class Assigner {
   absl::Status operator()(Profile* field) const { return StoreChoice(field); }
   absl::Status operator()(LogLevel* field) const { return StoreChoice(field); }
   absl::Status operator()(LogFormat* field) const { return StoreChoice(field); }
+  absl::Status operator()(ReadinessPolicy* field) const { return StoreChoice(field); }
 
  private:
   template <typename T>
@@ -128,6 +129,7 @@ class Formatter {
   std::string operator()(const Profile* field) const { return Choice(*field); }
   std::string operator()(const LogLevel* field) const { return Choice(*field); }
   std::string operator()(const LogFormat* field) const { return Choice(*field); }
+  std::string operator()(const ReadinessPolicy* field) const { return Choice(*field); }
 
  private:
   template <typename Enum>

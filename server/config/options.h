@@ -30,9 +30,9 @@ enum class OptionType {
 };
 
 // Where in a Config the value lives.
-using Field =
-    std::variant<std::string*, DatabaseUrl*, std::vector<ListenAddress>*, int*, std::int64_t*,
-                 std::chrono::milliseconds*, bool*, Profile*, LogLevel*, LogFormat*>;
+using Field = std::variant<std::string*, DatabaseUrl*, std::vector<ListenAddress>*, int*,
+                           std::int64_t*, std::chrono::milliseconds*, bool*, Profile*, LogLevel*,
+                           LogFormat*, ReadinessPolicy*>;
 
 struct Option {
   OptionGroup group;

@@ -742,12 +742,10 @@ TEST(ConfigReportTest, ConfigCheckShowsEveryValueWithItsSourceAndNoPassword) {
       LoadConfig({"--max-connections=30"}, {{"DATABASE_URL", "postgresql://app:s3cret@h/db"}});
   ASSERT_TRUE(loaded.ok()) << FormatProblems(loaded.problems);
   const std::string text = FormatConfigCheck(loaded.config);
-  EXPECT_EQ(text.substr(0, text.find("grpc-threads")),
+  EXPECT_EQ(text.substr(0, text.find("health-listen")),
             "database-url            = postgresql://app:***@h/db  (environment DATABASE_URL)\n"
             "listen                  = 127.0.0.1:50051            (default)\n"
-            "http-listen             = 127.0.0.1:10000            (profile production)\n"
-            "profile                 = production                 (default)\n"
-            "config                  =                            (default)\n");
+            "http-listen             = 127.0.0.1:10000            (profile production)\n");
   EXPECT_NE(text.find("max-connections         = 30                         (flag "
                       "--max-connections)\n"),
             std::string::npos)

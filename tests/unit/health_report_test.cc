@@ -36,7 +36,7 @@ pool::PoolStats Down() {
 v1::HealthResponse Health(const pool::PoolStats& stats,
                           v1::LifecyclePhase phase = v1::LIFECYCLE_PHASE_SERVING) {
   v1::HealthResponse health;
-  FillHealth(stats, phase, health);
+  FillHealth(stats, phase, stats.database_up && phase == v1::LIFECYCLE_PHASE_SERVING, health);
   EXPECT_EQ(health.databases_size(), 1);
   return health;
 }
@@ -77,7 +77,7 @@ TEST(HealthReportTest, ADatabaseThatWasNeverTriedIsUnknownNotDown) {
   EXPECT_FALSE(health.databases(0).has_last_error_time());
 }
 
-TEST(HealthReportTest, OnlyAServingSidecarIsReady) {
+TEST(HealthReportTest, ASidecarThatStartsOrStopsSaysSo) {
   for (const auto phase : {v1::LIFECYCLE_PHASE_STARTING, v1::LIFECYCLE_PHASE_LAME_DUCK,
                            v1::LIFECYCLE_PHASE_DRAINING}) {
     const v1::HealthResponse health = Health(Up(), phase);
@@ -87,6 +87,14 @@ TEST(HealthReportTest, OnlyAServingSidecarIsReady) {
     EXPECT_EQ(health.causes_size(), 1) << phase;
     EXPECT_EQ(health.databases(0).status(), v1::DATABASE_STATUS_UP) << phase;
   }
+}
+
+TEST(HealthReportTest, ADatabaseThatIsUpButNotReliedOnYetDegradesAndSaysWhy) {
+  v1::HealthResponse health;
+  FillHealth(Up(), v1::LIFECYCLE_PHASE_SERVING, false, health);
+  EXPECT_EQ(health.status(), v1::HEALTH_STATUS_DEGRADED);
+  EXPECT_FALSE(health.ready());
+  EXPECT_THAT(health.causes(), ElementsAre(HasSubstr("twice within a minute")));
 }
 
 TEST(HealthReportTest, AnOldConnectErrorDoesNotMakeADatabaseThatIsUpUnhealthy) {

@@ -294,6 +294,48 @@ TEST_F(PoolCoreTest, NoMoreConnectionsArePingedThanThereAreWaiters) {
   EXPECT_THAT(Did(), ElementsAre("ping 3"));
 }
 
+TEST_F(PoolCoreTest, AConnectionThatIsLostCastsDoubtOnAllThatAreIdle) {
+  PoolConfig config = Quiet();
+  config.max = 3;
+  config.connecting_max = 3;
+  config.ping_after = seconds(10);
+  OpenIdle(config, 3);
+  core_->Lost(now_, 2, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 2", "ping 1", "ping 3"));
+  core_->Pinged(now_, 1, true, actions_);
+  core_->Pinged(now_, 3, true, actions_);
+  EXPECT_THAT(Did(), IsEmpty());
+  EXPECT_TRUE(core_->database_up());
+}
+
+TEST_F(PoolCoreTest, DoubtThatIsConfirmedTakesTheDatabaseDownAtOnce) {
+  PoolConfig config = Quiet();
+  config.max = 3;
+  config.connecting_max = 3;
+  config.ping_after = seconds(10);
+  OpenIdle(config, 3);
+  core_->Lost(now_, 2, actions_);
+  now_ += config.ping_timeout;
+  Tick();
+  EXPECT_FALSE(core_->database_up());
+}
+
+TEST_F(PoolCoreTest, ConnectionsThatGoOneAfterTheOtherDoNotHaveTheRestPingedEachTime) {
+  PoolConfig config = Quiet();
+  config.max = 4;
+  config.connecting_max = 4;
+  config.ping_after = seconds(10);
+  OpenIdle(config, 4);
+  core_->Lost(now_, 2, actions_);
+  for (const ConnectionId id : {1, 3, 4}) core_->Pinged(now_, id, true, actions_);
+  Did();
+  core_->Lost(now_, 1, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 1"));
+  now_ += config.doubt_interval;
+  core_->Lost(now_, 3, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 3", "ping 4"));
+}
+
 TEST_F(PoolCoreTest, AnAnswerOfAConnectionThatWasToldToCloseIsIgnored) {
   PoolConfig config = Quiet();
   config.connect_timeout = seconds(1);

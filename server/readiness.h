@@ -1,0 +1,81 @@
+// Whether the sidecar is ready: what decides if work is sent to it.
+//
+// Liveness is another question, and never depends on a database: a restart mends none.
+#pragma once
+
+#include <functional>
+#include <mutex>
+
+#include "pool/pool.h"
+#include "server/config/config.h"
+
+namespace dbsidecar::server {
+
+// Keeps something that comes and goes from being told at each change: that it went is told at once,
+// that it came back too, unless it went for a second time within kWindow; then only when it has
+// stayed for `hold`.
+class FlapDamper {
+ public:
+  static constexpr pool::Duration kWindow = std::chrono::minutes(1);
+
+  explicit FlapDamper(pool::Duration hold) : hold_(hold) {}
+
+  // What to tell now, given how it is. Also to be called when nothing has changed, so that a
+  // return that is held back is told in time.
+  bool Update(bool up, pool::Instant now);
+
+ private:
+  const pool::Duration hold_;
+  bool up_ = false;
+  pool::Instant up_since_ = pool::Instant::min();
+  // The latest times when it went; min() = never.
+  pool::Instant went_ = pool::Instant::min();
+  pool::Instant went_before_ = pool::Instant::min();
+};
+
+// Whether the database of a pool answers, by what its calls, pings and connects found: the pool's
+// own evidence, and that it is not older than `answer_max`. That of a pool whose connections are
+// all at work may be: a full pool is not unready.
+bool AnswersLately(const pool::PoolStats& stats, pool::Duration answer_max);
+
+struct ReadinessOptions {
+  ReadinessPolicy policy = ReadinessPolicy::kPool;
+  pool::Duration hold{};        // See FlapDamper.
+  pool::Duration answer_max{};  // See AnswersLately; for kDatabase.
+};
+
+struct ReadinessState {
+  bool ready = false;     // By the policy.
+  bool database = false;  // Serving, and the database is up: of the pool, whatever the policy.
+};
+
+// Threads: any.
+class Readiness {
+ public:
+  // `publish` is told the state at once and whenever it changes, one call at a time.
+  Readiness(ReadinessOptions options, std::function<void(ReadinessState)> publish);
+
+  // The process serves; or does no longer.
+  void SetServing(bool serving);
+  // The pool's evidence has changed.
+  void SetDatabaseUp(bool up);
+  // A look at the pool, about once a second.
+  void Look(const pool::PoolStats& stats);
+
+  bool ready() const;
+
+ private:
+  // REQUIRES: mutex_ is held.
+  void Update();
+
+  const ReadinessOptions options_;
+  const std::function<void(ReadinessState)> publish_;
+  mutable std::mutex mutex_;  // Guards all below.
+  bool serving_ = false;
+  bool up_ = false;
+  bool answers_ = true;
+  FlapDamper damper_;
+  ReadinessState state_;
+};
+
+}  // namespace dbsidecar::server
