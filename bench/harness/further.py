@@ -2,6 +2,7 @@
 
 from harness.clients import LoadProgram
 from harness.measuring import Case
+from harness.rows import figure
 from harness.servers import ROLE_DIRECT, ROLE_PGBOUNCER, ROLE_SIDECAR
 
 # A rate for a path whose peak is not known, because it was left out or is not available.
@@ -9,14 +10,10 @@ _RATE_WITHOUT_PEAK = 100.0
 
 
 def half_peak_cases(setup, rows):
-    """Each way at half of the most that it did by Unix socket, at random moments."""
-    peaks = {}
-    for row in rows:
-        if row["transport"] == "unix" and row["queries_per_second"]:
-            peaks[row["path"]] = max(peaks.get(row["path"], 0.0), row["queries_per_second"])
-
+    """Each way at half of what it did with as many callers, at random moments."""
     def half_peak(path):
-        return peaks[path] / 2 if path in peaks else _RATE_WITHOUT_PEAK
+        peak = figure(rows, "queries_per_second", path, "unix", 64)
+        return peak / 2 if peak else _RATE_WITHOUT_PEAK
 
     def by_sidecar(path, caller):
         return Case(f"{path}_half_peak", "unix", 64,
@@ -43,7 +40,8 @@ def tpcb_cases(setup):
         Case("tpcb_pgbouncer", "unix", 8,
              setup.pgbench_by_pgbouncer(builtin="tpcb-like", mode="extended"),
              middle=setup.pgbouncer.process, role=ROLE_PGBOUNCER),
-        by_sidecar("tpcb_unary", "unary"), by_sidecar("tpcb_pipeline", "pipeline_blocking")]
+        by_sidecar("tpcb_unary", "unary"), by_sidecar("tpcb_pipeline", "pipeline_blocking"),
+        by_sidecar("tpcb_batch", "batch")]
 
 
 def sqlite_cases(setup):

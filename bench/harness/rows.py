@@ -5,7 +5,7 @@ PATHS_OF_POINT_SELECTS = ("connect", "direct_prepared", "direct_pipelined", "lib
                           "pipeline", "pipeline_blocking", "pipeline_raw")
 PATHS = PATHS_OF_POINT_SELECTS + (
     "direct_prepared_half_peak", "pgbouncer_half_peak", "unary_half_peak", "pipeline_half_peak",
-    "tpcb_direct", "tpcb_pgbouncer", "tpcb_unary", "tpcb_pipeline",
+    "tpcb_direct", "tpcb_pgbouncer", "tpcb_unary", "tpcb_pipeline", "tpcb_batch",
     "sqlite_in_process_read", "sqlite_unary_read", "sqlite_pipeline_read",
     "sqlite_in_process_write", "sqlite_unary_write", "sqlite_pipeline_write",
     "stream_psql", "stream_libpq", "stream_sidecar",

@@ -53,6 +53,9 @@ class Caller {
 // the others.
 std::unique_ptr<Caller> MakeUnaryCaller(const std::string& address, size_t slots);
 
+// Batch: a call for each transaction, sent when its last statement is.
+std::unique_ptr<Caller> MakeBatchCaller(const std::string& address, size_t slots);
+
 // Pipeline by the C++ client library's callbacks. No transactions: it commits by blocking only.
 std::unique_ptr<Caller> MakePipelineCaller(const std::string& address);
 

@@ -4,7 +4,8 @@
 //   load_generator --addr=127.0.0.1:50051 --path=unary --script=tpcb --in-flight=8
 //   load_generator --addr=unix:/path --path=unary --rate=5000
 //
-// Paths: `unary` is a Query call per statement. The others use Pipeline: `pipeline` by the C++
+// Paths: `unary` is a Query call per statement, `batch` a Batch call per transaction, of statements
+// that do not wait for each other. The others use Pipeline: `pipeline` by the C++
 // client library's callbacks, `pipeline_blocking` by the same library from a blocking thread per
 // caller, `pipeline_raw` by the bare stub.
 #include <CLI/CLI.hpp>
@@ -30,7 +31,7 @@ Options Parse(int argc, char** argv) {
   CLI::App app("Load on a running sidecar; prints one line of JSON.");
   app.add_option("--addr", options.addr, "The sidecar's address")->capture_default_str();
   app.add_option("--path", options.path)
-      ->check(CLI::IsMember({"unary", "pipeline", "pipeline_blocking", "pipeline_raw"}))
+      ->check(CLI::IsMember({"unary", "batch", "pipeline", "pipeline_blocking", "pipeline_raw"}))
       ->capture_default_str();
   app.add_option("--script", options.script, "What each caller does again and again")
       ->check(CLI::IsMember({"select", "update", "tpcb", "nothing"}))
@@ -61,6 +62,7 @@ Options Parse(int argc, char** argv) {
 
 std::unique_ptr<Caller> MakeCaller(const Options& options) {
   if (options.path == "unary") return MakeUnaryCaller(options.addr, options.load.slots);
+  if (options.path == "batch") return MakeBatchCaller(options.addr, options.load.slots);
   if (options.path == "pipeline") return MakePipelineCaller(options.addr);
   return MakeRawPipelineCaller(options.addr, options.load.slots);
 }

@@ -19,7 +19,7 @@ class UnaryCaller final : public Caller {
     bool ok = false;
     while (queue_.Next(&tag, &ok)) {
       Call& call = *static_cast<Call*>(tag);
-      answered_(static_cast<size_t>(&call - calls_.data()), OutcomeOf(call));
+      answered_(static_cast<size_t>(&call - calls_.data()), OutcomeOf(call.status));
     }
   }
 
@@ -41,13 +41,6 @@ class UnaryCaller final : public Caller {
     v1::QueryResponse response;  // The last one: holds the open transaction's token.
     grpc::Status status;
   };
-
-  static Outcome OutcomeOf(const Call& call) {
-    if (call.status.ok()) return {};
-    const bool unimplemented = call.status.error_code() == grpc::StatusCode::UNIMPLEMENTED;
-    return {.verdict = unimplemented ? Verdict::kUnimplemented : Verdict::kFailed,
-            .error = call.status.error_message()};
-  }
 
   std::unique_ptr<v1::Sidecar::Stub> stub_;
   grpc::CompletionQueue queue_;
