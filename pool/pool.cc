@@ -4,11 +4,17 @@
 
 #include <algorithm>
 
+#include "absl/hash/hash.h"
 #include "pool/check.h"
 #include "pool/policy.h"
 
 namespace dbsidecar::pool {
 namespace {
+
+// Whose turn a call uses up: its caller's, or else its stream's.
+uint64_t CallerKey(const Call& call) {
+  return call.caller.empty() ? call.session.owner : absl::HashOf(call.caller);
+}
 
 // How often a statement may be sent that keeps losing its connection, or its conflicts with others.
 constexpr int kRunsMax = 4;
@@ -153,6 +159,7 @@ void Pool::Arrive(CallState& state, std::optional<Instant> came_first) {
                               .deadline = state.deadline,
                               .bounded = !state.call->flow_controlled,
                               .shares = state.shareable || (all_share_[state.lane] && !state.alone),
+                              .caller = CallerKey(*state.call),
                               .came_first = came_first},
                              actions_);
 }

@@ -8,7 +8,9 @@
 //     checked, or a back-off that ends is being waited out.
 //  5. A waiter gets one answer at most: one grant or one refusal, and none after it left.
 //  6. A waiter is answered by its deadline or the wait timeout, whichever is sooner.
-//  7. Waiters are granted in the order in which they came.
+//  7. Waiters of one caller that are alike (sharing or not) are granted in the order in which they
+//     came. While a caller waits, no other is granted twice among those that are alike; and an idle
+//     connection goes to the two kinds in turns.
 //  8. After a drain nothing is left.
 //  9. The gauges and counters agree with what happened.
 // 10. A connection that is dirty is reset, and one in an unknown state is closed, before anyone
@@ -25,6 +27,8 @@
 //     is to be reset or closed; and none waits while there is room for it.
 // 15. Where callers wait on a shared connection and nothing was finished for `evict_after`, whoever
 //     runs is evicted; again after as long, and not otherwise.
+// 16. A full queue refuses the newest waiter of whoever has most there: the newcomer, unless a
+//     caller has two more of a kind than it.
 #include "pool/pool_core.h"
 
 #include <algorithm>
@@ -57,21 +61,40 @@ void PoolCore::Arrive(Instant now, const Arrival& arrival, Actions& actions) {
     Refuse(arrival.waiter, RefuseReason::kDraining, actions);
   } else if (expires_at <= now) {
     Refuse(arrival.waiter, on_expiry, actions);
-  } else if (arrival.bounded && bounded_waiters_ >= config_.waiters_max && !room) {
+  } else if (!room && !MakeRoomFor(arrival, shares, actions)) {
     Refuse(arrival.waiter, RefuseReason::kQueueFull, actions);
   } else {
-    Waiters& waiters = shares ? sharing_ : alone_;
-    waiters.push_back({.id = arrival.waiter,
-                       .order = next_order_++,
-                       .expires_at = expires_at,
-                       .on_expiry = on_expiry,
-                       .bounded = arrival.bounded,
-                       .shares = shares});
-    bounded_waiters_ += arrival.bounded ? 1 : 0;
-    waiter_by_id_.emplace(arrival.waiter, std::prev(waiters.end()));
+    const size_t weight = arrival.bounded ? 1 : 0;
+    const Waiters::Place place = WaitersLike(shares).Add(arrival.caller,
+                                                         {.id = arrival.waiter,
+                                                          .expires_at = expires_at,
+                                                          .on_expiry = on_expiry,
+                                                          .bounded = arrival.bounded,
+                                                          .shares = shares},
+                                                         weight);
+    bounded_waiters_ += weight;
+    waiter_by_id_.emplace(arrival.waiter, place);
     expiries_.emplace(expires_at, arrival.waiter);
   }
   Serve(now, actions);
+}
+
+bool PoolCore::MakeRoomFor(const Arrival& arrival, bool shares, Actions& actions) {
+  if (!arrival.bounded || bounded_waiters_ < config_.waiters_max) return true;
+  // Whoever goes must leave its caller with no fewer than the newcomer's then has.
+  size_t least = WaitersLike(shares).WeightOf(arrival.caller) + 1;
+  const auto bounded = [](const Waiter& waiter) { return waiter.bounded; };
+  const Waiter* goes = nullptr;
+  for (Waiters* const waiters : {&alone_, &sharing_}) {
+    if (const Waiter* waiter = waiters->LatestOfHeaviest(least, bounded)) {
+      goes = waiter;
+      least = std::max(least, waiters->WeightOf(waiter_by_id_.at(waiter->id).caller->key));
+    }
+  }
+  if (goes == nullptr) return false;
+  Refuse(goes->id, RefuseReason::kQueueFull, actions);
+  RemoveWaiter(waiter_by_id_.at(goes->id));
+  return true;
 }
 
 void PoolCore::Abandon(Instant now, WaiterId waiter, Actions& actions) {
@@ -286,7 +309,7 @@ PoolCore::Waiters* PoolCore::NextForIdle(Instant now) {
   const bool to_share = !sharing_.empty() && UsableShared(now) < config_.shared_max;
   if (alone_.empty()) return to_share ? &sharing_ : nullptr;
   if (!to_share) return &alone_;
-  return alone_.front().order < sharing_.front().order ? &alone_ : &sharing_;
+  return shared_last_ ? &alone_ : &sharing_;
 }
 
 // A statement that turned out to be slow holds up those behind it; no more are put there.
@@ -347,7 +370,8 @@ void PoolCore::Grant(Waiters& waiters, ConnectionId id, Actions& actions) {
                      .connection = id,
                      .waiter = waiters.front().id,
                      .shared = waiters.front().shares});
-  RemoveWaiter(waiters.begin());
+  Forget(waiters.front());
+  waiters.RemoveFront(waiters.front().bounded ? 1 : 0);
 }
 
 // Whoever needs a connection alone, or a place, may have one that was shared, but the last of these
@@ -389,7 +413,8 @@ bool PoolCore::ServeFront(Instant now, Waiters& waiters, ConnectionId id, Action
     Ping(now, id, actions);
   } else {
     idle_.pop_back();
-    if (waiters.front().shares) {
+    shared_last_ = waiters.front().shares;
+    if (shared_last_) {
       Join(now, id);
     } else {
       Move(now, connection, ConnectionState::kLeased);
@@ -539,23 +564,28 @@ void PoolCore::RefuseAll(RefuseReason reason, Actions& actions) {
   for (Waiters* const waiters : {&alone_, &sharing_}) {
     while (!waiters->empty()) {
       Refuse(waiters->front().id, reason, actions);
-      RemoveWaiter(waiters->begin());
+      RemoveWaiter(waiter_by_id_.at(waiters->front().id));
     }
   }
 }
 
-void PoolCore::RemoveWaiter(Waiters::iterator it) {
-  expiries_.erase({it->expires_at, it->id});
-  waiter_by_id_.erase(it->id);
-  bounded_waiters_ -= it->bounded ? 1 : 0;
-  (it->shares ? sharing_ : alone_).erase(it);
+void PoolCore::Forget(const Waiter& waiter) {
+  expiries_.erase({waiter.expires_at, waiter.id});
+  waiter_by_id_.erase(waiter.id);
+  bounded_waiters_ -= waiter.bounded ? 1 : 0;
+}
+
+void PoolCore::RemoveWaiter(Waiters::Place place) {
+  const Waiter& waiter = *place.item;
+  Forget(waiter);
+  WaitersLike(waiter.shares).Remove(place, waiter.bounded ? 1 : 0);
 }
 
 void PoolCore::ExpireWaiters(Instant now, Actions& actions) {
   while (!expiries_.empty() && expiries_.begin()->first <= now) {
-    const Waiters::iterator it = waiter_by_id_.at(expiries_.begin()->second);
-    Refuse(it->id, it->on_expiry, actions);
-    RemoveWaiter(it);
+    const Waiters::Place place = waiter_by_id_.at(expiries_.begin()->second);
+    Refuse(place.item->id, place.item->on_expiry, actions);
+    RemoveWaiter(place);
   }
 }
 

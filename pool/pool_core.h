@@ -8,7 +8,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <list>
 #include <optional>
 #include <random>
 #include <set>
@@ -17,6 +16,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "pool/driver.h"
+#include "pool/fair_queue.h"
 #include "pool/policy.h"
 #include "pool/time.h"
 
@@ -114,6 +114,8 @@ struct Arrival {
   bool bounded = true;
   // May be on a connection together with others.
   bool shares = false;
+  // Who it is for: callers take turns, however much each asks for.
+  uint64_t caller = 0;
   // When it came first, if it comes back from a connection that has not served it: its time to wait
   // runs from then, and no drain that began since refuses it.
   std::optional<Instant> came_first{};
@@ -193,14 +195,14 @@ class PoolCore {
   };
   struct Waiter {
     WaiterId id;
-    uint64_t order;  // Of arrival.
     Instant expires_at;
     RefuseReason on_expiry;
     bool bounded;
     bool shares;
   };
   using Connections = absl::flat_hash_map<ConnectionId, Connection>;
-  using Waiters = std::list<Waiter>;
+  // Only bounded ones weigh.
+  using Waiters = FairQueue<Waiter>;
 
   // The one function that pairs waiting work with connections; every event ends in it.
   void Serve(Instant now, Actions& actions);
@@ -211,6 +213,8 @@ class PoolCore {
   bool WorthPinging(Instant now, const Connection& connection) const;
   // Lets callers join connections that are shared already.
   void ServeSharing(Instant now, Actions& actions);
+  // A newcomer to a full queue: someone goes whose caller has more there, or the newcomer must.
+  bool MakeRoomFor(const Arrival& arrival, bool shares, Actions& actions);
   // Whose turn it is to have an idle connection; null = nobody's.
   Waiters* NextForIdle(Instant now);
   // False = nothing more can be done for the front waiter now.
@@ -240,7 +244,10 @@ class PoolCore {
 
   void Refuse(WaiterId waiter, RefuseReason reason, Actions& actions);
   void RefuseAll(RefuseReason reason, Actions& actions);
-  void RemoveWaiter(Waiters::iterator it);
+  Waiters& WaitersLike(bool shares) { return shares ? sharing_ : alone_; }
+  // Takes it off the lists beside the queue.
+  void Forget(const Waiter& waiter);
+  void RemoveWaiter(Waiters::Place place);
   void ExpireWaiters(Instant now, Actions& actions);
   void CloseOverdue(Instant now, Actions& actions);
   void RetireIdle(Instant now, Actions& actions);
@@ -265,13 +272,13 @@ class PoolCore {
   size_t places_wanted_ = 0;
   bool waiter_goes_first_ = false;
 
-  // Each first come, first served; for an idle connection also between the two.
+  // For an idle connection the two take turns.
   Waiters alone_;
   Waiters sharing_;
-  uint64_t next_order_ = 0;
+  bool shared_last_ = false;          // An idle connection went to one who shares.
   std::vector<ConnectionId> shared_;  // The longest shared first.
   size_t bounded_waiters_ = 0;
-  absl::flat_hash_map<WaiterId, Waiters::iterator> waiter_by_id_;
+  absl::flat_hash_map<WaiterId, Waiters::Place> waiter_by_id_;
   std::set<std::pair<Instant, WaiterId>> expiries_;
 
   Instant served_at_{};  // The last event.

@@ -62,6 +62,43 @@ struct Peak {
   }
 };
 
+// How long a caller waits for an answer beside 64 calls of another that want the two connections.
+std::vector<Clock::duration> LatenciesBesideAFlood(PostgresSidecar& fixture,
+                                                   const std::string& caller) {
+  v1::QueryRequest flood = MakeQuery("select pg_sleep(0.01)");
+  (*flood.mutable_tags())["caller"] = "flood";
+  v1::QueryRequest quiet = MakeQuery("select pg_sleep(0.001)");
+  (*quiet.mutable_tags())["caller"] = caller;
+  constexpr int kFlooding = 64;
+  const auto clients = NewClients(fixture.sidecar, kFlooding);
+  Callers callers(kFlooding,
+                  [&](int i) { EXPECT_TRUE(clients[static_cast<size_t>(i)]->Run(flood).ok()); });
+  EXPECT_TRUE(Eventually(5s, [&] {
+    return fixture.server.RunningStatements(fixture.database, "pg_sleep(0.01)") == 2;
+  }));
+  std::vector<Clock::duration> latencies;
+  for (int i = 0; i < 100; ++i) {
+    const QueryOutcome outcome = fixture.client.Run(quiet);
+    EXPECT_TRUE(outcome.ok()) << outcome;
+    latencies.push_back(outcome.took);
+  }
+  std::ranges::sort(latencies);
+  return latencies;
+}
+
+TEST(LoadTest, AFloodOfOneCallerDoesNotStarveAnother) {
+  PostgresSidecar fixture({"--max-connections=2", "--min-connections=2", "--shared-max=0",
+                           "--wait-timeout=10s", "--query-timeout=30s"});
+  const auto part_of_it = LatenciesBesideAFlood(fixture, "flood");
+  const auto on_its_own = LatenciesBesideAFlood(fixture, "quiet");
+  std::cout << "[ figures  ] beside 64 calls of 10 ms on 2 connections, p50 and p99 of a call: "
+            << Milliseconds(part_of_it[50]) << " and " << Milliseconds(part_of_it[98])
+            << " ms for the same caller, " << Milliseconds(on_its_own[50]) << " and "
+            << Milliseconds(on_its_own[98]) << " ms for another\n";
+  EXPECT_LT(on_its_own[50] * 5, part_of_it[50]);
+  EXPECT_LT(on_its_own[98] * 2, part_of_it[50]);
+}
+
 TEST(LoadTest, AHundredCallersShareTwentyConnectionsWithoutErrorOrGrowth) {
   const seconds length = TestSeconds("LOAD", 30);
   PostgresSidecar fixture({"--max-connections=20", "--min-connections=5", "--waiters-max=1000",

@@ -124,6 +124,20 @@ class JumpsTheQueue : public Saboteur {
   std::set<WaiterId> waiting_;
 };
 
+class ForgetsWhoCalls : public Saboteur {
+  void DistortEvent(Event& event) override { event.caller = 0; }
+};
+
+class RefusesWhoHasLeast : public Saboteur {
+  void DistortActions(const Event& event, const PoolCore&, Actions& actions) override {
+    for (Action& action : actions) {
+      const bool full = action.kind == Action::Kind::kRefuse &&
+                        action.refuse_reason == pool::RefuseReason::kQueueFull;
+      if (full) action.waiter = event.waiter;
+    }
+  }
+};
+
 class LeaksAConnectionAtDrain : public Saboteur {
   void DistortActions(const Event&, const PoolCore&, Actions& actions) override {
     std::erase_if(actions,
@@ -230,6 +244,7 @@ const std::vector<Canary>& Canaries() {
       Make<AnswersAWaiterWhoLeft>("AnswersAWaiterWhoLeft", 5),
       Make<RefusesLate>("RefusesLate", 6),
       Make<JumpsTheQueue>("JumpsTheQueue", 7),
+      Make<ForgetsWhoCalls>("ForgetsWhoCalls", 7),
       Make<LeaksAConnectionAtDrain>("LeaksAConnectionAtDrain", 8),
       Make<MiscountsTheIdle>("MiscountsTheIdle", 9),
       Make<MiscountsTheGrants>("MiscountsTheGrants", 9),
@@ -242,6 +257,7 @@ const std::vector<Canary>& Canaries() {
       Make<SharesWhoMustBeAlone>("SharesWhoMustBeAlone", 14),
       Make<LetsOneHoldUpTheOthers>("LetsOneHoldUpTheOthers", 15),
       Make<EvictsWithoutNeed>("EvictsWithoutNeed", 15),
+      Make<RefusesWhoHasLeast>("RefusesWhoHasLeast", 16),
   };
   return canaries;
 }

@@ -139,7 +139,8 @@ pool::Actions Deliver(const Event& event, pool::PoolCore& core) {
                   {.waiter = event.waiter,
                    .deadline = event.deadline,
                    .bounded = event.bounded,
-                   .shares = event.shares},
+                   .shares = event.shares,
+                   .caller = event.caller},
                   actions);
       break;
     case Event::Kind::kAbandon:
@@ -198,6 +199,7 @@ std::string Describe(const Event& event) {
   if (event.kind == Event::Kind::kArrive) text += " deadline " + Millis(event.deadline);
   if (!event.bounded) text += " unbounded";
   if (event.shares) text += " shares";
+  if (event.caller != 0) text += " caller " + std::to_string(event.caller);
   if (event.kind == Event::Kind::kReleased) text += " " + Name(event.condition);
   if (event.permanent) text += " for good";
   if (!event.ok) text += " not ok";

@@ -42,6 +42,7 @@ struct Event {
   bool permanent = false;                               // kConnectFailed.
   bool bounded = true;                                  // kArrive.
   bool shares = false;                                  // kArrive.
+  uint64_t caller = 0;                                  // kArrive.
   pool::Condition condition = pool::Condition::kClean;  // kReleased.
 };
 

@@ -30,6 +30,7 @@ std::string WaiterText(pool::WaiterId id) { return "waiter " + std::to_string(id
 void PoolModel::Observe(const Event& event, const pool::Actions& actions,
                         const Readings& readings) {
   if (violation_) return;
+  newcomer_ = event.kind == Event::Kind::kArrive ? event.waiter : 0;
   Apply(event);
   for (const Action& action : actions) Apply(event, action);
   // The gauges come last: they disagree after any other fault too, and say less about it.
@@ -119,7 +120,8 @@ void PoolModel::ApplyArrive(const Event& event) {
   waiters_.push_back({.id = event.waiter,
                       .expires_at = std::min(event.deadline, DueAt(event.at, config_.wait_timeout)),
                       .bounded = event.bounded,
-                      .shares = event.shares && config_.shared_max > 0});
+                      .shares = event.shares && config_.shared_max > 0,
+                      .caller = event.caller});
   fates_[event.waiter] = Fate::kWaiting;
 }
 
@@ -329,12 +331,56 @@ void PoolModel::CheckTurn(const Event& event, const Action& action, const Waiter
   if (idle && waiter.shares && static_cast<size_t>(certain) >= config_.shared_max) {
     Fail(14, Describe(action) + ": one shared connection too many");
   }
+  // Whoever may share joins others past those who cannot.
+  const bool rivals =
+      Waiting(!waiter.shares) > 0 && (waiter.shares || UsableShared(event.at) < config_.shared_max);
+  if (idle && rivals && waiter.shares == shared_last_) {
+    Fail(7, Describe(action) + ", although the other kind had its turn");
+  }
+  if (idle) shared_last_ = waiter.shares;
+  CheckCallersTurn(action, waiter);
+}
+
+void PoolModel::CheckCallersTurn(const Action& action, const Waiter& waiter) {
   for (const Waiter& earlier : waiters_) {
-    if (earlier.id == waiter.id) return;
-    // Whoever may share joins others past those who cannot.
-    const bool rivals = earlier.shares == waiter.shares ||
-                        (idle && (!earlier.shares || UsableShared(event.at) < config_.shared_max));
-    if (rivals) Fail(7, Describe(action) + " past an earlier one");
+    if (earlier.id == waiter.id) break;
+    if (QueueOf(earlier) == QueueOf(waiter)) Fail(7, Describe(action) + " past an earlier one");
+  }
+  for (const Waiter& other : waiters_) {
+    if (other.shares != waiter.shares || other.caller == waiter.caller) continue;
+    std::set<uint64_t>& went = went_since_[QueueOf(other)];
+    if (went.contains(waiter.caller)) {
+      Fail(7, Describe(action) + ": its second turn while " + WaiterText(other.id) + " waits");
+    }
+  }
+  std::set<Queue> others;
+  for (const Waiter& other : waiters_) {
+    if (other.shares == waiter.shares) others.insert(QueueOf(other));
+  }
+  for (const Queue& queue : others) went_since_[queue].insert(waiter.caller);
+  went_since_[QueueOf(waiter)].clear();
+}
+
+// REQUIRES: the one who was refused is not among the waiters any more, but the newcomer is if it is
+// another one.
+void PoolModel::CheckQueueFull(const Event& event, const Action& action, const Waiter& refused) {
+  const bool newcomer = event.waiter == refused.id;
+  const size_t bounded = static_cast<size_t>(std::count_if(
+      waiters_.begin(), waiters_.end(), [](const Waiter& waiter) { return waiter.bounded; }));
+  if (event.kind != Event::Kind::kArrive || !event.bounded || !refused.bounded ||
+      bounded < config_.waiters_max) {
+    Fail(16, Describe(action) + ", but the queue is not full");
+  }
+  const Queue comes = {event.caller, event.shares && config_.shared_max > 0};
+  const size_t its_own = Weight(comes) - (newcomer ? 0 : 1);
+  const size_t lost = Weight(QueueOf(refused)) + (newcomer ? 0 : 1);
+  size_t most = 0;
+  for (const Waiter& waiter : waiters_) most = std::max(most, Weight(QueueOf(waiter)));
+  if (newcomer && most > its_own + 1) {
+    Fail(16, Describe(action) + ", while another caller has more in the queue");
+  }
+  if (!newcomer && (lost < most || lost <= its_own + 1)) {
+    Fail(16, Describe(action) + ", whose caller has not the most in the queue");
   }
 }
 
@@ -359,6 +405,8 @@ void PoolModel::ApplyRefuse(const Event& event, const Action& action) {
   const std::optional<Waiter> waiter = TakeWaiter(action.waiter, Fate::kRefused);
   if (!waiter) {
     Fail(5, Describe(action) + ", who has its answer or left");
+  } else if (action.refuse_reason == RefuseReason::kQueueFull) {
+    CheckQueueFull(event, action, *waiter);
   } else if (!MayRefuse(event, *waiter, action.refuse_reason)) {
     Fail(6, Describe(action) + " without that reason");
   }
@@ -376,14 +424,8 @@ void PoolModel::ApplyReserved() {
 bool PoolModel::MayRefuse(const Event& event, const Waiter& waiter, RefuseReason reason) const {
   const bool arriving = event.kind == Event::Kind::kArrive && event.waiter == waiter.id;
   switch (reason) {
-    case RefuseReason::kQueueFull: {
-      const auto waits = [&](const Waiter& other) {
-        return other.bounded && other.expires_at > event.at;
-      };
-      return arriving && waiter.bounded &&
-             static_cast<size_t>(std::count_if(waiters_.begin(), waiters_.end(), waits)) >=
-                 config_.waiters_max;
-    }
+    case RefuseReason::kQueueFull:
+      return false;  // CheckQueueFull judges it.
     case RefuseReason::kWaitTimeout:
     case RefuseReason::kDeadline:
       return waiter.expires_at <= event.at;
@@ -669,7 +711,17 @@ std::optional<PoolModel::Waiter> PoolModel::TakeWaiter(pool::WaiterId id, Fate f
   const Waiter waiter = *it;
   waiters_.erase(it);
   fates_[id] = fate;
+  const bool waits_on = std::any_of(waiters_.begin(), waiters_.end(), [&](const Waiter& other) {
+    return QueueOf(other) == QueueOf(waiter) && other.id != newcomer_;
+  });
+  if (!waits_on) went_since_.erase(QueueOf(waiter));
   return waiter;
+}
+
+size_t PoolModel::Weight(Queue queue) const {
+  return static_cast<size_t>(std::count_if(
+      waiters_.begin(), waiters_.end(),
+      [&](const Waiter& waiter) { return waiter.bounded && QueueOf(waiter) == queue; }));
 }
 
 PoolModel::Connection* PoolModel::Find(pool::ConnectionId id) {

@@ -10,7 +10,9 @@
 #include <list>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "pool/pool_core.h"
 #include "tests/simulation/event.h"
@@ -65,7 +67,11 @@ class PoolModel {
     pool::Instant expires_at;
     bool bounded = true;
     bool shares = false;
+    uint64_t caller = 0;
   };
+  // Callers take turns among waiters of a kind.
+  using Queue = std::pair<uint64_t, bool>;
+  static Queue QueueOf(const Waiter& waiter) { return {waiter.caller, waiter.shares}; }
   enum class Fate { kWaiting, kGranted, kRefused, kAbandoned };
 
   void Apply(const Event& event);
@@ -86,6 +92,8 @@ class PoolModel {
   void ApplyClose(const Event& event, const pool::Action& action);
   void ApplyGrant(const Event& event, const pool::Action& action);
   void CheckTurn(const Event& event, const pool::Action& action, const Waiter& waiter);
+  void CheckCallersTurn(const pool::Action& action, const Waiter& waiter);
+  void CheckQueueFull(const Event& event, const pool::Action& action, const Waiter& refused);
   void ApplyEvict(const Event& event, const pool::Action& action);
   void GrantShared(const Event& event, const pool::Action& action, Connection& connection);
   void ApplyRefuse(const Event& event, const pool::Action& action);
@@ -130,6 +138,8 @@ class PoolModel {
   // Waiters that need a connection which is not there.
   size_t Wanting(pool::Instant now) const;
   pool::Duration LifetimeMin() const;
+  // Bounded waiters.
+  size_t Weight(Queue queue) const;
   std::optional<Waiter> TakeWaiter(pool::WaiterId id, Fate fate);
   Connection* Find(pool::ConnectionId id);
   void Move(Connection& connection, State state, pool::Instant now);
@@ -139,6 +149,10 @@ class PoolModel {
   std::map<pool::ConnectionId, Connection> connections_;  // Ordered: reports must not vary.
   std::list<Waiter> waiters_;                             // In order of arrival.
   std::map<pool::WaiterId, Fate> fates_;
+  // Of each that waits: who had a turn since its own last one, or since it began to wait.
+  std::map<Queue, std::set<uint64_t>> went_since_;
+  pool::WaiterId newcomer_ = 0;  // Arrives by the present event, after others may have left.
+  bool shared_last_ = false;     // An idle connection went to one who shares.
   pool::ConnectionId last_opened_ = 0;
   size_t reserved_ = 0;
   size_t places_wanted_ = 0;

@@ -254,8 +254,12 @@ class Simulation {
           .waiter = waiter,
           .deadline = deadline,
           .bounded = calm_ || !dice_.Chance(swarm_.unbounded),
-          .shares = dice_.Chance(swarm_.shares)});
+          .shares = dice_.Chance(swarm_.shares),
+          .caller = DrawCaller()});
   }
+
+  // The first of them comes most often.
+  uint64_t DrawCaller() { return dice_.Chance(0.5) ? 0 : dice_.Below(swarm_.callers); }
 
   void LoseOne() {
     std::vector<ConnectionId> candidates;

@@ -53,6 +53,7 @@ Swarm DrawSwarm(Dice& dice) {
   swarm.grid = dice.Chance(0.4) ? 1 : dice.Chance(0.5) ? 10 : 50;
   swarm.handed_back = Weight(dice, 0.5);
   swarm.vain_evictions = Weight(dice, 1);
+  swarm.callers = dice.Chance(0.3) ? 1 : dice.Between(2, 5);
   return swarm;
 }
 

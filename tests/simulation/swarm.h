@@ -58,6 +58,7 @@ struct Swarm {
   double outage = 0;  // The database goes away for a while.
   double drain = 0;   // By run: drained in the middle of the storm.
   uint64_t burst = 1;
+  uint64_t callers = 1;
   pool::Duration arrival_gap;
   pool::Duration deadline;
   pool::Duration hold;

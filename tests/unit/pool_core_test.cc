@@ -73,6 +73,9 @@ class PoolCoreTest : public testing::Test {
     core_->Arrive(now_, {.waiter = waiter, .deadline = deadline, .bounded = true, .shares = false},
                   actions_);
   }
+  void ArriveFor(uint64_t caller, WaiterId waiter) {
+    core_->Arrive(now_, {.waiter = waiter, .caller = caller}, actions_);
+  }
   void ArriveToShare(WaiterId waiter) {
     core_->Arrive(now_, {.waiter = waiter, .deadline = kNever, .bounded = true, .shares = true},
                   actions_);
@@ -206,6 +209,35 @@ TEST_F(PoolCoreTest, AFullQueueRefusesNewcomers) {
   Arrive(2);
   EXPECT_THAT(Did(), ElementsAre("refuse 2"));
   EXPECT_EQ(last_.refuse_reason, RefuseReason::kQueueFull);
+}
+
+TEST_F(PoolCoreTest, CallersTakeTurns) {
+  PoolConfig config = Quiet();
+  config.max = 1;
+  OpenIdle(config, 1);
+  for (WaiterId waiter = 1; waiter <= 4; ++waiter) ArriveFor(/*caller=*/1, waiter);
+  ArriveFor(/*caller=*/2, 5);
+  EXPECT_THAT(Did(), ElementsAre("grant 1 to 1"));
+  Released(1);
+  Released(1);
+  Released(1);
+  EXPECT_THAT(Did(), ElementsAre("grant 1 to 2", "grant 1 to 5", "grant 1 to 3"));
+}
+
+TEST_F(PoolCoreTest, AFullQueueRefusesTheNewestOfWhoeverHasMostThere) {
+  PoolConfig config = Quiet();
+  config.waiters_max = 3;
+  Use(config);
+  for (WaiterId waiter = 1; waiter <= 3; ++waiter) ArriveFor(/*caller=*/1, waiter);
+  Did();
+  ArriveFor(/*caller=*/2, 4);
+  EXPECT_THAT(Did(), ElementsAre("refuse 3"));
+  EXPECT_EQ(last_.refuse_reason, RefuseReason::kQueueFull);
+  // They have two and one now: another one for the second would only turn them round.
+  ArriveFor(/*caller=*/2, 5);
+  EXPECT_THAT(Did(), ElementsAre("refuse 5"));
+  ArriveFor(/*caller=*/1, 6);
+  EXPECT_THAT(Did(), ElementsAre("refuse 6"));
 }
 
 TEST_F(PoolCoreTest, WhoeverGaveUpByNowTakesNoPlaceInTheQueue) {
