@@ -8,7 +8,7 @@ FROM debian:12-slim
 # The libraries that the binary links, and nothing to build with.
 RUN apt-get update -q \
     && apt-get install -q -y --no-install-recommends \
-        ca-certificates libgrpc++1.51 libgrpc29 libprotobuf32 libabsl20220623 libpg-query1504.0 \
+        ca-certificates libcpp-httplib0.11 libgrpc++1.51 libgrpc29 libprotobuf32 libabsl20220623 libpg-query1504.0 \
         libpqxx-6.4 libpq5 libedit2 libsqlite3-0 libspdlog1.10 libfmt9 libyaml-cpp0.7 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --create-home --home-dir /var/lib/dbsidecar dbsidecar

@@ -16,6 +16,7 @@
 #include "pool/call.h"
 #include "pool/error.h"
 #include "pool/notifications.h"
+#include "pool/server_findings.h"
 #include "pool/statement_history.h"
 
 namespace dbsidecar::pool {
@@ -145,7 +146,8 @@ struct DatabaseFacts {
   std::string user;
   std::string host;  // PostgreSQL's host, or the folder of its Unix socket.
   int port = 0;
-  int connections = 0;  // Of all its clients, as the server counts them; 0 = not known.
+  int connections = 0;        // Of all its clients, as the server counts them; 0 = not known.
+  ServerFindings findings{};  // PostgreSQL only.
 };
 
 class Driver {

@@ -887,10 +887,11 @@ PoolStats Pool::Stats() const {
       stats.connections[i] += lane->count(static_cast<ConnectionState>(i));
     }
     Add(stats.counters, lane->counters());
+    stats.connect_failures_in_a_row =
+        std::max(stats.connect_failures_in_a_row, lane->connect_failures_in_a_row());
   }
   stats.running = calls_.size() - std::min(calls_.size(), stats.waiting);
-  stats.sessions = sessions_.size();
-  stats.sessions_revoked = sessions_revoked_;
+  FillSessions(stats);
   stats.statements = statements_;
   stats.errors = errors_;
   stats.outcomes_unknown = outcomes_unknown_;

@@ -75,6 +75,9 @@ struct PoolStats {
   size_t running = 0;  // Calls whose statement the database is working on.
   PoolCounters counters;
   size_t sessions = 0;                               // Open.
+  size_t sessions_idle = 0;                          // Of those: no statement runs.
+  Duration longest_idle_session{};                   // 0 = none is idle.
+  std::optional<Duration> oldest_transaction;        // Of a session.
   std::map<std::string, uint64_t> sessions_revoked;  // By the reason why we ended them.
   uint64_t statements = 0;                           // Answered, well or badly.
   uint64_t errors = 0;                               // Answered with an error.
@@ -86,6 +89,7 @@ struct PoolStats {
   std::optional<Duration> last_connect_error_age;
   Duration status_age{};                     // Since `database_up` became what it is.
   std::optional<Duration> last_success_age;  // Since the database last answered anything.
+  uint32_t connect_failures_in_a_row = 0;    // While it is not 0, connects back off.
   bool database_up = false;
   bool warm = false;  // `min` connections have been open, and the facts been asked for.
   bool draining = false;
@@ -239,6 +243,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   Session& OpenSession(ConnectionId id, const CallState& state);
   static bool IsDone(const Session& session, const Call& call, const Outcome& outcome);
   void NoteTransaction(Session& session) const;
+  void FillSessions(PoolStats& stats) const;
   void EndSession(Session& session, Condition condition);
   static void Reset(const OpenConnection& connection);
   void ForgetSession(Session& session, const Error& error_of_those_behind);

@@ -176,6 +176,8 @@ class PoolCore {
   // The latest evidence says that the database accepts and answers connections.
   bool database_up() const { return database_up_; }
   const PoolConfig& config() const { return config_; }
+  // Connects that failed since one last came up; while it is not 0, connects back off.
+  uint32_t connect_failures_in_a_row() const { return connect_failures_in_a_row_; }
   const PoolCounters& counters() const { return counters_; }
   // When the longest-held lease was granted; kNever without leases.
   Instant OldestLease() const;

@@ -258,8 +258,25 @@ bool Pool::IsDone(const Session& session, const Call& call, const Outcome& outco
 void Pool::NoteTransaction(Session& session) const {
   if (session.status == TransactionStatus::kIdle) {
     session.transaction_until = kNever;
-  } else if (session.transaction_until == kNever) {
+    session.transaction_since = kNever;
+  } else if (session.transaction_since == kNever) {
+    session.transaction_since = loop_.now();
     session.transaction_until = After(loop_.now(), session.transaction_timeout);
+  }
+}
+
+void Pool::FillSessions(PoolStats& stats) const {
+  const Instant now = loop_.now();
+  stats.sessions = sessions_.size();
+  stats.sessions_revoked = sessions_revoked_;
+  for (const auto& [token, session] : sessions_) {
+    if (session->running == 0) {
+      ++stats.sessions_idle;
+      stats.longest_idle_session = std::max(stats.longest_idle_session, now - session->idle_since);
+    }
+    if (session->transaction_since == kNever) continue;
+    stats.oldest_transaction =
+        std::max(stats.oldest_transaction.value_or(Duration{}), now - session->transaction_since);
   }
 }
 

@@ -69,6 +69,7 @@ struct Session {
   Duration transaction_timeout{};
   Instant idle_until = kNever;         // kNever while a call runs.
   Instant transaction_until = kNever;  // kNever without a transaction.
+  Instant transaction_since = kNever;  // The same.
   Instant idle_since;
   Instant warn_at = kNever;  // That it is held for long; kNever once that is said.
 };

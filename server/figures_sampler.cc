@@ -85,8 +85,9 @@ void FillCpuShares(const std::deque<FiguresSample>& samples, v1::CpuHealth& into
   }
 }
 
-FiguresSampler::FiguresSampler(std::function<FiguresSample()> look)
-    : look_(std::move(look)), thread_([this] { Run(); }) {
+FiguresSampler::FiguresSampler(std::function<FiguresSample()> look,
+                               std::function<void(const Looks&)> looked)
+    : look_(std::move(look)), looked_(std::move(looked)), thread_([this] { Run(); }) {
   pthread_setname_np(thread_.native_handle(), "sampler");
 }
 
@@ -99,7 +100,7 @@ FiguresSampler::~FiguresSampler() {
   thread_.join();
 }
 
-std::deque<FiguresSample> FiguresSampler::LastMinute() {
+FiguresSampler::Looks FiguresSampler::LastMinute() {
   const std::lock_guard lock(mutex_);
   return samples_;
 }
@@ -113,6 +114,9 @@ void FiguresSampler::Run() {
     lock.lock();
     samples_.push_back(std::move(sample));
     if (samples_.size() > kSamplesMax) samples_.pop_front();
+    lock.unlock();
+    looked_(samples_);  // No other thread changes them.
+    lock.lock();
     // After a standstill it does not catch up.
     next = std::max(next + kInterval, std::chrono::steady_clock::now());
     stopping_.wait_until(lock, next, [this] { return stopped_; });

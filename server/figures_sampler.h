@@ -6,8 +6,10 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 
 #include "dbsidecar/v1/health.pb.h"
@@ -20,7 +22,10 @@ struct FiguresSample {
   std::chrono::steady_clock::time_point time;
   double cpu_seconds = 0;
   std::optional<double> throttled_seconds;
+  uint64_t resident_bytes = 0;
+  uint64_t memory_limit_bytes = 0;  // 0 = not known.
   pool::PoolStats stats;
+  std::map<std::string, uint64_t> outcomes{};  // Calls by gRPC code.
 };
 
 // The figures of the stretch between two looks; `utilization_percent` is the mean of all between.
@@ -35,21 +40,26 @@ pool::Duration QuantileOf(const pool::Histogram& earlier, const pool::Histogram&
 // Threads: any, but for the constructor and destructor.
 class FiguresSampler {
  public:
-  // `look` is called on a thread of the sampler's.
-  explicit FiguresSampler(std::function<FiguresSample()> look);
+  // The looks of the last minute, the oldest first.
+  using Looks = std::deque<FiguresSample>;
+
+  // Both are called on a thread of the sampler's: `look` once a second, then `looked`.
+  explicit FiguresSampler(
+      std::function<FiguresSample()> look,
+      std::function<void(const Looks&)> looked = [](const Looks&) {});
   ~FiguresSampler();
 
-  // The looks of the last minute, the oldest first.
-  std::deque<FiguresSample> LastMinute();
+  Looks LastMinute();
 
  private:
   void Run();
 
   const std::function<FiguresSample()> look_;
+  const std::function<void(const Looks&)> looked_;
   std::mutex mutex_;  // Guards all below.
   std::condition_variable stopping_;
   bool stopped_ = false;
-  std::deque<FiguresSample> samples_;
+  Looks samples_;
   std::thread thread_;
 };
 

@@ -52,6 +52,7 @@ int RunServe(const std::vector<std::string>& arguments) {
   if (config.database.driver == DatabaseDriver::kPostgres) {
     for (const std::string& secret : SecretsInUrl(config.database.name)) RegisterSecret(secret);
   }
+  for (const std::string& secret : config.alerts.webhook.Secrets()) RegisterSecret(secret);
   return Serve(config);
 }
 

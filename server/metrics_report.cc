@@ -82,6 +82,12 @@ void FillPoolMetrics(const pool::PoolStats& stats, const std::map<std::string, u
   FillHistogram(stats.head_of_line, *metrics.mutable_head_of_line_wait());
   metrics.set_evictions_total(stats.counters.evictions);
   FillHistogram(stats.total_time, *metrics.mutable_total_time());
+  metrics.set_database_up(stats.database_up);
+  metrics.set_connect_failures_in_a_row(stats.connect_failures_in_a_row);
+  metrics.set_sessions_idle(static_cast<uint32_t>(stats.sessions_idle));
+  if (stats.oldest_transaction) {
+    SetDuration(*stats.oldest_transaction, *metrics.mutable_oldest_transaction());
+  }
 }
 
 }  // namespace dbsidecar::server

@@ -215,6 +215,35 @@ void WriteCounters(Writer& writer, const v1::MetricsResponse& metrics) {
           });
 }
 
+double Seconds(const google::protobuf::Duration& duration) {
+  return static_cast<double>(duration.seconds()) + duration.nanos() / 1e9;
+}
+
+// What the alerts of docs/monitoring/ judge besides, and those of the process itself.
+void WriteConditions(Writer& writer, const v1::MetricsResponse& metrics) {
+  const auto gauge = [&](std::string_view name, std::string_view unit, std::string_view help,
+                         auto value) {
+    PerPool(writer, metrics, name, Type::kGauge, unit, help, [&](const v1::PoolMetrics& pool) {
+      writer.Sample({{"pool", pool.pool()}}, value(pool));
+    });
+  };
+  gauge("dbsidecar_database_up", "", "1 while the database answers.",
+        [](const v1::PoolMetrics& pool) { return pool.database_up() ? 1 : 0; });
+  gauge("dbsidecar_connect_failures_in_a_row", "", "Connects that failed since one last came up.",
+        [](const v1::PoolMetrics& pool) { return pool.connect_failures_in_a_row(); });
+  gauge("dbsidecar_sessions_idle", "", "Open sessions in which no statement runs.",
+        [](const v1::PoolMetrics& pool) { return pool.sessions_idle(); });
+  gauge("dbsidecar_oldest_transaction_seconds", "seconds",
+        "How long the oldest transaction of a session has been open; 0 = none.",
+        [](const v1::PoolMetrics& pool) { return Seconds(pool.oldest_transaction()); });
+  writer.Family("dbsidecar_alert", Type::kGauge, "",
+                "1 while an alert that the sidecar judges itself fires.");
+  for (const v1::AlertMetrics& alert : metrics.alerts()) {
+    writer.Sample({{"name", alert.name()}, {"severity", alert.severity()}, {"pool", alert.pool()}},
+                  alert.firing() ? 1 : 0);
+  }
+}
+
 // Names that existing dashboards use. The first looks like a counter's and is none, so it has no
 // type: what is now, as those dashboards expect.
 void WriteEstablished(Writer& writer, const v1::MetricsResponse& metrics) {
@@ -249,6 +278,9 @@ void WriteProcess(Writer& writer, const v1::MetricsResponse& metrics) {
   writer.Sample({}, process.cpu_seconds_total());
   gauge("process_resident_memory_bytes", "bytes", "Resident memory.",
         static_cast<double>(process.resident_bytes()));
+  gauge("dbsidecar_memory_limit_bytes", "bytes",
+        "What the process may hold at most: the container's limit, or the machine's memory.",
+        static_cast<double>(process.memory_limit_bytes()));
   gauge("process_virtual_memory_bytes", "bytes", "Virtual memory.",
         static_cast<double>(process.virtual_bytes()));
   gauge("process_open_fds", "", "Open file descriptors.", process.open_descriptors());
@@ -278,6 +310,7 @@ std::string MetricsText(const v1::MetricsResponse& metrics, MetricsFormat format
   WriteConnections(writer, metrics);
   WriteTimes(writer, metrics);
   WriteCounters(writer, metrics);
+  WriteConditions(writer, metrics);
   WriteEstablished(writer, metrics);
   WriteProcess(writer, metrics);
   return writer.Take();

@@ -44,6 +44,13 @@ double ProcessorSeconds() {
   return Seconds(usage.ru_utime) + Seconds(usage.ru_stime);
 }
 
+uint64_t ResidentBytes() {
+  uint64_t total_pages = 0;
+  uint64_t resident_pages = 0;
+  std::ifstream("/proc/self/statm") >> total_pages >> resident_pages;
+  return resident_pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
 void FillProcessMetrics(v1::ProcessMetrics& metrics) {
   static const auto started = std::chrono::system_clock::now();
   SetTimestamp(started, *metrics.mutable_start_time());

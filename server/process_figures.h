@@ -4,6 +4,7 @@
 #include <google/protobuf/duration.pb.h>
 
 #include <chrono>
+#include <cstdint>
 
 #include "dbsidecar/v1/metrics.pb.h"
 
@@ -12,6 +13,8 @@ namespace dbsidecar::server {
 void FillProcessMetrics(v1::ProcessMetrics& metrics);
 // The part of it that costs nothing: processor time used, user and system together.
 double ProcessorSeconds();
+// And this little.
+uint64_t ResidentBytes();
 
 void SetTimestamp(std::chrono::system_clock::time_point time, google::protobuf::Timestamp& into);
 

@@ -1,6 +1,10 @@
 #include "server/reports.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
+#include <climits>
 #include <string>
 
 #include "server/awaited_call.h"
@@ -10,6 +14,7 @@
 #include "server/metrics_report.h"
 #include "server/process_figures.h"
 #include "server/readiness.h"
+#include "server/recommendations.h"
 
 namespace dbsidecar::server {
 namespace {
@@ -40,21 +45,39 @@ v1::ConfigurationSource SourceOf(ValueSource source) {
   return v1::CONFIGURATION_SOURCE_UNSPECIFIED;
 }
 
+std::unique_ptr<Webhook> NewWebhook(const AlertConfig& config) {
+  if (config.webhook.none()) return nullptr;
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  gethostname(name.data(), HOST_NAME_MAX);
+  return std::make_unique<Webhook>(config.webhook, name.data());
+}
+
 }  // namespace
 
 Reports::Reports(Database& database, Readiness& readiness, const Config& config)
     : database_(database),
       readiness_(readiness),
       config_(config),
-      sampler_([this] { return Look(); }) {}
+      webhook_(NewWebhook(config.alerts)),
+      alerts_({.hold = config.alerts.hold,
+               .on_change =
+                   [this](const std::vector<AlertState>& changes) {
+                     if (webhook_ != nullptr) webhook_->Tell(changes);
+                   }}),
+      sampler_([this] { return Look(); },
+               [this](const FiguresSampler::Looks& looks) { alerts_.Look(looks); }) {}
 
 FiguresSample Reports::Look() {
-  pool::PoolStats stats = database_.Report().stats;
-  readiness_.Look(stats);
+  DatabaseReport report = database_.Report();
+  readiness_.Look(report.stats);
+  memory_limit_bytes_ = system_.MemoryLimit();
   return {.time = std::chrono::steady_clock::now(),
           .cpu_seconds = ProcessorSeconds(),
           .throttled_seconds = system_.ThrottledSeconds(),
-          .stats = std::move(stats)};
+          .resident_bytes = ResidentBytes(),
+          .memory_limit_bytes = memory_limit_bytes_,
+          .stats = std::move(report.stats),
+          .outcomes = std::move(report.outcomes)};
 }
 
 // Through the pool, as calls go: what it finds is what they would. Its error is in the pool's
@@ -79,6 +102,7 @@ std::optional<pool::Error> Reports::FillHealth(const v1::HealthRequest& request,
     return NoSuchPool(request.pool(), stats.name);
   }
   server::FillHealth(stats, phase(), readiness_.ready(), health);
+  FillAlerts(alerts_.states(), health);
   health.set_version(DBSIDECAR_VERSION);
   SetDuration(std::chrono::steady_clock::now() - started_, *health.mutable_uptime());
   const bool all = request.level() == v1::HEALTH_LEVEL_DATABASE;
@@ -94,6 +118,7 @@ std::optional<pool::Error> Reports::FillHealth(const v1::HealthRequest& request,
     *pool.mutable_check() = health.databases(0);
     *pool.mutable_metrics() = health.detailed().pools(0);
     FillConfiguration(*health.mutable_database());
+    FillRecommendations(*health.mutable_database());
   }
   return std::nullopt;
 }
@@ -120,6 +145,20 @@ void Reports::FillConfiguration(v1::DatabaseHealth& health) const {
   }
 }
 
+void Reports::FillRecommendations(v1::DatabaseHealth& health) {
+  const AdviceFigures figures{.minute = sampler_.LastMinute(), .hour = alerts_.hour()};
+  if (figures.minute.empty() || figures.hour.empty()) return;  // It has only just begun.
+  const AdviceSettings settings{.waiters_max = static_cast<size_t>(config_.pool.waiters_max),
+                                .wait_timeout = config_.pool.wait_timeout,
+                                .idle_timeout = config_.pool.idle_timeout,
+                                .lifetime = config_.pool.lifetime,
+                                .session_idle_timeout = config_.query.session_idle_timeout,
+                                .replicas = static_cast<size_t>(config_.replicas)};
+  for (v1::Recommendation& advice : Recommend(figures, settings)) {
+    *health.add_recommendations() = std::move(advice);
+  }
+}
+
 std::string Reports::DatabaseUrlText() const {
   for (const OptionValue& value : config_.values) {
     if (value.option->flag == "database-url") return value.value;
@@ -138,6 +177,8 @@ std::optional<pool::Error> Reports::FillMetrics(const v1::MetricsRequest& reques
   FillPoolMetrics(report.stats, report.outcomes, static_cast<size_t>(config_.pool.waiters_max),
                   *metrics.add_pools());
   FillProcessMetrics(*metrics.mutable_process());
+  metrics.mutable_process()->set_memory_limit_bytes(memory_limit_bytes_);
+  FillAlerts(alerts_.states(), metrics);
   metrics.mutable_build()->set_version(DBSIDECAR_VERSION);
   metrics.mutable_build()->set_compiler(__VERSION__);
   return std::nullopt;

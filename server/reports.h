@@ -3,15 +3,18 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <optional>
 
 #include "dbsidecar/v1/health.pb.h"
 #include "dbsidecar/v1/metrics.pb.h"
 #include "pool/error.h"
 #include "pool/time.h"
+#include "server/alert_watch.h"
 #include "server/config/config.h"
 #include "server/figures_sampler.h"
 #include "server/system_figures.h"
+#include "server/webhook.h"
 
 namespace dbsidecar::server {
 
@@ -38,6 +41,7 @@ class Reports {
   void Check(pool::Instant deadline);
   void FillDetails(const pool::PoolStats& stats, v1::DetailedHealth& details);
   void FillConfiguration(v1::DatabaseHealth& health) const;
+  void FillRecommendations(v1::DatabaseHealth& health);
   std::string DatabaseUrlText() const;
 
   Database& database_;
@@ -47,6 +51,9 @@ class Reports {
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   const std::chrono::system_clock::time_point started_at_ = std::chrono::system_clock::now();
   std::atomic<v1::LifecyclePhase> phase_{v1::LIFECYCLE_PHASE_STARTING};
+  std::atomic<uint64_t> memory_limit_bytes_ = 0;  // Of the last look, so that scrapes cost little.
+  const std::unique_ptr<Webhook> webhook_;        // Null = there is none.
+  AlertWatch alerts_;
   FiguresSampler sampler_;  // Last: it looks at all the others.
 };
 

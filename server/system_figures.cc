@@ -91,6 +91,12 @@ void SystemFigures::FillMemory(const v1::ProcessMetrics& process, v1::MemoryHeal
   if (*limit > 0) memory.set_used_percent(100 * used.value_or(0) / *limit);
 }
 
+uint64_t SystemFigures::MemoryLimit() const {
+  v1::MemoryHealth memory;
+  FillMemory({}, memory);
+  return memory.limit_bytes();
+}
+
 double SystemFigures::AvailableCpus() const {
   const double machine = std::max(1U, std::thread::hardware_concurrency());
   const std::string file = CgroupFolder("") + "/cpu.max";  // "quota period", or "max period".

@@ -17,6 +17,8 @@ class SystemFigures {
   void FillSystem(const v1::ProcessMetrics& process, v1::SystemHealth& system) const;
   // Of the container (cgroup version 2 or 1) if it has a limit, otherwise of the machine.
   void FillMemory(const v1::ProcessMetrics& process, v1::MemoryHealth& memory) const;
+  // What the process may hold at most, by the same rule; 0 = not known.
+  uint64_t MemoryLimit() const;
   // All but the shares of the last minute, which take two looks.
   void FillCpu(v1::CpuHealth& cpu) const;
 

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "pool/postgres/blocking_threads.h"
+#include "pool/postgres/postgres_findings.h"
 #include "pool/postgres/session_functions.h"
 
 namespace dbsidecar::pool {
@@ -147,6 +148,15 @@ Catalog AskCatalog(pqxx::nontransaction& transaction) {
   return catalog;
 }
 
+// The facts stand without them.
+ServerFindings AskFindingsIfPossible(pqxx::nontransaction& transaction) {
+  try {
+    return AskFindings(transaction);
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
 // False when `limit` came first.
 bool WaitFor(const std::stop_token& stop, Duration limit) {
   std::mutex mutex;
@@ -171,6 +181,7 @@ ControlReport AskServer(const std::string& conninfo) {
       pqxx::nontransaction transaction(connection);
       report.facts = AskFacts(transaction);
       report.catalog = AskCatalog(transaction);
+      report.facts.findings = AskFindingsIfPossible(transaction);
     } catch (const std::exception& error) {
       report.error = error.what();
     }

@@ -329,13 +329,23 @@ absl::StatusOr<DescribeOptions> ReadDescribeOptions(const std::vector<std::strin
 
 absl::StatusOr<HealthOptions> ReadHealthOptions(const std::vector<std::string>& arguments,
                                                 const Environment& environment) {
-  static constexpr std::array<Flag, 4> kFlags{
-      {{"--addr", true}, {"--timeout", true}, {"--service", true}, {"--json", false}}};
+  static constexpr std::array<Flag, 5> kFlags{{{"--addr", true},
+                                               {"--timeout", true},
+                                               {"--service", true},
+                                               {"--level", true},
+                                               {"--json", false}}};
   HealthOptions options{.client = {.timeout = 5s}};
   const auto take = [&](const Argument& argument) {
     if (argument.flag.empty()) return UnwantedValue(argument);
     if (argument.flag == "--service") {
       options.service = argument.value;
+    } else if (argument.flag == "--level") {
+      if (argument.value != "basic" && argument.value != "detailed" &&
+          argument.value != "database") {
+        return Bad(Concat("--level \"", Displayable(argument.value), "\""),
+                   "is none; write basic, detailed or database");
+      }
+      options.level = argument.value;
     } else {
       options.json = true;
     }
@@ -481,6 +491,8 @@ instead, for probes.
 
 Flags:
   --service NAME      readiness, liveness, or "" for the whole: prints SERVING or NOT_SERVING
+  --level LEVEL       basic (the default), detailed, or database, which has the recommendations;
+                      with --json everything that the level holds
   --json              print JSON
   --timeout DURATION  give up after this long (default 5s)
   --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)

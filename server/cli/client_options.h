@@ -57,6 +57,7 @@ struct DescribeOptions {
 struct HealthOptions {
   ClientOptions client;
   std::optional<std::string> service = {};  // Of grpc.health.v1; unset = the Health report.
+  std::string level = "basic";
   bool json = false;
 };
 

@@ -250,6 +250,11 @@ void TellOf(const v1::ListenResponse& event) {
   }
 }
 
+v1::HealthLevel LevelOf(std::string_view name) {
+  if (name == "database") return v1::HEALTH_LEVEL_DATABASE;
+  return name == "detailed" ? v1::HEALTH_LEVEL_DETAILED : v1::HEALTH_LEVEL_BASIC;
+}
+
 }  // namespace
 
 int RunListen(const std::vector<std::string>& arguments, const Environment& environment) {
@@ -351,7 +356,7 @@ int RunHealth(const std::vector<std::string>& arguments, const Environment& envi
   if (options->service.has_value()) return CheckService(client, *options);
 
   v1::HealthRequest request;
-  request.set_level(v1::HEALTH_LEVEL_BASIC);
+  request.set_level(LevelOf(options->level));
   v1::HealthResponse response;
   const CallOutcome outcome = client.Health(request, options->client.timeout, response);
   if (!outcome.ok()) return ReportFailure(outcome, options->client);

@@ -50,6 +50,40 @@ std::string AlertText(const v1::Alert& alert) {
                 pool, ": ", alert.summary());
 }
 
+// What was seen, what to do, and how.
+std::string AdviceText(const v1::Recommendation& advice) {
+  const std::string pool = advice.pool().empty() ? "" : Concat(" (pool ", advice.pool(), ")");
+  std::string text =
+      Line("advice", Concat(ShortName(v1::Severity_Name(advice.severity()), "SEVERITY_"), " ",
+                            advice.id(), pool, ": ", advice.evidence()));
+  text += Line("", Concat("-> ", advice.remedy()));
+  if (!advice.option().empty()) {
+    const std::string value =
+        advice.suggested_value().empty() ? "" : Concat("=", advice.suggested_value());
+    text += Line("", Concat("   --", advice.option(), value, "; see ", advice.docs_url()));
+  }
+  return text;
+}
+
+std::string PerformanceText(const v1::PerformanceIndicators& performance) {
+  const auto millis = [](const google::protobuf::Duration& duration) {
+    return static_cast<double>(TimeUtil::DurationToMicroseconds(duration)) / 1000;
+  };
+  return fmt::format(
+      "{}: {:.1f} statements/s, {:.0f} % in use, {:.1f} connections needed; p99 {:.2f} "
+      "ms, of which waiting {:.2f} ms",
+      performance.pool(), performance.statements_per_second(), performance.utilization_percent(),
+      performance.connections_needed(), millis(performance.total_time().p99()),
+      millis(performance.queue_wait().p99()));
+}
+
+std::string MemoryText(const v1::MemoryHealth& memory) {
+  constexpr double kMebibyte = 1024 * 1024;
+  return fmt::format("{:.0f} MiB resident of {:.0f} MiB",
+                     static_cast<double>(memory.resident_bytes()) / kMebibyte,
+                     static_cast<double>(memory.limit_bytes()) / kMebibyte);
+}
+
 }  // namespace
 
 std::string ShortName(std::string_view name, std::string_view prefix) {
@@ -79,6 +113,13 @@ std::string TextOfHealth(const v1::HealthResponse& health) {
     if (!check.last_error().empty()) out += Line("error", LastError(check));
   }
   for (const v1::Alert& alert : health.alerts()) out += Line("alert", AlertText(alert));
+  for (const v1::PerformanceIndicators& performance : health.detailed().performance()) {
+    out += Line("minute", PerformanceText(performance));
+  }
+  if (health.has_detailed()) out += Line("memory", MemoryText(health.detailed().memory()));
+  for (const v1::Recommendation& advice : health.database().recommendations()) {
+    out += AdviceText(advice);
+  }
   return out;
 }
 

@@ -66,6 +66,12 @@ class Loader {
  private:
   Config& config() { return loaded_.config; }
 
+  // What may be told of a value that cannot be used.
+  static std::string Shown(const Option& option, const std::string& text) {
+    if (option.type == OptionType::kWebhook) return "***";
+    return option.secret ? RedactUrl(text) : text;
+  }
+
   SourceReading Take(SourceReading reading) {
     for (Problem& problem : reading.problems) {
       if (!problem.option.empty()) invalid_.insert(OptionOf(problem.option).flag);
@@ -106,8 +112,7 @@ class Loader {
     const absl::Status status = Assign(option, given.text, given.source, config());
     if (!status.ok()) {
       invalid_.insert(option.flag);
-      loaded_.problems.push_back({std::string(option.flag), given.origin,
-                                  option.secret ? RedactUrl(given.text) : given.text,
+      loaded_.problems.push_back({std::string(option.flag), given.origin, Shown(option, given.text),
                                   std::string(status.message())});
       return;
     }

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "server/config/database_url.h"
 #include "server/config/listen_address.h"
+#include "server/config/webhook_url.h"
 #include "server/log.h"
 
 namespace dbsidecar::server {
@@ -79,6 +80,11 @@ struct LifecycleConfig {
   Milliseconds readiness_hold{};  // After a second loss of the database within a minute; 0 = none.
 };
 
+struct AlertConfig {
+  std::chrono::milliseconds hold{};  // 0 = at once.
+  WebhookUrl webhook;                // Empty = none.
+};
+
 struct LogConfig {
   LogLevel level = LogLevel::kInfo;
   LogFormat format = LogFormat::kText;
@@ -113,6 +119,8 @@ struct Config {
   PoolConfig pool;
   QueryConfig query;
   LifecycleConfig lifecycle;
+  AlertConfig alerts;
+  int replicas = 1;  // Sidecars that share the database server.
   LogConfig log;
 
   std::vector<OptionValue> values;  // One per option, in the order of the table.

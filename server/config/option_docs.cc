@@ -16,6 +16,7 @@ std::string Placeholder(const Option& option) {
     case OptionType::kString:
       return "FILE";
     case OptionType::kUrl:
+    case OptionType::kWebhook:
       return "URL";
     case OptionType::kAddressList:
       return "ADDRESS";
@@ -94,7 +95,11 @@ std::string Meaning(const Option& option) {
   if (option.environment_is_milliseconds) {
     meaning += " In the environment a bare number is milliseconds.";
   }
-  if (option.secret) meaning += " Secret: its password is never printed.";
+  if (option.type == OptionType::kWebhook) {
+    meaning += " Secret: only its host is printed.";
+  } else if (option.secret) {
+    meaning += " Secret: its password is never printed.";
+  }
   return ReplaceAll(meaning, {{"|", "\\|"}});
 }
 

@@ -24,6 +24,13 @@ class Assigner {
   absl::Status operator()(DatabaseUrl* field) const {
     return Store(ParseDatabaseUrl(text_), field);
   }
+  absl::Status operator()(WebhookUrl* field) const {
+    if (Trim(text_) == option_.zero) {
+      *field = {};
+      return absl::OkStatus();
+    }
+    return Store(ParseWebhookUrl(text_), field);
+  }
   absl::Status operator()(bool* field) const { return Store(ParseBoolean(text_), field); }
   absl::Status operator()(int* field) const {
     return StoreWithinLimits(ParseInteger(text_), field);
@@ -113,6 +120,9 @@ class Formatter {
     if (field->driver == DatabaseDriver::kPostgres) return RedactUrl(field->name);
     return field->name.starts_with("file:") ? field->name : Concat("sqlite:", field->name);
   }
+  std::string operator()(const WebhookUrl* field) const {
+    return field->none() ? std::string(option_.zero) : field->Redacted();
+  }
   std::string operator()(const bool* field) const { return *field ? "true" : "false"; }
   std::string operator()(const int* field) const { return Concat(*field); }
   std::string operator()(const std::int64_t* field) const {
@@ -173,6 +183,8 @@ std::string DescribeAccepted(const Option& option) {
       return "a path";
     case OptionType::kUrl:
       return "a database URL";
+    case OptionType::kWebhook:
+      return Concat("an http:// or https:// URL, or ", option.zero);
     case OptionType::kAddressList:
       return option.zero.empty() ? "addresses" : Concat("addresses, or ", option.zero);
     case OptionType::kBoolean:

@@ -564,6 +564,49 @@ constexpr std::array kOptions = {
            .reload = true,
            .help = "How long accepted calls may take to finish at stop; then they are cancelled."},
 
+    // --- Alerts and recommendations ---
+    Option{.group = OptionGroup::kAlerts,
+           .flag = "alert-hold",
+           .environment = "DBSIDECAR_ALERT_HOLD",
+           .yaml_key = "alerts.hold",
+           .type = OptionType::kDuration,
+           .field = [](Config& config) -> Field { return &config.alerts.hold; },
+           .production = "1min",
+           .development = "10s",
+           .test = "1s",
+           .min = 1,
+           .max = kHour,
+           .zero = "no time",
+           .help = "How long a condition has to hold before its alert fires, and to be gone before "
+                   "it is resolved."},
+    Option{.group = OptionGroup::kAlerts,
+           .flag = "alert-webhook",
+           .environment = "DBSIDECAR_ALERT_WEBHOOK",
+           .yaml_key = "alerts.webhook",
+           .type = OptionType::kWebhook,
+           .field = [](Config& config) -> Field { return &config.alerts.webhook; },
+           .production = "off",
+           .development = "off",
+           .test = "off",
+           .zero = "off",
+           .secret = true,
+           .help = "An http:// or https:// URL that alerts are posted to when they fire and when "
+                   "they are resolved, as Alertmanager's webhooks are; off = none."},
+    Option{.group = OptionGroup::kAlerts,
+           .flag = "replicas",
+           .environment = "DBSIDECAR_REPLICAS",
+           .yaml_key = "replicas",
+           .type = OptionType::kInteger,
+           .field = [](Config& config) -> Field { return &config.replicas; },
+           .production = "1",
+           .development = "1",
+           .test = "1",
+           .min = 1,
+           .max = 10'000,
+           .unit = "sidecars",
+           .help = "How many sidecars with this configuration share the database server; for "
+                   "recommendations."},
+
     // --- Log ---
     Option{.group = OptionGroup::kLog,
            .flag = "log-level",
@@ -634,6 +677,8 @@ std::string_view GroupTitle(OptionGroup group) {
       return "Queries";
     case OptionGroup::kLifecycle:
       return "Start, health and stop";
+    case OptionGroup::kAlerts:
+      return "Alerts and recommendations";
     case OptionGroup::kLog:
       return "Log";
   }

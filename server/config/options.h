@@ -16,11 +16,12 @@
 
 namespace dbsidecar::server {
 
-enum class OptionGroup { kGeneral, kPool, kQueries, kLifecycle, kLog };
+enum class OptionGroup { kGeneral, kPool, kQueries, kLifecycle, kAlerts, kLog };
 
 enum class OptionType {
   kString,
   kUrl,
+  kWebhook,
   kAddressList,
   kInteger,
   kDuration,
@@ -30,9 +31,9 @@ enum class OptionType {
 };
 
 // Where in a Config the value lives.
-using Field = std::variant<std::string*, DatabaseUrl*, std::vector<ListenAddress>*, int*,
-                           std::int64_t*, std::chrono::milliseconds*, bool*, Profile*, LogLevel*,
-                           LogFormat*, ReadinessPolicy*>;
+using Field = std::variant<std::string*, DatabaseUrl*, WebhookUrl*, std::vector<ListenAddress>*,
+                           int*, std::int64_t*, std::chrono::milliseconds*, bool*, Profile*,
+                           LogLevel*, LogFormat*, ReadinessPolicy*>;
 
 struct Option {
   OptionGroup group;

@@ -35,6 +35,9 @@ pool::PoolStats EveryFigure() {
                     .abandoned = 1,
                     .evictions = 1};
   stats.statements = stats.errors = 1;
+  stats.sessions = stats.sessions_idle = stats.connect_failures_in_a_row = 1;
+  stats.oldest_transaction = std::chrono::seconds(1);
+  stats.database_up = true;
   stats.last_error = stats.last_connect_error = "it failed";
   stats.last_error_age = stats.last_connect_error_age = std::chrono::seconds(1);
   for (pool::Histogram* histogram :
@@ -93,6 +96,11 @@ TEST(MetricsTest, TextOfAFullReport) {
   v1::MetricsResponse report;
   server::FillPoolMetrics(EveryFigure(), {{"ok", 1}, {"deadline_exceeded", 1}}, 1000,
                           *report.add_pools());
+  v1::AlertMetrics& alert = *report.add_alerts();
+  alert.set_name("PoolWaitingHigh");
+  alert.set_severity("warning");
+  alert.set_pool("default");
+  alert.set_firing(true);
   report.mutable_build()->set_version("1.2.3");
   report.mutable_build()->set_compiler("GCC \"12\"");
   test_support::ExpectSameAsFile(server::MetricsText(report, server::MetricsFormat::kPrometheus),

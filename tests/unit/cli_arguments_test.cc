@@ -180,6 +180,9 @@ TEST(ClientOptionsTest, WrongArgumentsAreRefused) {
   EXPECT_FALSE(ReadQueryOptions({"select 1", "--addr", "localhost"}, {}).ok());
   EXPECT_FALSE(ReadQueryOptions({"select 1", "--addr", "localhost:0"}, {}).ok());
   EXPECT_FALSE(ReadHealthOptions({"readiness"}, {}).ok());
+  EXPECT_EQ(ReadHealthOptions({}, {})->level, "basic");
+  EXPECT_EQ(ReadHealthOptions({"--level=database"}, {})->level, "database");
+  EXPECT_FALSE(ReadHealthOptions({"--level", "all"}, {}).ok());
   EXPECT_FALSE(ReadMetricsOptions({"--service", "x"}, {}).ok());
 }
 

@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -133,6 +134,25 @@ TEST(HealthReportTest, AReportNamesStatusCausesAndDatabases) {
             "database  default: DOWN (postgresql 15.20, primary), checked 1970-01-01T00:00:00Z in "
             "400 us\n"
             "error     default: connection refused\n");
+}
+
+TEST(HealthReportTest, AdviceSaysWhatWasSeenAndWhatToDo) {
+  v1::HealthResponse health;
+  v1::Recommendation& advice = *health.mutable_database()->add_recommendations();
+  advice.set_id("pool-too-small");
+  advice.set_severity(v1::SEVERITY_WARNING);
+  advice.set_pool("default");
+  advice.set_evidence("all 4 are in use");
+  advice.set_remedy("raise the maximum");
+  advice.set_docs_url("docs/recommendations.md#pool-too-small");
+  advice.set_option("max-connections");
+  advice.set_suggested_value("8");
+  EXPECT_THAT(
+      TextOfHealth(health),
+      testing::HasSubstr(
+          "advice    WARNING pool-too-small (pool default): all 4 are in use\n"
+          "          -> raise the maximum\n"
+          "             --max-connections=8; see docs/recommendations.md#pool-too-small\n"));
 }
 
 TEST(MetricsReportTest, AQuantileIsTheBoundOfItsBucket) {
