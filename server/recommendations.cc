@@ -344,7 +344,7 @@ class Advisor {
       Suggest(AddChurn(Id::kIdleTimeoutShort, idle, "idle-timeout", settings_.idle_timeout,
                        "the lulls between bursts are longer than the idle timeout: make it longer, "
                        "or keep more connections open (--min-connections)"),
-              "idle-timeout", FormatDuration(settings_.idle_timeout * 5));
+              "idle-timeout", FormatDuration(LongerIdleTimeout()));
     }
     const double aged = Closed(pool::CloseReason::kLifetime);
     if (aged >= std::max(kChurnMin, 6 * max()) && settings_.lifetime < minutes(10)) {
@@ -363,6 +363,13 @@ class Advisor {
         "idle for less than its limit",
         {{"lost", lost}, {"window_seconds", Seconds(hour_.length())}})
         .set_option("idle-timeout");
+  }
+
+  // Longer than the lifetime would have no effect.
+  milliseconds LongerIdleTimeout() const {
+    const milliseconds longer = settings_.idle_timeout * 5;
+    const bool limited = settings_.lifetime > milliseconds::zero();
+    return limited ? std::min(longer, settings_.lifetime) : longer;
   }
 
   v1::Recommendation& AddChurn(Id id, double closed, std::string_view option, milliseconds setting,

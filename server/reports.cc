@@ -126,6 +126,7 @@ std::optional<pool::Error> Reports::FillHealth(const v1::HealthRequest& request,
 void Reports::FillDetails(const pool::PoolStats& stats, v1::DetailedHealth& details) {
   const std::deque<FiguresSample> minute = sampler_.LastMinute();
   FillProcessMetrics(*details.mutable_process());
+  details.mutable_process()->set_memory_limit_bytes(memory_limit_bytes_);
   system_.FillSystem(details.process(), *details.mutable_system());
   system_.FillMemory(details.process(), *details.mutable_memory());
   system_.FillCpu(*details.mutable_cpu());

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
@@ -209,6 +210,47 @@ TEST(WebhookTest, AlertsArePostedUntilTheReceiverTakesThemAndNothingOfItsUrlIsSh
   for (const char* secret : {"hidden-word", "secret-path", "token=abc"}) {
     EXPECT_THAT(shown, Not(HasSubstr(secret)));
   }
+}
+
+// A certificate for 127.0.0.1 that no authority has signed, with its key; "" without openssl.
+std::string NewCertificate() {
+  const std::string file = test_support::MakeTemporaryFolder("tls") + "/certificate.pem";
+  const int code = test_support::RunToExit(
+      {.arguments = {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                     "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1", "-subj",
+                     "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", file,
+                     "-out", file + ".cert"},
+       .environment = {},
+       .dropped_prefixes = {},
+       .output_file = file + ".log"},
+      20s);
+  if (code != 0) return "";
+  const std::string certificate = test_support::ReadFile(file + ".cert");
+  std::ofstream(file, std::ios::app) << certificate;
+  return file;
+}
+
+TEST(WebhookTest, OverTlsOnlyAReceiverWhoseCertificateIsTrustedHearsAnything) {
+  const std::string certificate = NewCertificate();
+  if (certificate.empty()) GTEST_SKIP() << "openssl is not installed";
+  const WebhookReceiver receiver(0, certificate);
+  const std::vector<std::string> flags = {
+      "--max-connections=2", "--shared-max=0", "--alert-hold=500ms", "--alert-webhook",
+      "https://127.0.0.1:" + std::to_string(receiver.port()) + "/x"};
+  const std::string url = test_support::PostgresServer::Shared().Url(
+      test_support::PostgresServer::Shared().CreateDatabase("tls"));
+  {
+    const SidecarProcess distrustful({.database_url = url, .flags = flags, .environment = {}});
+    const Callers callers(distrustful, 12, "select pg_sleep(0.2)");
+    EXPECT_TRUE(Eventually(30s, [&] {
+      return distrustful.Log().find("its certificate is not trusted") != std::string::npos;
+    })) << distrustful.Log();
+  }
+  EXPECT_EQ(receiver.posts().size(), 0u);
+  const SidecarProcess trusting(
+      {.database_url = url, .flags = flags, .environment = {{"SSL_CERT_FILE", certificate}}});
+  const Callers callers(trusting, 12, "select pg_sleep(0.2)");
+  EXPECT_TRUE(Eventually(30s, [&] { return !receiver.posts().empty(); })) << trusting.Log();
 }
 
 TEST(WebhookTest, AReceiverThatSaysNothingHoldsNothingUp) {

@@ -9,8 +9,9 @@ namespace dbsidecar::test_support {
 
 class WebhookReceiver {
  public:
-  // Answers the first `failures` posts with status 503, and the others with 200.
-  explicit WebhookReceiver(int failures);
+  // Answers the first `failures` posts with status 503, and the others with 200. Over TLS, if there
+  // is a certificate: a file in PEM format that holds its key as well.
+  explicit WebhookReceiver(int failures, const std::string& certificate_file = "");
   ~WebhookReceiver();
   WebhookReceiver(const WebhookReceiver&) = delete;
   WebhookReceiver& operator=(const WebhookReceiver&) = delete;

@@ -219,6 +219,9 @@ TEST_F(RecommendationsTest, ConnectionsThatComeAndGoForASettingAreTold) {
   v1::Recommendation advice = Only("idle-timeout-short");
   EXPECT_EQ(advice.option(), "idle-timeout");
   EXPECT_EQ(advice.suggested_value(), "5min");
+  settings_.lifetime = minutes(3);
+  EXPECT_EQ(Only("idle-timeout-short").suggested_value(), "3min") << "no longer than the lifetime";
+  settings_.lifetime = minutes(30);
   now().counters = {};
   now().counters.opened = 70;
   now().counters.closed[static_cast<size_t>(pool::CloseReason::kLifetime)] = 65;
