@@ -20,6 +20,9 @@ struct FiguresSample {
   std::chrono::steady_clock::time_point time;
   double cpu_seconds = 0;
   std::optional<double> throttled_seconds;
+  double available_cpus = 0;
+  double resident_bytes = 0;
+  double uptime_seconds = 0;
   pool::PoolStats stats;
 };
 

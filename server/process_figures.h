@@ -12,6 +12,7 @@ namespace dbsidecar::server {
 void FillProcessMetrics(v1::ProcessMetrics& metrics);
 // The part of it that costs nothing: processor time used, user and system together.
 double ProcessorSeconds();
+double ResidentBytes();
 
 void SetTimestamp(std::chrono::system_clock::time_point time, google::protobuf::Timestamp& into);
 

@@ -46,15 +46,30 @@ Reports::Reports(Database& database, Readiness& readiness, const Config& config)
     : database_(database),
       readiness_(readiness),
       config_(config),
+      history_(config.history.enabled ? std::make_unique<History>(config.history.file) : nullptr),
+      live_(*this, database.recent_events()),
       sampler_([this] { return Look(); }) {}
 
 FiguresSample Reports::Look() {
-  pool::PoolStats stats = database_.Report().stats;
-  readiness_.Look(stats);
-  return {.time = std::chrono::steady_clock::now(),
-          .cpu_seconds = ProcessorSeconds(),
-          .throttled_seconds = system_.ThrottledSeconds(),
-          .stats = std::move(stats)};
+  FiguresSample sample = {.time = std::chrono::steady_clock::now(),
+                          .cpu_seconds = ProcessorSeconds(),
+                          .throttled_seconds = system_.ThrottledSeconds(),
+                          .available_cpus = available_cpus_,
+                          .resident_bytes = ResidentBytes(),
+                          .uptime_seconds = 0,
+                          .stats = database_.Report().stats};
+  sample.uptime_seconds = std::chrono::duration<double>(sample.time - started_).count();
+  if (history_) history_->Add(std::chrono::system_clock::now(), sample);
+  readiness_.Look(sample.stats);
+  live_.OnLook(sample);
+  return sample;
+}
+
+std::optional<pool::Error> Reports::FillHistory(const v1::MetricsHistoryRequest& request,
+                                                v1::MetricsHistoryResponse& response) const {
+  if (history_) return history_->Fill(request, response);
+  return pool::OwnError(pool::ErrorKind::kHistoryOff,
+                        "the history is switched off; start the sidecar with --history");
 }
 
 // Through the pool, as calls go: what it finds is what they would. Its error is in the pool's

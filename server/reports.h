@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <optional>
 
 #include "dbsidecar/v1/health.pb.h"
@@ -11,6 +12,8 @@
 #include "pool/time.h"
 #include "server/config/config.h"
 #include "server/figures_sampler.h"
+#include "server/history/history.h"
+#include "server/live_feed.h"
 #include "server/system_figures.h"
 
 namespace dbsidecar::server {
@@ -32,6 +35,9 @@ class Reports {
                                         v1::HealthResponse& health);
   std::optional<pool::Error> FillMetrics(const v1::MetricsRequest& request,
                                          v1::MetricsResponse& metrics);
+  std::optional<pool::Error> FillHistory(const v1::MetricsHistoryRequest& request,
+                                         v1::MetricsHistoryResponse& response) const;
+  LiveFeed& live() { return live_; }
 
  private:
   FiguresSample Look();
@@ -47,6 +53,9 @@ class Reports {
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   const std::chrono::system_clock::time_point started_at_ = std::chrono::system_clock::now();
   std::atomic<v1::LifecyclePhase> phase_{v1::LIFECYCLE_PHASE_STARTING};
+  const double available_cpus_ = system_.AvailableCpus();
+  const std::unique_ptr<History> history_;  // None = switched off.
+  LiveFeed live_;
   FiguresSampler sampler_;  // Last: it looks at all the others.
 };
 

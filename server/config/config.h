@@ -79,6 +79,11 @@ struct LifecycleConfig {
   Milliseconds readiness_hold{};  // After a second loss of the database within a minute; 0 = none.
 };
 
+struct HistoryConfig {
+  bool enabled = true;
+  std::string file;  // Empty = in memory only.
+};
+
 struct LogConfig {
   LogLevel level = LogLevel::kInfo;
   LogFormat format = LogFormat::kText;
@@ -113,6 +118,7 @@ struct Config {
   PoolConfig pool;
   QueryConfig query;
   LifecycleConfig lifecycle;
+  HistoryConfig history;
   LogConfig log;
 
   std::vector<OptionValue> values;  // One per option, in the order of the table.
