@@ -6,6 +6,7 @@
 #include "server/history/history_request.h"
 #include "server/message_json.h"
 #include "server/metrics_text.h"
+#include "server/page/page.h"
 #include "server/reports.h"
 
 namespace dbsidecar::server {
@@ -76,6 +77,24 @@ HttpResponse AnswerEvents(const HttpRequest& /*request*/, Reports& reports) {
   return {.content_type = "text/event-stream", .body = reports.live().Welcome(), .is_stream = true};
 }
 
+HttpResponse PageFile(std::string_view type, std::string_view content) {
+  return {.content_type = std::string(type) + "; charset=utf-8",
+          .body = std::string(content),
+          .content_security_policy = std::string(kPagePolicy)};
+}
+
+HttpResponse AnswerPage(const HttpRequest& /*request*/, Reports& /*reports*/) {
+  return PageFile("text/html", kPageHTML);
+}
+
+HttpResponse AnswerStyle(const HttpRequest& /*request*/, Reports& /*reports*/) {
+  return PageFile("text/css", kPageCSS);
+}
+
+HttpResponse AnswerScript(const HttpRequest& /*request*/, Reports& /*reports*/) {
+  return PageFile("text/javascript", kPageJS);
+}
+
 struct Route {
   std::string_view path;
   HttpResponse (*answer)(const HttpRequest& request, Reports& reports);
@@ -93,6 +112,9 @@ constexpr auto kRoutes = std::to_array<Route>({
     {"/metrics", &AnswerMetrics},
     {"/api/metrics/history", &AnswerHistory},
     {"/api/events", &AnswerEvents},
+    {"/", &AnswerPage},
+    {"/page.css", &AnswerStyle},
+    {"/page.js", &AnswerScript},
 });
 
 HttpResponse NotFound() {
