@@ -24,6 +24,8 @@ enum class ErrorKind {
   kNeedsSession,  // The statement changes session state or opens a transaction: not in autocommit.
   kInvalidArgument,    // The call cannot be sent as it is (NUL in text, too many parameters, ...).
   kPoolNotFound,       // No pool has that name.
+  kSeriesNotFound,     // No series of the history has that name.
+  kHistoryOff,         // The history is switched off.
   kSessionNotFound,    // Nothing was sent: no open session has that token.
   kSessionBusy,        // Nothing was sent: the session runs another call.
   kTransactionOpen,    // Nothing was sent: a session with an open transaction cannot be released.

@@ -66,6 +66,7 @@ pool::PoolOptions PoolOptionsOf(const Config& config) {
 Database::Database(const Config& config, std::function<void(bool up)> on_status)
     : observer_({.log_events = config.pool.logging,
                  .log_calls = config.log.calls,
+                 .events = &events_,
                  .on_database_status = std::move(on_status)}),
       driver_(NewDriver(config, loop_)),
       pool_(std::make_unique<pool::Pool>(loop_, *driver_, PoolOptionsOf(config), observer_)),

@@ -61,6 +61,7 @@ class Database {
 
   // Waits for the loop, which never blocks.
   DatabaseReport Report();
+  const RecentEvents& recent_events() const { return events_; }
 
   // Refuses new calls, waits until the accepted ones are answered or `limit` has passed or
   // `hurry` says so, gives up the rest, and closes the connections. Returns the number of calls
@@ -76,6 +77,7 @@ class Database {
 
   std::atomic<uint64_t> next_call_id_{1};
   pool::EventLoop loop_;
+  RecentEvents events_;
   PoolObserver observer_;
   std::unique_ptr<pool::Driver> driver_;
   std::unique_ptr<pool::Pool> pool_;

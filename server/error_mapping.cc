@@ -187,6 +187,10 @@ MappedError MapError(const pool::Error& error) {
       return Map(Code::kInvalidArgument, "INVALID_REQUEST");
     case pool::ErrorKind::kPoolNotFound:
       return Map(Code::kNotFound, "POOL_NOT_FOUND");
+    case pool::ErrorKind::kSeriesNotFound:
+      return Map(Code::kNotFound, "SERIES_NOT_FOUND");
+    case pool::ErrorKind::kHistoryOff:
+      return Map(Code::kFailedPrecondition, "HISTORY_OFF");
     case pool::ErrorKind::kSessionNotFound:
       return Map(Code::kNotFound, "SESSION_NOT_FOUND");
     case pool::ErrorKind::kSessionBusy:

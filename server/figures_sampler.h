@@ -22,6 +22,8 @@ struct FiguresSample {
   std::chrono::steady_clock::time_point time;
   double cpu_seconds = 0;
   std::optional<double> throttled_seconds;
+  double available_cpus = 0;
+  double uptime_seconds = 0;
   uint64_t resident_bytes = 0;
   uint64_t memory_limit_bytes = 0;  // 0 = not known.
   pool::PoolStats stats;

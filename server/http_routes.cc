@@ -3,14 +3,17 @@
 #include <array>
 #include <string_view>
 
+#include "server/history/history_request.h"
 #include "server/message_json.h"
 #include "server/metrics_text.h"
+#include "server/page/page.h"
 #include "server/reports.h"
 
 namespace dbsidecar::server {
 namespace {
 
 constexpr unsigned kOk = 200;
+constexpr unsigned kBadRequest = 400;
 constexpr unsigned kNotFound = 404;
 constexpr unsigned kUnavailable = 503;
 
@@ -59,6 +62,39 @@ HttpResponse AnswerMetrics(const HttpRequest& request, Reports& reports) {
   return {.content_type = std::string(ContentTypeOf(format)), .body = MetricsText(metrics, format)};
 }
 
+HttpResponse AnswerHistory(const HttpRequest& request, Reports& reports) {
+  v1::MetricsHistoryRequest asked;
+  v1::MetricsHistoryResponse history;
+  std::optional<pool::Error> trouble = ParseHistoryQuery(request.query, asked);
+  if (!trouble) trouble = reports.FillHistory(asked, history);
+  if (!trouble) return {.body = ToCompactJson(history) + "\n"};
+  return {.status = trouble->kind == pool::ErrorKind::kHistoryOff ? kNotFound : kBadRequest,
+          .content_type = "text/plain; charset=utf-8",
+          .body = trouble->message + "\n"};
+}
+
+HttpResponse AnswerEvents(const HttpRequest& /*request*/, Reports& reports) {
+  return {.content_type = "text/event-stream", .body = reports.live().Welcome(), .is_stream = true};
+}
+
+HttpResponse PageFile(std::string_view type, std::string_view content) {
+  return {.content_type = std::string(type) + "; charset=utf-8",
+          .body = std::string(content),
+          .content_security_policy = std::string(kPagePolicy)};
+}
+
+HttpResponse AnswerPage(const HttpRequest& /*request*/, Reports& /*reports*/) {
+  return PageFile("text/html", kPageHTML);
+}
+
+HttpResponse AnswerStyle(const HttpRequest& /*request*/, Reports& /*reports*/) {
+  return PageFile("text/css", kPageCSS);
+}
+
+HttpResponse AnswerScript(const HttpRequest& /*request*/, Reports& /*reports*/) {
+  return PageFile("text/javascript", kPageJS);
+}
+
 struct Route {
   std::string_view path;
   HttpResponse (*answer)(const HttpRequest& request, Reports& reports);
@@ -74,6 +110,11 @@ constexpr auto kRoutes = std::to_array<Route>({
     {"/livez", &AnswerLive},
     {"/startupz", &AnswerStarted},
     {"/metrics", &AnswerMetrics},
+    {"/api/metrics/history", &AnswerHistory},
+    {"/api/events", &AnswerEvents},
+    {"/", &AnswerPage},
+    {"/page.css", &AnswerStyle},
+    {"/page.js", &AnswerScript},
 });
 
 HttpResponse NotFound() {

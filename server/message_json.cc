@@ -37,22 +37,13 @@ std::string WordOf(const EnumValueDescriptor& value) {
   return word;
 }
 
-std::string TextOf(const Timestamp& timestamp) {
-  const auto seconds = static_cast<std::time_t>(timestamp.seconds());
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900,
-                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                     timestamp.nanos() / 1'000'000);
-}
-
 Json NumberOf(double number) { return std::isfinite(number) ? Json(number) : Json(); }
 
 Json ValueOf(const Message& message) {
   if (const auto* duration = dynamic_cast<const Duration*>(&message)) {
     return NumberOf(static_cast<double>(duration->seconds()) + duration->nanos() / 1e9);
   }
-  if (const auto* timestamp = dynamic_cast<const Timestamp*>(&message)) return TextOf(*timestamp);
+  if (const auto* timestamp = dynamic_cast<const Timestamp*>(&message)) return Rfc3339(*timestamp);
   return ObjectOf(message);
 }
 
@@ -136,9 +127,22 @@ Json ObjectOf(const Message& message) {
 
 }  // namespace
 
+std::string Rfc3339(const Timestamp& timestamp) {
+  const auto seconds = static_cast<std::time_t>(timestamp.seconds());
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900,
+                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+                     timestamp.nanos() / 1'000'000);
+}
+
 std::string ToJson(const Message& message) {
   // Text that is not UTF-8 cannot be in a string field of ours; JSON would refuse it otherwise.
   return ObjectOf(message).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string ToCompactJson(const Message& message) {
+  return ObjectOf(message).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace dbsidecar::server

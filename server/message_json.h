@@ -6,12 +6,18 @@
 #pragma once
 
 #include <google/protobuf/message.h>
+#include <google/protobuf/timestamp.pb.h>
 
 #include <string>
 
 namespace dbsidecar::server {
 
+// In UTC, to the millisecond.
+std::string Rfc3339(const google::protobuf::Timestamp& timestamp);
+
 // Indented by two spaces, with a newline at the end.
 std::string ToJson(const google::protobuf::Message& message);
+// On one line, without a newline: for machines, and for many numbers.
+std::string ToCompactJson(const google::protobuf::Message& message);
 
 }  // namespace dbsidecar::server

@@ -1,6 +1,9 @@
 #include "server/pool_observer.h"
 
+#include <fmt/format.h>
+
 #include <cctype>
+#include <utility>
 
 #include "absl/strings/str_join.h"
 #include "server/error_mapping.h"
@@ -53,7 +56,12 @@ void LogSession(std::string_view event, const pool::SessionReport& session,
 
 }  // namespace
 
+void PoolObserver::Note(std::string_view kind, pool::ConnectionId id, std::string text) const {
+  if (options_.events != nullptr) options_.events->Note(kind, options_.pool, id, std::move(text));
+}
+
 void PoolObserver::OnConnectionOpened(pool::ConnectionId id, pool::Duration connect_time) {
+  Note("connection_opened", id, fmt::format("{:.1f} ms", Millis(connect_time)));
   if (!options_.log_events) return;
   Log(LogLevel::kInfo, "pool.connect", {{"connection", id}, {"took_ms", Millis(connect_time)}});
 }
@@ -64,11 +72,13 @@ void PoolObserver::OnConnectFailed(pool::ConnectionId id, const pool::Error& err
     std::lock_guard lock(mutex_);
     trouble_ = {.message = error.message, .permanent = permanent};
   }
+  Note("connect_failed", id, error.message);
   // PoolCore's back-off bounds how often this is written.
   Log(LogLevel::kWarn, "pool.connect_failed", {{"connection", id}, {"error", error.message}});
 }
 
 void PoolObserver::OnConnectionClosed(pool::ConnectionId id, pool::CloseReason reason) {
+  Note("connection_closed", id, std::string(CloseReasonName(reason)));
   if (!options_.log_events) return;
   Log(LogLevel::kInfo, "pool.remove", {{"connection", id}, {"reason", CloseReasonName(reason)}});
 }
@@ -113,10 +123,12 @@ std::map<std::string, uint64_t> PoolObserver::outcomes() const {
 void PoolObserver::OnDatabaseStatus(bool up, std::string_view reason) {
   Log(up ? LogLevel::kInfo : LogLevel::kWarn, up ? "database.up" : "database.down",
       {{"reason", reason}});
+  Note(up ? "database_up" : "database_down", 0, std::string(reason));
   options_.on_database_status(up);
 }
 
 void PoolObserver::OnSessionHeld(const pool::SessionReport& session) {
+  Note("session_held", session.connection, std::string(session.caller));
   LogSession("session.held", session, "");
 }
 
@@ -134,11 +146,13 @@ void PoolObserver::OnSessionAudited(const pool::SessionAudit& audit) {
 }
 
 void PoolObserver::OnSessionRevoked(const pool::SessionReport& session, std::string_view reason) {
+  Note("session_revoked", session.connection, std::string(reason));
   LogSession("session.revoked", session, reason);
 }
 
 // The hub's back-off bounds how often this is written.
 void PoolObserver::OnListenerStatus(bool up, std::string_view reason) {
+  Note(up ? "listen_restored" : "listen_lost", 0, std::string(reason));
   Log(up ? LogLevel::kInfo : LogLevel::kWarn, up ? "listen.restored" : "listen.lost",
       {{"reason", reason}});
 }

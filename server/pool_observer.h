@@ -1,5 +1,5 @@
-// Hears what the pool does: writes the pool's event log, tells the health service, and keeps what
-// the reports need beyond the pool's own figures.
+// Hears what the pool does: writes the pool's event log, notes the recent events, tells the health
+// service, and keeps what the reports need beyond the pool's own figures.
 #pragma once
 
 #include <array>
@@ -9,6 +9,7 @@
 #include <string>
 
 #include "pool/observer.h"
+#include "server/recent_events.h"
 #include "server/status_code.h"
 
 namespace dbsidecar::server {
@@ -16,6 +17,8 @@ namespace dbsidecar::server {
 struct PoolObserverOptions {
   bool log_events = false;  // A line for each connect, lease, release and close.
   bool log_calls = false;   // A line for each call.
+  std::string pool = "default";
+  RecentEvents* events = nullptr;  // Borrowed; none in tests.
   // The database went up or down. Loop thread.
   std::function<void(bool up)> on_database_status;
 };
@@ -48,6 +51,8 @@ class PoolObserver final : public pool::Observer {
   std::map<std::string, uint64_t> outcomes() const;
 
  private:
+  void Note(std::string_view kind, pool::ConnectionId id, std::string text) const;
+
   const PoolObserverOptions options_;
   std::array<uint64_t, kCodes> answered_{};  // By Code.
   mutable std::mutex mutex_;

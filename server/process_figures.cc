@@ -20,6 +20,19 @@ uint32_t CountEntries(const char* path) {
   return count;
 }
 
+struct Memory {
+  uint64_t virtual_bytes = 0;
+  uint64_t resident_bytes = 0;
+};
+
+Memory ReadMemory() {
+  Memory pages;
+  std::ifstream("/proc/self/statm") >> pages.virtual_bytes >> pages.resident_bytes;
+  const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return {.virtual_bytes = pages.virtual_bytes * page,
+          .resident_bytes = pages.resident_bytes * page};
+}
+
 double Seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
 }
@@ -44,23 +57,15 @@ double ProcessorSeconds() {
   return Seconds(usage.ru_utime) + Seconds(usage.ru_stime);
 }
 
-uint64_t ResidentBytes() {
-  uint64_t total_pages = 0;
-  uint64_t resident_pages = 0;
-  std::ifstream("/proc/self/statm") >> total_pages >> resident_pages;
-  return resident_pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-}
+uint64_t ResidentBytes() { return ReadMemory().resident_bytes; }
 
 void FillProcessMetrics(v1::ProcessMetrics& metrics) {
   static const auto started = std::chrono::system_clock::now();
   SetTimestamp(started, *metrics.mutable_start_time());
   metrics.set_cpu_seconds_total(ProcessorSeconds());
-  uint64_t total_pages = 0;
-  uint64_t resident_pages = 0;
-  std::ifstream("/proc/self/statm") >> total_pages >> resident_pages;
-  const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  metrics.set_virtual_bytes(total_pages * page);
-  metrics.set_resident_bytes(resident_pages * page);
+  const Memory memory = ReadMemory();
+  metrics.set_virtual_bytes(memory.virtual_bytes);
+  metrics.set_resident_bytes(memory.resident_bytes);
   metrics.set_open_descriptors(CountEntries("/proc/self/fd"));
   rlimit descriptors{};
   getrlimit(RLIMIT_NOFILE, &descriptors);

@@ -64,20 +64,35 @@ Reports::Reports(Database& database, Readiness& readiness, const Config& config)
                    [this](const std::vector<AlertState>& changes) {
                      if (webhook_ != nullptr) webhook_->Tell(changes);
                    }}),
+      history_(config.history.enabled ? std::make_unique<History>(config.history.file) : nullptr),
+      live_(*this, database.recent_events()),
       sampler_([this] { return Look(); },
                [this](const FiguresSampler::Looks& looks) { alerts_.Look(looks); }) {}
 
 FiguresSample Reports::Look() {
   DatabaseReport report = database_.Report();
-  readiness_.Look(report.stats);
   memory_limit_bytes_ = system_.MemoryLimit();
-  return {.time = std::chrono::steady_clock::now(),
-          .cpu_seconds = ProcessorSeconds(),
-          .throttled_seconds = system_.ThrottledSeconds(),
-          .resident_bytes = ResidentBytes(),
-          .memory_limit_bytes = memory_limit_bytes_,
-          .stats = std::move(report.stats),
-          .outcomes = std::move(report.outcomes)};
+  FiguresSample sample = {.time = std::chrono::steady_clock::now(),
+                          .cpu_seconds = ProcessorSeconds(),
+                          .throttled_seconds = system_.ThrottledSeconds(),
+                          .available_cpus = available_cpus_,
+                          .uptime_seconds = 0,
+                          .resident_bytes = ResidentBytes(),
+                          .memory_limit_bytes = memory_limit_bytes_,
+                          .stats = std::move(report.stats),
+                          .outcomes = std::move(report.outcomes)};
+  sample.uptime_seconds = std::chrono::duration<double>(sample.time - started_).count();
+  if (history_) history_->Add(std::chrono::system_clock::now(), sample);
+  readiness_.Look(sample.stats);
+  live_.OnLook(sample);
+  return sample;
+}
+
+std::optional<pool::Error> Reports::FillHistory(const v1::MetricsHistoryRequest& request,
+                                                v1::MetricsHistoryResponse& response) const {
+  if (history_) return history_->Fill(request, response);
+  return pool::OwnError(pool::ErrorKind::kHistoryOff,
+                        "the history is switched off; start the sidecar with --history");
 }
 
 // Through the pool, as calls go: what it finds is what they would. Its error is in the pool's

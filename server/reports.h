@@ -13,6 +13,8 @@
 #include "server/alert_watch.h"
 #include "server/config/config.h"
 #include "server/figures_sampler.h"
+#include "server/history/history.h"
+#include "server/live_feed.h"
 #include "server/system_figures.h"
 #include "server/webhook.h"
 
@@ -35,6 +37,9 @@ class Reports {
                                         v1::HealthResponse& health);
   std::optional<pool::Error> FillMetrics(const v1::MetricsRequest& request,
                                          v1::MetricsResponse& metrics);
+  std::optional<pool::Error> FillHistory(const v1::MetricsHistoryRequest& request,
+                                         v1::MetricsHistoryResponse& response) const;
+  LiveFeed& live() { return live_; }
 
  private:
   FiguresSample Look();
@@ -54,6 +59,9 @@ class Reports {
   std::atomic<uint64_t> memory_limit_bytes_ = 0;  // Of the last look, so that scrapes cost little.
   const std::unique_ptr<Webhook> webhook_;        // Null = there is none.
   AlertWatch alerts_;
+  const double available_cpus_ = system_.AvailableCpus();
+  const std::unique_ptr<History> history_;  // None = switched off.
+  LiveFeed live_;
   FiguresSampler sampler_;  // Last: it looks at all the others.
 };
 

@@ -35,6 +35,7 @@
 #include "server/readiness.h"
 #include "server/reports.h"
 #include "server/sidecar_service.h"
+#include "server/watch_metrics_rpc.h"
 
 namespace dbsidecar::server {
 namespace {
@@ -178,9 +179,11 @@ class Server {
         rpc_(service_, database_, LimitsOf(config), encoder_loop_),
         attach_(rpc_),
         listen_(rpc_, static_cast<size_t>(config.query.listen_buffer)),
+        watch_metrics_(rpc_, reports_),
         encoder_(std::make_unique<LoopThread>(encoder_loop_, "encoder")) {}
 
   ~Server() {
+    reports_.live().SetServers({});
     if (server_ != nullptr) {
       server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
       server_->Wait();
@@ -239,6 +242,7 @@ class Server {
     AcceptPipelines(rpc_, *queues_);
     attach_.Accept(*queues_);
     listen_.Accept(*queues_);
+    watch_metrics_.Accept(*queues_);
     AcceptQueryStreams(rpc_, *queues_);
     AcceptCopiesIn(rpc_, *queues_);
     AcceptCopiesOut(rpc_, *queues_);
@@ -265,6 +269,9 @@ class Server {
       Log(LogLevel::kInfo, "server.listening_http", {{"address", (*server)->address().ToString()}});
       http_.push_back(*std::move(server));
     }
+    std::vector<HttpServer*> servers;
+    for (const auto& server : http_) servers.push_back(server.get());
+    reports_.live().SetServers(std::move(servers));
     return true;
   }
 
@@ -290,8 +297,10 @@ class Server {
     // same are served for a while.
     readiness_.SetServing(false);
     reports_.SetPhase(v1::LIFECYCLE_PHASE_LAME_DUCK);
+    reports_.live().Publish();
     const bool again = signals_.Wait(config_.lifecycle.drain_delay);
     reports_.SetPhase(v1::LIFECYCLE_PHASE_DRAINING);
+    reports_.live().Publish();
     Log(LogLevel::kInfo, "server.draining",
         {{"timeout_ms", config_.lifecycle.drain_timeout.count()}});
     const steady_clock::duration limit =
@@ -309,6 +318,7 @@ class Server {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     attach_.End();
+    watch_metrics_.End();
     // Streams have been told to end; whoever does not read cannot hear it.
     const auto leave = steady_clock::now() + kStreamEndMax;
     while (rpc_.open_streams() > 0 && steady_clock::now() < leave && !hurried()) {
@@ -330,6 +340,7 @@ class Server {
   RpcContext rpc_;
   AttachRpc attach_;
   ListenRpc listen_;
+  WatchMetricsRpc watch_metrics_;
   std::unique_ptr<LoopThread> encoder_;
   std::unique_ptr<CompletionQueues> queues_;
   std::unique_ptr<grpc::Server> server_;

@@ -11,15 +11,6 @@
 #include "server/result_encoder.h"
 
 namespace dbsidecar::server {
-namespace {
-
-grpc::Status NotServed(const std::string& what) {
-  return ToGrpcStatus(
-      pool::OwnError(pool::ErrorKind::kUnsupported,
-                     what + " is not served by this version (" DBSIDECAR_VERSION ")"));
-}
-
-}  // namespace
 
 grpc::Status SidecarService::Health(grpc::ServerContext* context, const v1::HealthRequest* request,
                                     v1::HealthResponse* response) {
@@ -96,14 +87,11 @@ grpc::Status SidecarService::Describe(grpc::ServerContext* context,
   return RunDescribe(database_, limits_, *context, *request, *response);
 }
 
-grpc::Status SidecarService::WatchMetrics(grpc::ServerContext*, const v1::MetricsRequest*,
-                                          grpc::ServerWriter<v1::MetricsResponse>*) {
-  return NotServed("WatchMetrics");
-}
-
-grpc::Status SidecarService::MetricsHistory(grpc::ServerContext*, const v1::MetricsHistoryRequest*,
-                                            v1::MetricsHistoryResponse*) {
-  return NotServed("MetricsHistory");
+grpc::Status SidecarService::MetricsHistory(grpc::ServerContext*,
+                                            const v1::MetricsHistoryRequest* request,
+                                            v1::MetricsHistoryResponse* response) {
+  const auto trouble = reports_.FillHistory(*request, *response);
+  return trouble ? ToGrpcStatus(*trouble) : grpc::Status::OK;
 }
 
 }  // namespace dbsidecar::server

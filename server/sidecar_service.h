@@ -1,6 +1,6 @@
-// The service dbsidecar.v1.Sidecar: Query, Pipeline, QueryStream, CopyIn, CopyOut, Listen and
-// Attach on the completion-queue API (query_rpc.h, pipeline_rpc.h, ...), the others on the
-// synchronous one, and an honest answer for the RPCs that this version does not serve.
+// The service dbsidecar.v1.Sidecar: Query, Pipeline, QueryStream, CopyIn, CopyOut, Listen, Attach
+// and WatchMetrics on the completion-queue API (query_rpc.h, pipeline_rpc.h, ...), the others on
+// the synchronous one.
 //
 // The synchronous API, because its threads do not poll when a server has completion queues, too:
 // whatever polls besides these takes events from them and wakes them for each (docs/adr/0016). So
@@ -18,10 +18,11 @@ class Database;
 class Reports;
 
 class SidecarService final
-    : public v1::Sidecar::WithRawMethod_Query<v1::Sidecar::WithRawMethod_Pipeline<
-          v1::Sidecar::WithRawMethod_QueryStream<v1::Sidecar::WithRawMethod_CopyIn<
-              v1::Sidecar::WithRawMethod_CopyOut<v1::Sidecar::WithRawMethod_Listen<
-                  v1::Sidecar::WithRawMethod_Attach<v1::Sidecar::Service>>>>>>> {
+    : public v1::Sidecar::WithRawMethod_Query<
+          v1::Sidecar::WithRawMethod_Pipeline<v1::Sidecar::WithRawMethod_QueryStream<
+              v1::Sidecar::WithRawMethod_CopyIn<v1::Sidecar::WithRawMethod_CopyOut<
+                  v1::Sidecar::WithRawMethod_Listen<v1::Sidecar::WithRawMethod_Attach<
+                      v1::Sidecar::WithRawMethod_WatchMetrics<v1::Sidecar::Service>>>>>>>> {
  public:
   // Borrowed.
   SidecarService(Database& database, Reports& reports, RequestLimits limits)
@@ -43,11 +44,8 @@ class SidecarService final
   grpc::Status EndSession(grpc::ServerContext*, const v1::EndSessionRequest*,
                           v1::EndSessionResponse*) override;
 
-  // Not served by this version: UNIMPLEMENTED, and the message says so.
-  grpc::Status WatchMetrics(grpc::ServerContext*, const v1::MetricsRequest*,
-                            grpc::ServerWriter<v1::MetricsResponse>*) override;
-  grpc::Status MetricsHistory(grpc::ServerContext*, const v1::MetricsHistoryRequest*,
-                              v1::MetricsHistoryResponse*) override;
+  grpc::Status MetricsHistory(grpc::ServerContext*, const v1::MetricsHistoryRequest* request,
+                              v1::MetricsHistoryResponse* response) override;
 
  private:
   Database& database_;

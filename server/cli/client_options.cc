@@ -3,6 +3,7 @@
 #include <array>
 #include <limits>
 #include <span>
+#include <utility>
 
 #include "server/cli/display_text.h"
 #include "server/cli/flags.h"
@@ -356,18 +357,64 @@ absl::StatusOr<HealthOptions> ReadHealthOptions(const std::vector<std::string>& 
   return options;
 }
 
+namespace {
+
+absl::Status SetCount(const std::string& text, std::string_view of_what, std::uint64_t& into) {
+  const auto count = ParseInteger(text);
+  if (!count.ok() || *count < 1) {
+    return Bad(Concat("--count \"", Displayable(text), "\""),
+               Concat("is not a number of ", of_what, "; write a whole number from 1"));
+  }
+  into = static_cast<std::uint64_t>(*count);
+  return absl::OkStatus();
+}
+
+// A number counts seconds.
+absl::Status SetInterval(const std::string& text, MetricsOptions& options) {
+  const auto seconds = ParseInteger(text);
+  const auto interval =
+      ParseDuration(seconds.ok() ? Concat(text, "s") : text, BareNumber::kRefused);
+  if (!interval.ok() || interval->count() < 100) {
+    return Bad(Concat("--watch \"", Displayable(text), "\""),
+               "is no time between two reports; write seconds, or a duration from 100ms");
+  }
+  options.watch = *interval;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<MetricsOptions> ReadMetricsOptions(const std::vector<std::string>& arguments,
                                                   const Environment& environment) {
-  static constexpr std::array<Flag, 3> kFlags{
-      {{"--addr", true}, {"--timeout", true}, {"--json", false}}};
-  MetricsOptions options{.client = {.timeout = 5s}};
-  const auto take = [&](const Argument& argument) {
-    if (argument.flag.empty()) return UnwantedValue(argument);
-    options.json = true;
+  static constexpr std::array<Flag, 5> kFlags{{{"--addr", true},
+                                               {"--timeout", true},
+                                               {"--json", false},
+                                               {"--watch", false, true},
+                                               {"--count", true}}};
+  MetricsOptions options{.client = {.timeout = 0s}};
+  bool interval_may_follow = false;
+  const auto take = [&](const Argument& argument) -> absl::Status {
+    if (argument.flag.empty()) {
+      if (!std::exchange(interval_may_follow, false)) return UnwantedValue(argument);
+      return SetInterval(argument.value, options);
+    }
+    interval_may_follow = argument.flag == "--watch" && argument.value.empty();
+    if (interval_may_follow) {
+      options.watch = 1s;
+    } else if (argument.flag == "--watch") {
+      return SetInterval(argument.value, options);
+    } else if (argument.flag == "--count") {
+      return SetCount(argument.value, "reports", options.count);
+    } else {
+      options.json = true;
+    }
     return absl::OkStatus();
   };
   const absl::Status status = ReadInto(options.client, arguments, environment, kFlags, take);
   if (!status.ok()) return status;
+  if (options.watch) return options;
+  if (options.count > 0) return absl::InvalidArgumentError("--count is for --watch");
+  if (options.client.timeout == 0s) options.client.timeout = 5s;
   return options;
 }
 
@@ -397,12 +444,7 @@ absl::StatusOr<ListenOptions> ReadListenOptions(const std::vector<std::string>& 
     } else if (argument.flag.empty()) {
       options.channels.push_back(argument.value);
     } else {
-      const auto count = ParseInteger(argument.value);
-      if (!count.ok() || *count < 1) {
-        return Bad(Concat("--count \"", Displayable(argument.value), "\""),
-                   "is not a number of notifications; write a whole number from 1");
-      }
-      options.count = static_cast<std::uint64_t>(*count);
+      return SetCount(argument.value, "notifications", options.count);
     }
     return absl::OkStatus();
   };
@@ -508,8 +550,10 @@ const std::string_view kMetricsHelp =
 Prints the figures of a running sidecar: its pools, its times, its process.
 
 Flags:
-  --json              print JSON
-  --timeout DURATION  give up after this long (default 5s)
+  --watch [SECONDS]   print those that change, again and again: a line for each pool (default 1)
+  --count N           with --watch: stop after so many reports
+  --json              print JSON; with --watch a line for each report
+  --timeout DURATION  give up after this long (default 5s; never with --watch)
   --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
   --help              print this
 

@@ -62,8 +62,10 @@ struct HealthOptions {
 };
 
 struct MetricsOptions {
-  ClientOptions client;
+  ClientOptions client;  // With `watch`, timeout 0 = watch for ever.
   bool json = false;
+  std::optional<std::chrono::milliseconds> watch = {};  // The time between two reports.
+  std::uint64_t count = 0;                              // Reports to watch; 0 = all.
 };
 
 struct WaitOptions {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
+#include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
 #include <chrono>
@@ -26,6 +27,7 @@
 #include "server/cli/sidecar_client.h"
 #include "server/cli/stream_verb.h"
 #include "server/cli/verb_report.h"
+#include "server/cli/watch_text.h"
 #include "server/config/values.h"
 #include "server/status_code.h"
 #include "server/text.h"
@@ -365,11 +367,32 @@ int RunHealth(const std::vector<std::string>& arguments, const Environment& envi
   return Print(options->json ? JsonOf(response) : TextOfHealth(response), serves ? kOk : kFailed);
 }
 
+namespace {
+
+int WatchMetrics(SidecarClient& client, const MetricsOptions& options) {
+  v1::MetricsRequest request;
+  *request.mutable_interval() =
+      google::protobuf::util::TimeUtil::MillisecondsToDuration(options.watch->count());
+  WatchText text;
+  std::uint64_t reports = 0;
+  int exit_code = kOk;
+  const CallOutcome outcome =
+      client.WatchMetrics(request, options.client.timeout, [&](const v1::MetricsResponse& metrics) {
+        exit_code = Print(options.json ? LineOfJson(metrics) : text.Next(metrics));
+        return exit_code == kOk && ++reports != options.count;
+      });
+  if (outcome.ok() || outcome.TimedOut()) return exit_code;
+  return ReportFailure(outcome, options.client);
+}
+
+}  // namespace
+
 int RunMetrics(const std::vector<std::string>& arguments, const Environment& environment) {
   const absl::StatusOr<MetricsOptions> options = ReadMetricsOptions(arguments, environment);
   if (!options.ok()) return UsageError("metrics", options.status());
   if (options->client.help_wanted) return Print(kMetricsHelp);
   SidecarClient client(options->client.address);
+  if (options->watch) return WatchMetrics(client, *options);
   v1::MetricsResponse response;
   const CallOutcome outcome =
       client.Metrics(v1::MetricsRequest(), options->client.timeout, response);

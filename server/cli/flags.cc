@@ -55,12 +55,14 @@ absl::StatusOr<std::vector<Argument>> SplitArguments(const std::vector<std::stri
       const Flag* flag = Find(name, known);
       if (flag == nullptr) return Unknown(name, known);
       Argument& added = result.emplace_back(Argument{std::string(flag->name), ""});
-      if (!flag->takes_value) {
+      if (!flag->takes_value && !flag->may_have_value) {
         if (equals != std::string::npos) {
           return absl::InvalidArgumentError(Concat(name, " takes no value"));
         }
       } else if (equals != std::string::npos) {
         added.value = argument.substr(equals + 1);
+      } else if (!flag->takes_value) {
+        // It stands alone.
       } else if (++i < arguments.size()) {
         added.value = arguments[i];
       } else {

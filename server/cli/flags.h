@@ -16,6 +16,7 @@ namespace dbsidecar::server::cli {
 struct Flag {
   std::string_view name;  // With its dashes.
   bool takes_value = false;
+  bool may_have_value = false;  // After an equals sign only.
 };
 
 struct Argument {

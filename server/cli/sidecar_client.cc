@@ -177,19 +177,39 @@ CallOutcome SidecarClient::Metrics(const v1::MetricsRequest& request,
   });
 }
 
+namespace {
+
+// Of a stream that goes on until it is not wanted any more, which is OK.
+template <typename Message, typename Reader>
+grpc::Status ReadWhileWanted(grpc::ClientContext& context, Reader& reader,
+                             const std::function<bool(const Message&)>& heard) {
+  Message event;
+  bool wants_more = true;
+  while (wants_more && reader.Read(&event)) wants_more = heard(event);
+  if (!wants_more) context.TryCancel();
+  const grpc::Status status = reader.Finish();
+  return wants_more ? status : grpc::Status::OK;
+}
+
+}  // namespace
+
 CallOutcome SidecarClient::Listen(const v1::ListenRequest& request,
                                   std::chrono::milliseconds timeout,
                                   const std::function<bool(const v1::ListenResponse&)>& heard) {
   const bool endless = timeout == std::chrono::milliseconds::zero();
   return connection_->Run(endless ? kConnectMax : timeout, [&](grpc::ClientContext& context) {
     if (endless) context.set_deadline(Deadline::max());
-    const auto reader = connection_->sidecar->Listen(&context, request);
-    v1::ListenResponse event;
-    bool wants_more = true;
-    while (wants_more && reader->Read(&event)) wants_more = heard(event);
-    if (!wants_more) context.TryCancel();
-    const grpc::Status status = reader->Finish();
-    return wants_more ? status : grpc::Status::OK;
+    return ReadWhileWanted(context, *connection_->sidecar->Listen(&context, request), heard);
+  });
+}
+
+CallOutcome SidecarClient::WatchMetrics(
+    const v1::MetricsRequest& request, std::chrono::milliseconds timeout,
+    const std::function<bool(const v1::MetricsResponse&)>& heard) {
+  const bool endless = timeout == std::chrono::milliseconds::zero();
+  return connection_->Run(endless ? kConnectMax : timeout, [&](grpc::ClientContext& context) {
+    if (endless) context.set_deadline(Deadline::max());
+    return ReadWhileWanted(context, *connection_->sidecar->WatchMetrics(&context, request), heard);
   });
 }
 

@@ -54,6 +54,9 @@ class SidecarClient {
                      v1::HealthResponse& response);
   CallOutcome Metrics(const v1::MetricsRequest& request, std::chrono::milliseconds timeout,
                       v1::MetricsResponse& response);
+  // As Listen.
+  CallOutcome WatchMetrics(const v1::MetricsRequest& request, std::chrono::milliseconds timeout,
+                           const std::function<bool(const v1::MetricsResponse&)>& heard);
   // Calls `heard` with each event until it returns false, which is OK, or the stream ends. Timeout
   // 0 = none, but for the connecting.
   CallOutcome Listen(const v1::ListenRequest& request, std::chrono::milliseconds timeout,

@@ -85,6 +85,11 @@ struct AlertConfig {
   WebhookUrl webhook;                // Empty = none.
 };
 
+struct HistoryConfig {
+  bool enabled = true;
+  std::string file;  // Empty = in memory only.
+};
+
 struct LogConfig {
   LogLevel level = LogLevel::kInfo;
   LogFormat format = LogFormat::kText;
@@ -121,6 +126,7 @@ struct Config {
   LifecycleConfig lifecycle;
   AlertConfig alerts;
   int replicas = 1;  // Sidecars that share the database server.
+  HistoryConfig history;
   LogConfig log;
 
   std::vector<OptionValue> values;  // One per option, in the order of the table.

@@ -62,6 +62,7 @@ class Checker {
                   config_.pool.lifetime);
     CheckNotLater("statement-timeout", config_.query.statement_timeout, "query-timeout",
                   config_.query.query_timeout);
+    CheckHistoryFile();
     CheckListen();
     return std::move(problems_);
   }
@@ -141,6 +142,18 @@ class Checker {
     if (early_value == milliseconds::zero() || late_value <= early_value) return;
     Refuse(late, Concat("never takes effect, because ", Describe(early),
                         " comes first; lower the one or raise the other"));
+  }
+
+  // The history file is kept locked.
+  void CheckHistoryFile() {
+    if (!Valid({"history-file", "history", "database-url"}) || config_.history.file.empty()) return;
+    if (!config_.history.enabled) {
+      Refuse("history-file", Concat("is never written, because ", Describe("history"),
+                                    "; leave out the one or the other"));
+    }
+    if (IsSqliteFile() && config_.history.file == config_.database.name) {
+      Refuse("history-file", "is the database itself; give the history a file of its own");
+    }
   }
 
   void CheckListen() {

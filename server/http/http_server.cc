@@ -2,18 +2,23 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <deque>
 #include <list>
 #include <optional>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "server/text.h"
 
@@ -40,6 +45,7 @@ struct Shared {
   HttpLimits limits;
   HttpHandler handler;
   Connections connections;
+  std::atomic<size_t> streams{0};  // Of these connections.
 };
 
 HttpResponse Refusal(http::status status, std::string_view text) {
@@ -71,7 +77,18 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Close() {
     if (!place_) return;
     shared_.connections.erase(*std::exchange(place_, std::nullopt));
+    if (is_stream_) --shared_.streams;
     stream_.close();
+  }
+
+  bool is_stream() const { return is_stream_; }
+
+  // REQUIRES: it is a stream.
+  void Send(std::shared_ptr<const std::string> bytes) {
+    if (!place_) return;
+    if (unsent_.size() > shared_.limits.stream_backlog_max) return Close();
+    unsent_.push_back(std::move(bytes));
+    if (unsent_.size() == 1) SendNext();
   }
 
  private:
@@ -112,18 +129,62 @@ class Connection : public std::enable_shared_from_this<Connection> {
                     true);
     }
     if (error) return Close();
-    // Used last.
-    if (place_) {
-      shared_.connections.splice(shared_.connections.end(), shared_.connections, *place_);
-    }
+    NoteUse();
     const auto& request = parser_->get();
     const bool last = !request.keep_alive();
     if (request.method() != http::verb::get && request.method() != http::verb::head) {
       return Answer(Refusal(http::status::method_not_allowed, "only GET and HEAD are served here"),
                     last);
     }
-    Answer(shared_.handler(RequestOf(View(request.target()), View(request[http::field::accept]))),
-           last);
+    HttpResponse response =
+        shared_.handler(RequestOf(View(request.target()), View(request[http::field::accept])));
+    if (!response.is_stream || request.method() == http::verb::head) {
+      return Answer(std::move(response), last);
+    }
+    if (shared_.streams >= shared_.limits.streams_max) {
+      return Answer(Refusal(http::status::service_unavailable,
+                            "too many streams are open; close one, or ask for /api/health"),
+                    last);
+    }
+    BeginStream(response);
+  }
+
+  // It ends with the connection, so it needs no length.
+  void BeginStream(const HttpResponse& response) {
+    is_stream_ = true;
+    ++shared_.streams;
+    AwaitLeave();
+    Send(std::make_shared<const std::string>(
+        "HTTP/1.1 200 OK\r\nContent-Type: " + response.content_type +
+        "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: "
+        "close\r\n\r\n" +
+        response.body));
+  }
+
+  // A client that has more to say is not one that listens.
+  void AwaitLeave() {
+    stream_.expires_never();
+    stream_.async_read_some(
+        buffer_.prepare(512),
+        [self = shared_from_this()](error_code /*error*/, size_t /*size*/) { self->Close(); });
+  }
+
+  void SendNext() {
+    // Of the write alone: a read that has begun keeps its time.
+    stream_.expires_after(shared_.limits.write_timeout);
+    asio::async_write(stream_, asio::buffer(*unsent_.front()),
+                      [self = shared_from_this()](error_code error, size_t /*size*/) {
+                        if (error) return self->Close();
+                        self->NoteUse();
+                        self->unsent_.pop_front();
+                        if (!self->unsent_.empty()) self->SendNext();
+                      });
+  }
+
+  // It was used last.
+  void NoteUse() {
+    if (!place_) return;
+    shared_.connections.splice(shared_.connections.end(), shared_.connections, *place_);
   }
 
   void Answer(HttpResponse response, bool last) {
@@ -135,6 +196,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     message_->set(http::field::content_type, response.content_type);
     message_->set(http::field::cache_control, "no-store");
     message_->set("X-Content-Type-Options", "nosniff");
+    if (!response.content_security_policy.empty()) {
+      message_->set("Content-Security-Policy", response.content_security_policy);
+    }
     if (response.status == static_cast<unsigned>(http::status::method_not_allowed)) {
       message_->set(http::field::allow, "GET, HEAD");
     }
@@ -157,6 +221,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Stream stream_;
   Shared& shared_;
   std::optional<Connections::iterator> place_;  // In the list; none = closed.
+  bool is_stream_ = false;
+  std::deque<std::shared_ptr<const std::string>> unsent_;  // Of a stream; the first is on its way.
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::empty_body>> parser_;
   std::optional<http::response<http::string_body>> message_;
@@ -170,7 +236,7 @@ class ServerOf final : public HttpServer {
 
   ServerOf(ListenAddress address, HttpLimits limits, HttpHandler handler)
       : address_(std::move(address)),
-        shared_{.limits = limits, .handler = std::move(handler), .connections = {}} {}
+        shared_{.limits = limits, .handler = std::move(handler), .connections = {}, .streams = 0} {}
 
   // A failure here ends the process; there is nobody to tell.
   ~ServerOf() override {  // NOLINT(bugprone-exception-escape)
@@ -206,6 +272,19 @@ class ServerOf final : public HttpServer {
 
   ListenAddress address() const override { return address_; }
 
+  void Publish(std::shared_ptr<const std::string> bytes) override {
+    asio::post(context_, [this, bytes = std::move(bytes)] {
+      // One that does not keep up goes out of the list.
+      const std::vector<std::shared_ptr<Connection>> all(shared_.connections.begin(),
+                                                         shared_.connections.end());
+      for (const auto& connection : all) {
+        if (connection->is_stream()) connection->Send(bytes);
+      }
+    });
+  }
+
+  size_t streams() const override { return shared_.streams; }
+
  private:
   void Accept() {
     acceptor_.async_accept(next_, [this](error_code error) {
@@ -222,10 +301,15 @@ class ServerOf final : public HttpServer {
     });
   }
 
+  // Streams are few and not idle between two events.
+  void MakeRoom() {
+    const auto idle = std::ranges::find_if(
+        shared_.connections, [](const auto& connection) { return !connection->is_stream(); });
+    (idle == shared_.connections.end() ? shared_.connections.front() : *idle)->Close();
+  }
+
   void Take(Socket socket) {
-    if (shared_.connections.size() >= shared_.limits.connections_max) {
-      shared_.connections.front()->Close();
-    }
+    if (shared_.connections.size() >= shared_.limits.connections_max) MakeRoom();
     const auto place = shared_.connections.insert(
         shared_.connections.end(), std::make_shared<Connection>(std::move(socket), shared_));
     (*place)->Start(place);

@@ -54,6 +54,10 @@ std::string_view KindName(ErrorKind kind) {
       return "kInvalidArgument";
     case ErrorKind::kPoolNotFound:
       return "kPoolNotFound";
+    case ErrorKind::kSeriesNotFound:
+      return "kSeriesNotFound";
+    case ErrorKind::kHistoryOff:
+      return "kHistoryOff";
     case ErrorKind::kSessionNotFound:
       return "kSessionNotFound";
     case ErrorKind::kSessionBusy:

@@ -258,14 +258,7 @@ TEST_F(BadRequestTest, AStatementNestedTooDeepIsAnErrorAndNotACrash) {
   }
 }
 
-TEST_F(BadRequestTest, WhatIsNotServedYetSaysSo) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + 5s);
-  v1::MetricsHistoryResponse response;
-  QueryOutcome outcome;
-  outcome.status = client().stub().MetricsHistory(&context, v1::MetricsHistoryRequest(), &response);
-  EXPECT_EQ(outcome.status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_FALSE(outcome.status.error_message().empty());
+TEST_F(BadRequestTest, WhatIsNotServedSaysSo) {
   EXPECT_EQ(client().RunRaw("/dbsidecar.v1.Sidecar/NoSuchMethod", "").status.error_code(),
             grpc::StatusCode::UNIMPLEMENTED);
   const QueryOutcome copy = client().Query("copy pg_class to stdout");

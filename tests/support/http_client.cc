@@ -82,6 +82,17 @@ HttpAnswer HttpConnection::Read(milliseconds patience, bool has_body) {
   return answer;
 }
 
+std::string HttpConnection::ReadTo(std::string_view end, milliseconds patience) {
+  const auto give_up = steady_clock::now() + patience;
+  size_t at = std::string::npos;
+  while ((at = read_.find(end)) == std::string::npos) {
+    if (!ReadMore(give_up)) return "";
+  }
+  std::string text = read_.substr(0, at);
+  read_.erase(0, at + end.size());
+  return text;
+}
+
 bool HttpConnection::AwaitClose(milliseconds patience) {
   const auto give_up = steady_clock::now() + patience;
   while (ReadMore(give_up)) {

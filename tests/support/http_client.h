@@ -25,6 +25,8 @@ class HttpConnection {
   bool Send(std::string_view bytes) const;
   // The next answer; `has_body` is false for one to HEAD.
   HttpAnswer Read(std::chrono::milliseconds patience, bool has_body = true);
+  // What comes before `end`, which is taken as well; "" = it did not come.
+  std::string ReadTo(std::string_view end, std::chrono::milliseconds patience);
   // Whether the other side closes within that time.
   bool AwaitClose(std::chrono::milliseconds patience);
 

@@ -32,6 +32,14 @@ TEST(FlagsTest, AValueFollowsItsFlagOrItsEqualsSignAlsoWhenItIsEmpty) {
   EXPECT_EQ(*split, expected);
 }
 
+TEST(FlagsTest, AValueThatMayBeThereStandsBehindTheEqualsSignOnly) {
+  constexpr Flag kOptional[] = {{"--watch", false, true}};
+  const auto split = SplitArguments({"--watch", "5", "--watch=2"}, kOptional);
+  ASSERT_TRUE(split.ok()) << split.status();
+  const std::vector<Argument> expected{{"--watch", ""}, {"", "5"}, {"--watch", "2"}};
+  EXPECT_EQ(*split, expected);
+}
+
 TEST(FlagsTest, AfterTwoDashesEverythingIsAPlainValue) {
   const auto split = SplitArguments({"--json", "--", "--json", "--"}, kFlags);
   ASSERT_TRUE(split.ok()) << split.status();
@@ -160,6 +168,28 @@ TEST(ClientOptionsTest, AWrongEnvironmentIsNamedUnlessAFlagMakesItIrrelevant) {
             std::string::npos);
   EXPECT_TRUE(ReadMetricsOptions({"--addr", "a:1"}, environment).ok());
   EXPECT_TRUE(ReadMetricsOptions({"--help"}, environment)->client.help_wanted);
+}
+
+TEST(ClientOptionsTest, AWatchMayBeGivenItsInterval) {
+  EXPECT_FALSE(ReadMetricsOptions({}, {})->watch.has_value());
+  EXPECT_EQ(ReadMetricsOptions({}, {})->client.timeout, 5s);
+  EXPECT_EQ(ReadMetricsOptions({"--watch"}, {})->watch, 1s);
+  EXPECT_EQ(ReadMetricsOptions({"--watch"}, {})->client.timeout, 0s) << "for ever";
+  EXPECT_EQ(ReadMetricsOptions({"--watch", "5", "--json"}, {})->watch, 5s);
+  EXPECT_EQ(ReadMetricsOptions({"--watch=2"}, {})->watch, 2s);
+  EXPECT_EQ(ReadMetricsOptions({"--watch", "500ms"}, {})->watch->count(), 500);
+  EXPECT_EQ(ReadMetricsOptions({"--watch", "--count", "3"}, {})->count, 3u);
+  for (const std::vector<std::string>& wrong :
+       std::vector<std::vector<std::string>>{{"--watch", "0"},
+                                             {"--watch=often"},
+                                             {"--watch", "99ms"},
+                                             {"--watch", "1", "2"},
+                                             {"5"},
+                                             {"--watch", "--json", "5"},
+                                             {"--count", "3"},
+                                             {"--watch", "--count", "0"}}) {
+    EXPECT_FALSE(ReadMetricsOptions(wrong, {}).ok()) << Join(wrong, " ");
+  }
 }
 
 TEST(ClientOptionsTest, HelpFitsTheTerminal) {

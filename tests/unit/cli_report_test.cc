@@ -8,6 +8,7 @@
 #include "server/cli/error_report.h"
 #include "server/cli/health_text.h"
 #include "server/cli/metrics_text.h"
+#include "server/cli/watch_text.h"
 
 namespace dbsidecar::server::cli {
 namespace {
@@ -188,6 +189,51 @@ TEST(MetricsReportTest, AReportNamesThePoolsFigures) {
   EXPECT_NE(report.find("3 (idle_timeout 2, lifetime 1)\n"), std::string::npos) << report;
   EXPECT_NE(report.find("1; the latest: connection refused\n"), std::string::npos) << report;
   EXPECT_NE(report.find("none yet"), std::string::npos) << report;
+}
+
+v1::MetricsResponse ReportAt(int seconds, std::uint64_t statements, std::uint64_t quick) {
+  v1::MetricsResponse metrics;
+  metrics.mutable_time()->set_seconds(1'800'000'000 + seconds);
+  metrics.mutable_process()->set_cpu_seconds_total(seconds * 0.25);
+  metrics.mutable_process()->set_resident_bytes(30 << 20);
+  v1::PoolMetrics& pool = *metrics.add_pools();
+  pool.set_pool("orders");
+  pool.set_active(3);
+  pool.set_max(20);
+  pool.set_waiting(7);
+  pool.set_statements_total(statements);
+  for (const double bound : {0.001, 0.01}) pool.mutable_execute()->add_upper_bounds_seconds(bound);
+  for (const std::uint64_t count : {quick, std::uint64_t{5}, std::uint64_t{0}}) {
+    pool.mutable_execute()->add_counts(count);
+  }
+  pool.mutable_execute()->set_count(quick + 5);
+  return metrics;
+}
+
+TEST(WatchTextTest, RatesAndTimesAreOfTheStretchBetweenTwoReports) {
+  WatchText text;
+  const std::string first = text.Next(ReportAt(0, 1000, 0));
+  EXPECT_NE(first.find("in use"), std::string::npos) << first;
+  EXPECT_NE(first.find("3/20"), std::string::npos) << first;
+  EXPECT_EQ(first.find("1000"), std::string::npos) << "no rate of one report: " << first;
+  const std::string second = text.Next(ReportAt(2, 1500, 500));
+  EXPECT_EQ(second.find("in use"), std::string::npos) << second;
+  EXPECT_EQ(second.find("08:00:02 orders"), 0u) << second;
+  EXPECT_NE(second.find(" 250.0 "), std::string::npos) << second;
+  EXPECT_NE(second.find(" 1.0 ms "), std::string::npos) << "the slow ones were before: " << second;
+  EXPECT_EQ(second.find("10.0 ms"), std::string::npos) << second;
+  EXPECT_NE(second.find(" 0.25 "), std::string::npos) << "cores: " << second;
+  const std::string third = text.Next(ReportAt(3, 40, 0));
+  EXPECT_NE(third.find(" 40.0 "), std::string::npos) << "it has started anew: " << third;
+}
+
+TEST(WatchTextTest, TheNamesOfTheColumnsComeAgain) {
+  WatchText text;
+  int headers = 0;
+  for (int i = 0; i < 41; ++i) {
+    headers += text.Next(ReportAt(i, 0, 0)).find("waiting") == std::string::npos ? 0 : 1;
+  }
+  EXPECT_EQ(headers, 3);
 }
 
 }  // namespace
