@@ -14,6 +14,7 @@
 #include "pool/session.h"
 #include "pool/statement.h"
 #include "pool/time.h"
+#include "pool/trace_context.h"
 
 namespace dbsidecar::pool {
 
@@ -101,6 +102,8 @@ class Call {
   Instant deadline = kNever;     // The caller's own.
   bool flow_controlled = false;  // Its sender is held back by other means than a full queue.
   std::string_view caller;       // Who it is, for diagnoses; may be empty.
+  std::string_view rpc;          // The RPC it came by, such as "Query"; may be empty.
+  TraceContext trace;            // Where it belongs in its caller's trace.
   // At most one of these three, borrowed until Done. Such a call is alone on its connection.
   //
   // Instead of `statement`, whose flags count for it all.

@@ -17,6 +17,7 @@
 #include "pool/error.h"
 #include "pool/notifications.h"
 #include "pool/server_findings.h"
+#include "pool/statement_figures.h"
 #include "pool/statement_history.h"
 
 namespace dbsidecar::pool {
@@ -119,6 +120,9 @@ struct Classification {
   bool may_write = true;
   bool is_short = false;  // By the driver's own measure; otherwise its history tells.
   std::shared_ptr<StatementHistory> history{};  // Of this text; may be null.
+  // A place that is kept with this text, for StatementTable. Valid until the next Classify; null =
+  // the text is not kept.
+  StatementFiguresPlace* figures = nullptr;
 };
 
 // How callers share the connections of a lane: as PoolConfig's fields of these names say.
@@ -136,6 +140,8 @@ struct LaneShape {
   size_t min = 0;
   size_t max = 0;
   std::optional<LaneSharing> sharing{};  // Unset: as the pool is configured.
+  // "reader", "writer"; "" = the pool tells its shared connections from the others.
+  std::string_view name{};
 };
 
 // What a driver learnt about the database it talks to; empty until known.
@@ -176,6 +182,8 @@ class Driver {
   // The statement's shape, equal for texts that differ only in constants and spacing; "" = cannot
   // be told.
   virtual std::string Fingerprint(std::string_view sql) const = 0;
+  // The text with a placeholder for each constant; "" = they cannot all be told.
+  virtual std::string WithoutConstants(std::string_view /*sql*/) const { return ""; }
   virtual std::optional<Error> Describe(const Statement& statement, Description& into) = 0;
   // The connection is not open yet. `events` outlives it.
   virtual std::unique_ptr<Connection> NewConnection(ConnectionId id, size_t lane,

@@ -18,15 +18,21 @@ class Histogram {
       0.05,    0.1,    0.25,    0.5,    1,     2.5,    5,     10,   30};
 
   void Record(Duration duration);
+  // Adds or takes away what another has recorded.
+  Histogram& operator+=(const Histogram& more);
+  // REQUIRES: nothing of it is more than is there.
+  Histogram& operator-=(const Histogram& less);
+  // The place in counts() of what takes so long.
+  static size_t BucketOf(double seconds);
 
   const std::array<uint64_t, kUpperBoundsSeconds.size() + 1>& counts() const { return counts_; }
   uint64_t count() const { return count_; }
-  double sum_seconds() const { return sum_seconds_; }
+  double sum_seconds() const { return std::chrono::duration<double>(sum_).count(); }
 
  private:
   std::array<uint64_t, kUpperBoundsSeconds.size() + 1> counts_{};
   uint64_t count_ = 0;
-  double sum_seconds_ = 0;
+  Duration sum_{};  // Whole, so that what is added and taken away again leaves no trace.
 };
 
 }  // namespace dbsidecar::pool

@@ -13,6 +13,17 @@
 
 namespace dbsidecar::pool {
 
+// A statement that ran for longer than PoolOptions::slow_statement.
+struct SlowStatement {
+  const Call& call;
+  const Timing& timing;
+  Duration ran;             // What was slow: of a stream, the time to its first rows.
+  const Error* error;       // Null on success.
+  uint64_t rows = 0;        // Returned or affected.
+  std::string fingerprint;  // "" = it cannot be told, or there are several.
+  std::string_view text;    // Without constants; "" unless texts are kept.
+};
+
 class Observer {
  public:
   virtual ~Observer() = default;
@@ -25,6 +36,8 @@ class Observer {
   virtual void OnRefused(CallId, RefuseReason) {}
   // A call was answered. `error` is null on success.
   virtual void OnAnswered(const Call&, const Timing&, const Error* /*error*/) {}
+  // Comes before that call's OnAnswered.
+  virtual void OnSlowStatement(const SlowStatement&) {}
   // The database is up or down by the latest evidence; told only when it changes.
   virtual void OnDatabaseStatus(bool /*up*/, std::string_view /*reason*/) {}
   // A session has been open for PoolOptions::session_warn_after; told once for each.

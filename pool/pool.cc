@@ -57,7 +57,10 @@ Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& obser
       options_(std::move(options)),
       observer_(observer),
       status_since_(loop.now()),
-      random_(options_.seed) {
+      random_(options_.seed),
+      statement_table_(driver, options_.statements_max, options_.keeps_statement_texts),
+      caller_table_(options_.callers_max),
+      slow_statement_(options_.slow_statement) {
   const std::vector<LaneShape> shapes = driver_.Lanes(options_.core.min, options_.core.max);
   for (size_t i = 0; i < shapes.size(); ++i) {
     PoolConfig config = options_.core;
@@ -69,6 +72,8 @@ Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& obser
       config.shared_spread = sharing->shared_spread;
       config.evict_after = Duration::zero();
     }
+    lane_names_.push_back(shapes[i].name);
+    lane_statements_.push_back({});
     all_share_.push_back(shapes[i].sharing.has_value() && shapes[i].sharing->all);
     lanes_.push_back(std::make_unique<PoolCore>(config, options_.seed + i, i + 1, shapes.size()));
   }
@@ -97,6 +102,7 @@ void Pool::Submit(Call& call) {
   state.call = &call;
   state.arrived = loop_.now();
   state.deadline = EarlierDeadline(call.deadline, state.arrived, options_.query_timeout);
+  CountArrival(state);
   Classification classification;
   if (ClientIsGone(call.session.client_id)) {
     classification.refusal = OwnError(
@@ -106,9 +112,10 @@ void Pool::Submit(Call& call) {
     classification.may_write = false;
     classification.refusal = driver_.Describe(call.statement, *call.description);
   } else if (call.batch != nullptr || call.rows != nullptr) {
-    classification = ClassifyMany(call);
+    classification = ClassifyMany(state);
   } else if (call.session.kind != SessionUse::Kind::kEnd) {
     classification = driver_.Classify(call.statement);
+    if (!classification.refusal) NoteStatement(state, classification.figures);
     FitToSession(call, classification);
   }
   if (std::optional<Error> unserved = Unserved(call)) {
@@ -331,6 +338,8 @@ Instant Pool::TimeToRun(const CallState& state) const {
 void Pool::RefuseWaiter(CallId waiter, RefuseReason reason) {
   CallState& state = calls_.at(waiter);
   observer_.OnRefused(waiter, reason);
+  const bool by_limit = reason == RefuseReason::kQueueFull || reason == RefuseReason::kWaitTimeout;
+  if (by_limit && state.caller_figures != nullptr) ++state.caller_figures->refused;
   Outcome outcome;
   outcome.error = RefusalError(reason);
   Finish(state, std::move(outcome));
@@ -471,6 +480,7 @@ void Pool::Answer(CallState& state, Outcome outcome) {
     last_error_ = outcome.error->message;
     last_error_at_ = loop_.now();
   }
+  CountAnswer(state, outcome);
   observer_.OnAnswered(*state.call, timing, outcome.error ? &*outcome.error : nullptr);
   state.call->Answer(std::move(outcome));
 }
@@ -575,8 +585,10 @@ bool Pool::OnPart(ConnectionId /*id*/, Call& call, Part part) {
   CallState& state = calls_.at(call.id);
   // Nobody wants it; its cancel is on its way.
   if (state.gave_up != GiveUp::kNone) return true;
+  state.rows_in_parts += part.result.rows.row_count();
   if (!state.parts_went_out) {
     state.parts_went_out = true;
+    state.first_part_at = loop_.now();
     state.deadline = call.deadline;
     SetTimer(state, state.deadline);
   }
@@ -915,6 +927,10 @@ PoolStats Pool::Stats() const {
   stats.execute = execute_;
   stats.head_of_line = head_of_line_;
   stats.total_time = total_;
+  stats.queue_exemplars = queue_exemplars_;
+  stats.execute_exemplars = execute_exemplars_;
+  stats.total_exemplars = total_exemplars_;
+  AddLanes(stats);
   return stats;
 }
 

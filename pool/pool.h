@@ -19,14 +19,17 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "pool/call.h"
+#include "pool/caller_figures.h"
 #include "pool/driver.h"
 #include "pool/event_loop.h"
+#include "pool/exemplars.h"
 #include "pool/histogram.h"
 #include "pool/lru_cache.h"
 #include "pool/notification_hub.h"
 #include "pool/observer.h"
 #include "pool/pool_core.h"
 #include "pool/session.h"
+#include "pool/statement_figures.h"
 
 namespace dbsidecar::pool {
 
@@ -54,7 +57,24 @@ struct PoolOptions {
   // 0 = no limit.
   Duration stream_stall_timeout = std::chrono::minutes(1);
   size_t listen_backlog_max = 1000;  // Notifications that may wait for a subscriber.
-  uint64_t seed = 1;                 // For back-off and jitter.
+  // Statement shapes and callers that are counted apart; 0 = none.
+  size_t statements_max = 0;
+  size_t callers_max = 0;
+  bool keeps_statement_texts = false;  // Without their constants, to be shown to people.
+  Duration slow_statement{};  // One that ran for so long is told of; 0 = none. See Observer.
+  uint64_t seed = 1;          // For back-off and jitter.
+};
+
+// What one lane of the pool is doing; where callers share connections, those are a lane apart.
+struct LaneStats {
+  std::string_view name;
+  size_t total = 0;  // Its connections, in every state.
+  size_t idle = 0;
+  size_t in_use = 0;
+  size_t max = 0;
+  size_t waiting = 0;       // Calls.
+  size_t in_flight = 0;     // Calls that have a connection and no answer.
+  uint64_t statements = 0;  // Answered.
 };
 
 // A snapshot of the pool's figures. Counters count from the start of the process.
@@ -98,6 +118,13 @@ struct PoolStats {
   Histogram execute;
   Histogram head_of_line;  // The part spent behind others on a shared connection.
   Histogram total_time;
+  // Of the histograms of these names.
+  Exemplars queue_exemplars;
+  Exemplars execute_exemplars;
+  Exemplars total_exemplars;
+  std::vector<LaneStats> lanes;
+  std::optional<Duration> oldest_lease;
+  std::optional<Duration> oldest_wait;
 };
 
 class Pool final : public ConnectionEvents, public TimerHandler {
@@ -138,6 +165,11 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   bool warm() const { return warm_; }
   bool database_up() const { return database_up_; }
   PoolStats Stats() const;
+  // Not part of Stats, because they take longer to copy.
+  StatementsReport ReportStatements() const { return statement_table_.Report(); }
+  std::vector<CallerFigures> ReportCallers() const { return caller_table_.Report(); }
+  // As PoolOptions::slow_statement, from now on.
+  void SetSlowStatement(Duration limit) { slow_statement_ = limit; }
 
   // ConnectionEvents.
   void OnConnected(ConnectionId id) override;
@@ -187,6 +219,12 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     Instant timer = kNever;  // Its entry in timers_.
     Duration connect{};
     std::shared_ptr<StatementHistory> history;
+    // Where it is counted; null = nowhere.
+    std::shared_ptr<StatementFigures> figures;
+    std::vector<std::shared_ptr<StatementFigures>> step_figures;  // Of a batch, one for each step.
+    CallerFigures* caller_figures = nullptr;
+    uint64_t rows_in_parts = 0;
+    Instant first_part_at;  // If parts_went_out.
   };
   struct OpenConnection {
     std::unique_ptr<Connection> handle;
@@ -225,9 +263,19 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   Outcome Judge(const CallState& state, Outcome outcome) const;
   Error Judge(const CallState& state, Error error) const;
 
+  // What is counted; pool_figures.cc.
+  void CountArrival(CallState& state);
+  void NoteStatement(CallState& state, StatementFiguresPlace* place);
+  void CountAnswer(CallState& state, const Outcome& outcome);
+  void CountStatement(const CallState& state, const Outcome& outcome);
+  static void CountSteps(const CallState& state, const Outcome& outcome);
+  void NoteExemplars(const CallState& state, const Timing& timing);
+  void TellIfSlow(const CallState& state, const Outcome& outcome);
+  void AddLanes(PoolStats& stats) const;
+
   // Calls with several statements; pool_batch.cc.
-  Classification ClassifyMany(const Call& call);
-  Classification ClassifyBatch(const Call& call);
+  Classification ClassifyMany(CallState& state);
+  Classification ClassifyBatch(CallState& state);
   static std::optional<Error> RefusalInSession(const Call& call, const Session& session);
 
   // Sessions; pool_sessions.cc.
@@ -312,6 +360,15 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   Histogram execute_;
   Histogram head_of_line_;
   Histogram total_;
+  Exemplars queue_exemplars_;
+  Exemplars execute_exemplars_;
+  Exemplars total_exemplars_;
+  // By lane: answered on connections that a call had alone, and on shared ones.
+  std::vector<std::array<uint64_t, 2>> lane_statements_;
+  std::vector<std::string_view> lane_names_;
+  StatementTable statement_table_;
+  CallerTable caller_table_;
+  Duration slow_statement_;
 };
 
 }  // namespace dbsidecar::pool

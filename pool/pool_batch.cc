@@ -13,15 +13,17 @@ constexpr std::string_view kNotIndependent =
 
 }  // namespace
 
-Classification Pool::ClassifyMany(const Call& call) {
+Classification Pool::ClassifyMany(CallState& state) {
+  const Call& call = *state.call;
   Classification all;
   if (call.batch != nullptr) {
-    all = ClassifyBatch(call);
+    all = ClassifyBatch(state);
   } else {
     Statement first = call.statement;
     first.parameters.clear();
     if (call.rows->size() > 0) call.rows->Get(0, first.parameters);
     all = driver_.Classify(first);
+    NoteStatement(state, all.figures);
     const bool nothing_to_count =
         call.rows->size() == 0 && all.refusal && all.refusal->kind == ErrorKind::kInvalidArgument;
     if (nothing_to_count) all.refusal.reset();
@@ -35,7 +37,8 @@ Classification Pool::ClassifyMany(const Call& call) {
   return all;
 }
 
-Classification Pool::ClassifyBatch(const Call& call) {
+Classification Pool::ClassifyBatch(CallState& state) {
+  const Call& call = *state.call;
   Classification all;
   all.may_write = false;
   if (!call.batch->atomic && call.session.kind == SessionUse::Kind::kBegin) {
@@ -43,7 +46,9 @@ Classification Pool::ClassifyBatch(const Call& call) {
     return all;
   }
   for (size_t i = 0; i < call.batch->steps.size(); ++i) {
-    Classification one = driver_.Classify(call.batch->steps[i].statement);
+    const Statement& step = call.batch->steps[i].statement;
+    Classification one = driver_.Classify(step);
+    state.step_figures.push_back(statement_table_.Of(step.sql, one.figures, state.arrived));
     if (one.transaction_control) {
       one.refusal = InvalidStep(
           "a batch cannot have transaction control among its steps; its mode and its session say "

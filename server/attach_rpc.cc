@@ -34,7 +34,7 @@ pool::Error Draining() {
 class AttachStream final : public EventStream, public pool::AttachedClient {
  public:
   AttachStream(RpcContext& context, AttachRpc& attach, grpc::ServerCompletionQueue& on)
-      : EventStream(context, on), attach_(attach) {
+      : EventStream(context, on, Rpc::kAttach), attach_(attach) {
     rpc().service().RequestAttach(&context_, &request_, &writer_, &queue(), &queue(),
                                   accepted_.Tag());
   }

@@ -7,6 +7,8 @@
 #include "server/batch_response.h"
 #include "server/deadline.h"
 #include "server/grpc_status.h"
+#include "server/rpc_figures.h"
+#include "server/trace_metadata.h"
 
 namespace dbsidecar::server {
 namespace {
@@ -18,12 +20,14 @@ grpc::Status Failure(grpc::ServerContext& context, const pool::Error& error) {
 
 template <typename Request>
 void Prepare(Database& database, const RequestLimits& limits, const grpc::ServerContext& context,
-             const Request& request, AwaitedCall& call) {
+             const Request& request, Rpc rpc, AwaitedCall& call) {
   call.id = database.NextCallId();
   call.statement = ToStatement(request, limits);
   call.session = ToSessionUse(request.session(), 0);
   call.deadline = DeadlineOf(context);
   call.caller = CallerOf(request.tags());
+  call.rpc = RpcName(rpc);
+  call.trace = TraceOf(request.tags(), TraceOf(context));
 }
 
 pool::Outcome Run(Database& database, const grpc::ServerContext& context, AwaitedCall& call) {
@@ -43,7 +47,7 @@ grpc::Status RunBatch(Database& database, const RequestLimits& limits, grpc::Ser
   if (const auto trouble = CheckBatch(request, limits)) return Failure(context, *trouble);
   const pool::Batch batch = ToBatch(request, limits);
   AwaitedCall call;
-  Prepare(database, limits, context, request, call);
+  Prepare(database, limits, context, request, Rpc::kBatch, call);
   call.batch = &batch;
   const pool::Outcome outcome = Run(database, context, call);
   if (outcome.error) return Failure(context, *outcome.error);
@@ -58,7 +62,7 @@ grpc::Status RunExecuteMany(Database& database, const RequestLimits& limits,
   if (const auto trouble = CheckExecuteMany(request, limits)) return Failure(context, *trouble);
   const ColumnRows rows(request);
   AwaitedCall call;
-  Prepare(database, limits, context, request, call);
+  Prepare(database, limits, context, request, Rpc::kExecuteMany, call);
   call.rows = &rows;
   call.wants_rows_affected = request.want_rows_affected_by_row();
   const pool::Outcome outcome = Run(database, context, call);
@@ -74,7 +78,7 @@ grpc::Status RunDescribe(Database& database, const RequestLimits& limits,
   if (const auto trouble = CheckDescribe(request, limits)) return Failure(context, *trouble);
   pool::Description description;
   AwaitedCall call;
-  Prepare(database, limits, context, request, call);
+  Prepare(database, limits, context, request, Rpc::kDescribe, call);
   call.description = &description;
   const pool::Outcome outcome = Run(database, context, call);
   if (outcome.error) return Failure(context, *outcome.error);

@@ -16,6 +16,7 @@
 #include "server/grpc_status.h"
 #include "server/raw_message.h"
 #include "server/result_encoder.h"
+#include "server/trace_metadata.h"
 
 namespace dbsidecar::server {
 namespace {
@@ -36,8 +37,8 @@ pool::Error Invalid(std::string why) {
 // So the reply's metadata are sent before the end is believed: to one that is gone they cannot be.
 class CopyInCall final : public pool::Call, public pool::CopySource, public pool::PartSink {
  public:
-  CopyInCall(RpcContext& rpc, grpc::ServerCompletionQueue& queue)
-      : rpc_(rpc), queue_(queue), stream_(&context_) {
+  CopyInCall(RpcContext& context, grpc::ServerCompletionQueue& queue)
+      : rpc_(context), queue_(queue), stream_(&context_), record_(context.rpcs(), Rpc::kCopyIn) {
     context_.AsyncNotifyWhenDone(ended_.Tag());
     rpc_.service().RequestCopyIn(&context_, &stream_, &queue_, &queue_, accepted_.Tag());
   }
@@ -75,6 +76,7 @@ class CopyInCall final : public pool::Call, public pool::CopySource, public pool
       EncodeCopyResult(outcome, start_.want_timing(), v1::CopyInResponse::kResultFieldNumber,
                        *message);
       finishing_ = true;
+      record_.End(Code::kOk);
       stream_.Finish(ToByteBuffer(std::move(message)), grpc::Status::OK, finished_.Tag());
     }
   }
@@ -89,6 +91,7 @@ class CopyInCall final : public pool::Call, public pool::CopySource, public pool
       delete this;
       return;
     }
+    record_.Begin();
     new CopyInCall(rpc_, queue_);
     rpc_.CallOpened();
     const std::lock_guard lock(mutex_);
@@ -216,6 +219,8 @@ class CopyInCall final : public pool::Call, public pool::CopySource, public pool
     session = ToSessionUse(start_.session(), 0);
     deadline = DeadlineOf(context_);
     caller = CallerOf(start_.tags());
+    rpc = RpcName(Rpc::kCopyIn);
+    trace = TraceOf(start_.tags(), TraceOf(context_));
     source = this;
     sink = this;
     Hold();
@@ -242,6 +247,7 @@ class CopyInCall final : public pool::Call, public pool::CopySource, public pool
 
   void FinishWith(const pool::Error& error) {
     finishing_ = true;
+    record_.End(MapError(error).code);
     KeepRetriesAway(context_, error);
     stream_.FinishWithError(ToGrpcStatus(error), finished_.Tag());
   }
@@ -255,6 +261,7 @@ class CopyInCall final : public pool::Call, public pool::CopySource, public pool
   grpc::ServerCompletionQueue& queue_;
   grpc::ServerContext context_;
   grpc::ServerAsyncReader<grpc::ByteBuffer, grpc::ByteBuffer> stream_;
+  RpcRecord record_;
   v1::CopyStart start_;
   bool submit_ = false;  // Once the step is over; queue's thread.
 

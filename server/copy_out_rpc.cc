@@ -21,9 +21,10 @@ constexpr uint64_t kChunkBytesMax = 4 * 1024 * 1024;
 // encode but lengths, so it all happens on the loop's thread.
 class CopyOutCall final : public ServerStreamCall<v1::CopyOutRequest, v1::CopyStart> {
  public:
-  CopyOutCall(RpcContext& rpc, grpc::ServerCompletionQueue& queue) : ServerStreamCall(rpc, queue) {
-    rpc.service().RequestCopyOut(&context_, &request_bytes_, &responder_, &queue, &queue,
-                                 ReceivedTag());
+  CopyOutCall(RpcContext& context, grpc::ServerCompletionQueue& queue)
+      : ServerStreamCall(context, queue, Rpc::kCopyOut) {
+    context.service().RequestCopyOut(&context_, &request_bytes_, &responder_, &queue, &queue,
+                                     ReceivedTag());
   }
 
   bool Take(pool::Part part) override { return PutData(part.copy); }
@@ -43,7 +44,7 @@ class CopyOutCall final : public ServerStreamCall<v1::CopyOutRequest, v1::CopySt
   }
 
  private:
-  void AcceptNext() override { new CopyOutCall(rpc(), queue()); }
+  void AcceptNext() override { new CopyOutCall(rpc_context(), queue()); }
   const v1::CopyStart& start() const override { return request().start(); }
   std::optional<pool::Error> Check() const override { return CheckCopy(start()); }
 

@@ -15,6 +15,8 @@ namespace {
 constexpr pool::Duration kPoll = std::chrono::milliseconds(2);
 // How long cancelled calls and closing connections may take at the end.
 constexpr pool::Duration kCloseMax = std::chrono::seconds(3);
+// Statement shapes that are counted, from which those to be listed are chosen.
+constexpr size_t kStatementsCounted = 1000;
 
 std::unique_ptr<pool::Driver> NewDriver(const Config& config, pool::EventLoop& loop) {
   switch (config.database.driver) {
@@ -24,7 +26,8 @@ std::unique_ptr<pool::Driver> NewDriver(const Config& config, pool::EventLoop& l
            .connect_timeout = config.pool.connect_timeout,
            .statement_timeout = config.query.statement_timeout,
            .keepalive_after = config.pool.keep_alive_after,
-           .prepared_max = static_cast<size_t>(config.query.prepared_max)},
+           .prepared_max = static_cast<size_t>(config.query.prepared_max),
+           .trace_comments = config.query.trace_comments},
           loop);
     case DatabaseDriver::kSqlite:
       return pool::NewSqliteDriver({.location = config.database.name,
@@ -57,6 +60,10 @@ pool::PoolOptions PoolOptionsOf(const Config& config) {
   options.listen_backlog_max = static_cast<size_t>(config.query.listen_buffer);
   options.stream_stall_timeout = config.query.stream_stall_timeout;
   options.health_check_interval = config.lifecycle.health_check_interval;
+  options.statements_max = config.metrics.statements == 0 ? 0 : kStatementsCounted;
+  options.callers_max = static_cast<size_t>(config.metrics.callers);
+  options.keeps_statement_texts = config.log.show_sql;
+  options.slow_statement = config.log.slow_statement;
   options.seed = std::random_device()();
   return options;
 }
@@ -159,9 +166,20 @@ void Database::EndSessionsOf(uint64_t owner) {
   loop_.Post([this, owner] { pool_->EndSessionsOf(owner); });
 }
 
+void Database::SetSlowStatement(pool::Duration limit) {
+  loop_.Post([this, limit] { pool_->SetSlowStatement(limit); });
+}
+
 DatabaseReport Database::Report() {
   return Ask<DatabaseReport>(
       [this] { return DatabaseReport{.stats = pool_->Stats(), .outcomes = observer_.outcomes()}; });
+}
+
+DatabaseFigures Database::Figures() {
+  return Ask<DatabaseFigures>([this] {
+    return DatabaseFigures{.statements = pool_->ReportStatements(),
+                           .callers = pool_->ReportCallers()};
+  });
 }
 
 size_t Database::Stop(pool::Duration limit, const std::function<bool()>& hurry) {

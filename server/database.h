@@ -23,6 +23,12 @@ struct DatabaseReport {
   std::map<std::string, uint64_t> outcomes;  // Calls by gRPC code.
 };
 
+// What is counted by statement and by caller.
+struct DatabaseFigures {
+  pool::StatementsReport statements;
+  std::vector<pool::CallerFigures> callers;
+};
+
 class Database {
  public:
   // `on_status` is told, on the loop thread, when the database goes up or down.
@@ -56,12 +62,17 @@ class Database {
   void Detach(pool::AttachedClient& client);
   void EndSessionsOf(uint64_t owner);
 
+  // As the option --slow-statement, from now on.
+  void SetSlowStatement(pool::Duration limit);
+
   // Runs when everything that is ready in this turn of the loop has been seen to. Loop thread.
   void AtTurnEnd(pool::TurnEndHandler& handler) { loop_.AtTurnEnd(handler); }
 
   // Waits for the loop, which never blocks.
   DatabaseReport Report();
   const RecentEvents& recent_events() const { return events_; }
+  // The same.
+  DatabaseFigures Figures();
 
   // Refuses new calls, waits until the accepted ones are answered or `limit` has passed or
   // `hurry` says so, gives up the rest, and closes the connections. Returns the number of calls

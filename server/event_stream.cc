@@ -4,8 +4,8 @@
 
 namespace dbsidecar::server {
 
-EventStream::EventStream(RpcContext& rpc, grpc::ServerCompletionQueue& queue)
-    : writer_(&context_), rpc_(rpc), queue_(queue) {
+EventStream::EventStream(RpcContext& rpc, grpc::ServerCompletionQueue& queue, Rpc which)
+    : writer_(&context_), rpc_(rpc), queue_(queue), record_(rpc.rpcs(), which) {
   context_.AsyncNotifyWhenDone(over_.Tag());
 }
 
@@ -43,6 +43,7 @@ void EventStream::Finish(grpc::Status status) {
   {
     const std::lock_guard lock(mutex_);
     if (end_.has_value()) return;
+    record_.End(static_cast<Code>(status.error_code()));
     end_ = std::move(status);
   }
   Write();
@@ -72,6 +73,7 @@ void EventStream::OnAccepted(bool ok) {
     delete this;
     return;
   }
+  record_.Begin();
   accepted_already_ = true;
   rpc_.StreamOpened();
   AcceptAnother();
@@ -97,6 +99,7 @@ void EventStream::OnWritten(bool ok) {
 }
 
 void EventStream::OnOver(bool /*ok*/) {
+  record_.End(Code::kCancelled);  // Unless it was ended before.
   {
     const std::lock_guard lock(mutex_);
     gone_ = true;

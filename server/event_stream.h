@@ -46,7 +46,7 @@ class EventStream {
 
  protected:
   // Whoever derives asks the service for the next call, with the members below.
-  EventStream(RpcContext& rpc, grpc::ServerCompletionQueue& queue);
+  EventStream(RpcContext& rpc, grpc::ServerCompletionQueue& queue, Rpc which);
   virtual ~EventStream();
 
   // A stream has come. Queue thread.
@@ -82,6 +82,7 @@ class EventStream {
   bool finishing_ = false;
   bool gone_ = false;  // Nobody reads any more; what is still to come is dropped.
   bool accepted_already_ = false;
+  RpcRecord record_;
   std::atomic<size_t> waiting_{0};
   std::atomic<int> holders_{1};  // OnOver; the operation under way; whoever derives.
 

@@ -53,13 +53,11 @@ HttpResponse AnswerStarted(const HttpRequest& /*request*/, Reports& reports) {
 }
 
 HttpResponse AnswerMetrics(const HttpRequest& request, Reports& reports) {
-  v1::MetricsResponse metrics;
-  reports.FillMetrics({}, metrics);
   const MetricsFormat format =
       request.accept.find("application/openmetrics-text") != std::string::npos
           ? MetricsFormat::kOpenMetrics
           : MetricsFormat::kPrometheus;
-  return {.content_type = std::string(ContentTypeOf(format)), .body = MetricsText(metrics, format)};
+  return {.content_type = std::string(ContentTypeOf(format)), .body = *reports.MetricsPage(format)};
 }
 
 HttpResponse AnswerHistory(const HttpRequest& request, Reports& reports) {

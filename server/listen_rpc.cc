@@ -14,7 +14,7 @@ constexpr int kAcceptors = 16;
 class ListenStream final : public EventStream, public pool::Subscriber {
  public:
   ListenStream(RpcContext& context, ListenRpc& listen, grpc::ServerCompletionQueue& on)
-      : EventStream(context, on), listen_(listen) {
+      : EventStream(context, on, Rpc::kListen), listen_(listen) {
     rpc().service().RequestListen(&context_, &request_, &writer_, &queue(), &queue(),
                                   accepted_.Tag());
   }

@@ -1,5 +1,8 @@
 #include "server/metrics_report.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "server/process_figures.h"
 #include "server/reason_names.h"
 
@@ -8,6 +11,17 @@ namespace {
 
 uint32_t Count(const pool::PoolStats& stats, pool::ConnectionState state) {
   return static_cast<uint32_t>(stats.connections[static_cast<size_t>(state)]);
+}
+
+void FillLane(const pool::LaneStats& lane, v1::LaneMetrics& into) {
+  into.set_lane(std::string(lane.name));
+  into.set_total(static_cast<uint32_t>(lane.total));
+  into.set_idle(static_cast<uint32_t>(lane.idle));
+  into.set_active(static_cast<uint32_t>(lane.in_use));
+  into.set_waiting(static_cast<uint32_t>(lane.waiting));
+  into.set_in_flight(static_cast<uint32_t>(lane.in_flight));
+  into.set_max(static_cast<uint32_t>(lane.max));
+  into.set_statements_total(lane.statements);
 }
 
 }  // namespace
@@ -19,6 +33,17 @@ void FillHistogram(const pool::Histogram& histogram, v1::Histogram& into) {
   for (const uint64_t count : histogram.counts()) into.add_counts(count);
   into.set_sum_seconds(histogram.sum_seconds());
   into.set_count(histogram.count());
+}
+
+void FillExemplars(const pool::Exemplars& exemplars, v1::Histogram& into) {
+  for (const pool::Exemplar& exemplar : exemplars.by_bucket()) {
+    if (exemplar.trace_id.empty()) continue;
+    v1::Exemplar& one = *into.add_exemplars();
+    one.set_seconds(exemplar.seconds);
+    SetTimestamp(exemplar.time, *one.mutable_time());
+    one.set_trace_id(exemplar.trace_id);
+    one.set_span_id(exemplar.span_id);
+  }
 }
 
 void FillPoolMetrics(const pool::PoolStats& stats, const std::map<std::string, uint64_t>& outcomes,
@@ -87,6 +112,52 @@ void FillPoolMetrics(const pool::PoolStats& stats, const std::map<std::string, u
   metrics.set_sessions_idle(static_cast<uint32_t>(stats.sessions_idle));
   if (stats.oldest_transaction) {
     SetDuration(*stats.oldest_transaction, *metrics.mutable_oldest_transaction());
+  }
+  FillExemplars(stats.queue_exemplars, *metrics.mutable_queue_wait());
+  FillExemplars(stats.execute_exemplars, *metrics.mutable_execute());
+  FillExemplars(stats.total_exemplars, *metrics.mutable_total_time());
+  if (stats.oldest_lease) SetDuration(*stats.oldest_lease, *metrics.mutable_oldest_lease());
+  if (stats.oldest_wait) SetDuration(*stats.oldest_wait, *metrics.mutable_oldest_wait());
+  for (const pool::LaneStats& lane : stats.lanes) FillLane(lane, *metrics.add_lanes());
+}
+
+void FillStatement(const pool::StatementFigures& statement, v1::StatementMetrics& into) {
+  into.set_fingerprint(statement.fingerprint);
+  into.set_text(statement.text);
+  into.set_calls_total(statement.counts.calls);
+  into.set_failed_total(statement.counts.failed);
+  into.set_rows_total(statement.counts.rows);
+  FillHistogram(statement.counts.execute, *into.mutable_execute());
+}
+
+void FillStatements(pool::StatementsReport report, size_t statements_max,
+                    v1::PoolMetrics& metrics) {
+  std::vector<pool::StatementFigures>& statements = report.statements;
+  std::sort(statements.begin(), statements.end(), [](const auto& a, const auto& b) {
+    return std::pair(b.counts.execute.sum_seconds(), a.id) <
+           std::pair(a.counts.execute.sum_seconds(), b.id);
+  });
+  pool::StatementFigures other{
+      .id = 0, .fingerprint = "other", .text = "", .counts = report.other, .used = {}};
+  for (size_t i = 0; i < statements.size(); ++i) {
+    if (i < statements_max) {
+      FillStatement(statements[i], *metrics.add_statements());
+    } else {
+      other.counts += statements[i].counts;
+    }
+  }
+  FillStatement(other, *metrics.add_statements());
+}
+
+void FillCallers(const std::vector<pool::CallerFigures>& callers, v1::PoolMetrics& metrics) {
+  for (const pool::CallerFigures& caller : callers) {
+    v1::CallerMetrics& into = *metrics.add_callers();
+    into.set_caller(caller.caller);
+    into.set_calls_total(caller.calls);
+    into.set_failed_total(caller.failed);
+    into.set_in_progress(caller.in_progress);
+    into.set_refused_total(caller.refused);
+    FillHistogram(caller.queue_wait, *into.mutable_queue_wait());
   }
 }
 

@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <initializer_list>
+#include <iterator>
+#include <limits>
+#include <map>
 #include <utility>
 
 namespace dbsidecar::server {
@@ -26,6 +30,10 @@ std::string Escaped(std::string_view text) {
   return escaped;
 }
 
+double Seconds(const google::protobuf::Timestamp& time) {
+  return static_cast<double>(time.seconds()) + time.nanos() / 1e9;
+}
+
 // Writes families one after the other; the samples of one must follow its head.
 class Writer {
  public:
@@ -42,17 +50,28 @@ class Writer {
   void Sample(Labels labels, double value) {
     text_ += fmt::format("{}{}{} {}\n", name_, Suffix(), TextOf(labels, {}), value);
   }
-  void Distribution(Labels labels, const v1::Histogram& histogram) {
+  // `is_wanted`: whether the bucket with this bound is told.
+  template <typename IsWanted>
+  void Distribution(Labels labels, const v1::Histogram& histogram, IsWanted is_wanted) {
     uint64_t below = 0;
+    double lower = -1;
     for (int i = 0; i < histogram.counts_size(); ++i) {
       below += histogram.counts(i);
-      const std::string bound = i < histogram.upper_bounds_seconds_size()
-                                    ? fmt::format("{}", histogram.upper_bounds_seconds(i))
-                                    : "+Inf";
-      text_ += fmt::format("{}_bucket{} {}\n", name_, TextOf(labels, {"le", bound}), below);
+      const bool bounded = i < histogram.upper_bounds_seconds_size();
+      if (bounded && !is_wanted(histogram.upper_bounds_seconds(i))) continue;
+      const std::string bound =
+          bounded ? fmt::format("{}", histogram.upper_bounds_seconds(i)) : "+Inf";
+      text_ += fmt::format("{}_bucket{} {}", name_, TextOf(labels, {"le", bound}), below);
+      const double upper = bounded ? histogram.upper_bounds_seconds(i) : kNoBound;
+      if (open()) text_ += ExemplarText(histogram, lower, upper);
+      text_ += '\n';
+      lower = upper;
     }
     text_ += fmt::format("{}_sum{} {}\n", name_, TextOf(labels, {}), histogram.sum_seconds());
     text_ += fmt::format("{}_count{} {}\n", name_, TextOf(labels, {}), histogram.count());
+  }
+  void Distribution(Labels labels, const v1::Histogram& histogram) {
+    Distribution(labels, histogram, [](double) { return true; });
   }
   std::string Take() {
     if (open()) text_ += "# EOF\n";
@@ -60,6 +79,23 @@ class Writer {
   }
 
  private:
+  static constexpr double kNoBound = std::numeric_limits<double>::infinity();
+
+  // The latest of those between the bounds: of several buckets that are told as one there may be
+  // several.
+  static std::string ExemplarText(const v1::Histogram& histogram, double lower, double upper) {
+    const v1::Exemplar* latest = nullptr;
+    for (const v1::Exemplar& exemplar : histogram.exemplars()) {
+      if (exemplar.seconds() <= lower || exemplar.seconds() > upper) continue;
+      if (latest == nullptr || Seconds(latest->time()) <= Seconds(exemplar.time())) {
+        latest = &exemplar;
+      }
+    }
+    if (latest == nullptr) return "";
+    return fmt::format(" # {{trace_id=\"{}\",span_id=\"{}\"}} {} {:.3f}", latest->trace_id(),
+                       latest->span_id(), latest->seconds(), Seconds(latest->time()));
+  }
+
   bool open() const { return format_ == MetricsFormat::kOpenMetrics; }
   std::string_view Suffix() const {
     switch (type_) {
@@ -105,6 +141,13 @@ class Writer {
   Type type_ = Type::kGauge;
   std::string text_;
 };
+
+// The buckets of histograms that are told for many statements or callers: with all of them there
+// would be thousands of series.
+bool IsPowerOfTen(double bound) {
+  constexpr double kPowers[] = {0.0001, 0.001, 0.01, 0.1, 1, 10};
+  return std::find(std::begin(kPowers), std::end(kPowers), bound) != std::end(kPowers);
+}
 
 double Milliseconds(const v1::Histogram& histogram) {
   return histogram.count() == 0 ? 0 : histogram.sum_seconds() / histogram.count() * 1000;
@@ -244,6 +287,154 @@ void WriteConditions(Writer& writer, const v1::MetricsResponse& metrics) {
   }
 }
 
+void WriteLanes(Writer& writer, const v1::MetricsResponse& metrics) {
+  const auto each = [&](std::string_view name, Type type, std::string_view help, auto value) {
+    PerPool(writer, metrics, name, type, "", help, [&](const v1::PoolMetrics& pool) {
+      for (const v1::LaneMetrics& lane : pool.lanes()) {
+        writer.Sample({{"pool", pool.pool()}, {"lane", lane.lane()}},
+                      static_cast<double>(value(lane)));
+      }
+    });
+  };
+  PerPool(
+      writer, metrics, "dbsidecar_lane_connections", Type::kGauge, "",
+      "Connections of a lane by state.", [&](const v1::PoolMetrics& pool) {
+        for (const v1::LaneMetrics& lane : pool.lanes()) {
+          const uint32_t others = lane.total() - lane.idle() - lane.active();
+          for (const auto& [state, count] : std::initializer_list<std::pair<const char*, uint32_t>>{
+                   {"idle", lane.idle()}, {"used", lane.active()}, {"other", others}}) {
+            writer.Sample({{"pool", pool.pool()}, {"lane", lane.lane()}, {"state", state}}, count);
+          }
+        }
+      });
+  each("dbsidecar_lane_connections_max", Type::kGauge, "Connections that a lane may have.",
+       [](const v1::LaneMetrics& lane) { return lane.max(); });
+  each("dbsidecar_lane_waiting", Type::kGauge, "Calls that wait for a lane.",
+       [](const v1::LaneMetrics& lane) { return lane.waiting(); });
+  each("dbsidecar_lane_in_flight", Type::kGauge, "Calls that have a connection and no answer.",
+       [](const v1::LaneMetrics& lane) { return lane.in_flight(); });
+  each("dbsidecar_lane_statements", Type::kCounter, "Statements answered.",
+       [](const v1::LaneMetrics& lane) { return lane.statements_total(); });
+}
+
+void WriteStatements(Writer& writer, const v1::MetricsResponse& metrics) {
+  const auto counter = [&](std::string_view name, std::string_view help, auto value) {
+    PerPool(writer, metrics, name, Type::kCounter, "", help, [&](const v1::PoolMetrics& pool) {
+      for (const v1::StatementMetrics& statement : pool.statements()) {
+        writer.Sample({{"pool", pool.pool()}, {"fingerprint", statement.fingerprint()}},
+                      static_cast<double>(value(statement)));
+      }
+    });
+  };
+  counter("dbsidecar_statement_calls", "Times a statement has run.",
+          [](const v1::StatementMetrics& statement) { return statement.calls_total(); });
+  counter("dbsidecar_statement_failures", "Times a statement has failed.",
+          [](const v1::StatementMetrics& statement) { return statement.failed_total(); });
+  counter("dbsidecar_statement_rows", "Rows that a statement has returned or affected.",
+          [](const v1::StatementMetrics& statement) { return statement.rows_total(); });
+  PerPool(writer, metrics, "dbsidecar_statement_duration_seconds", Type::kHistogram, "seconds",
+          "From the grant of a connection to the end of a statement.",
+          [&](const v1::PoolMetrics& pool) {
+            for (const v1::StatementMetrics& statement : pool.statements()) {
+              writer.Distribution({{"pool", pool.pool()}, {"fingerprint", statement.fingerprint()}},
+                                  statement.execute(), &IsPowerOfTen);
+            }
+          });
+}
+
+void WriteCallers(Writer& writer, const v1::MetricsResponse& metrics) {
+  const auto each = [&](std::string_view name, Type type, std::string_view help, auto value) {
+    PerPool(writer, metrics, name, type, "", help, [&](const v1::PoolMetrics& pool) {
+      for (const v1::CallerMetrics& caller : pool.callers()) {
+        writer.Sample({{"pool", pool.pool()}, {"caller", caller.caller()}},
+                      static_cast<double>(value(caller)));
+      }
+    });
+  };
+  each("dbsidecar_caller_calls", Type::kCounter, "Calls answered.",
+       [](const v1::CallerMetrics& caller) { return caller.calls_total(); });
+  each("dbsidecar_caller_failures", Type::kCounter, "Calls that failed.",
+       [](const v1::CallerMetrics& caller) { return caller.failed_total(); });
+  each("dbsidecar_caller_refused", Type::kCounter, "Calls refused by a limit on waiting.",
+       [](const v1::CallerMetrics& caller) { return caller.refused_total(); });
+  each("dbsidecar_caller_in_progress", Type::kGauge, "Calls not answered yet.",
+       [](const v1::CallerMetrics& caller) { return caller.in_progress(); });
+  PerPool(writer, metrics, "dbsidecar_caller_wait_time_seconds", Type::kHistogram, "seconds",
+          "From arrival to the grant of a connection.", [&](const v1::PoolMetrics& pool) {
+            for (const v1::CallerMetrics& caller : pool.callers()) {
+              writer.Distribution({{"pool", pool.pool()}, {"caller", caller.caller()}},
+                                  caller.queue_wait(), &IsPowerOfTen);
+            }
+          });
+}
+
+// As other servers' metrics of gRPC name the codes.
+std::string_view GrpcCode(int code) {
+  constexpr std::string_view kNames[] = {
+      "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+      "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+      "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+      "DataLoss", "Unauthenticated"};
+  return code >= 0 && static_cast<size_t>(code) < std::size(kNames)
+             ? kNames[static_cast<size_t>(code)]
+             : "Unknown";
+}
+
+std::string_view GrpcType(std::string_view method) {
+  constexpr std::string_view kServerStreams[] = {"QueryStream", "CopyOut", "Listen", "Attach",
+                                                 "WatchMetrics"};
+  if (method == "Pipeline") return "bidi_stream";
+  if (method == "CopyIn") return "client_stream";
+  const bool streams = std::find(std::begin(kServerStreams), std::end(kServerStreams), method) !=
+                       std::end(kServerStreams);
+  return streams ? "server_stream" : "unary";
+}
+
+struct Method {
+  explicit Method(const v1::RpcMetrics& rpc)
+      : service(std::string_view(rpc.method()).substr(0, rpc.method().find('/'))),
+        name(std::string_view(rpc.method()).substr(rpc.method().find('/') + 1)) {}
+
+  std::string_view service;
+  std::string_view name;
+};
+
+void AddTo(v1::Histogram& sum, const v1::Histogram& more) {
+  if (sum.counts().empty()) {
+    sum = more;
+    return;
+  }
+  for (int i = 0; i < sum.counts_size(); ++i) sum.set_counts(i, sum.counts(i) + more.counts(i));
+  sum.set_sum_seconds(sum.sum_seconds() + more.sum_seconds());
+  sum.set_count(sum.count() + more.count());
+}
+
+// Under the names that dashboards for gRPC servers use.
+void WriteRpcs(Writer& writer, const v1::MetricsResponse& metrics) {
+  writer.Family("grpc_server_handled", Type::kCounter, "", "RPCs answered, by status code.");
+  std::map<std::string, v1::Histogram> handling;  // By method, of all codes.
+  for (const v1::RpcMetrics& rpc : metrics.rpcs()) {
+    const Method method(rpc);
+    writer.Sample({{"grpc_type", GrpcType(method.name)},
+                   {"grpc_service", method.service},
+                   {"grpc_method", method.name},
+                   {"grpc_code", GrpcCode(rpc.code())}},
+                  static_cast<double>(rpc.handled_total()));
+    AddTo(handling[rpc.method()], rpc.handling());
+  }
+  writer.Family("grpc_server_handling_seconds", Type::kHistogram, "seconds",
+                "From an RPC's arrival to its answer; of a stream, to its end.");
+  for (const auto& [full_name, histogram] : handling) {
+    v1::RpcMetrics rpc;
+    rpc.set_method(full_name);
+    const Method method(rpc);
+    writer.Distribution({{"grpc_type", GrpcType(method.name)},
+                         {"grpc_service", method.service},
+                         {"grpc_method", method.name}},
+                        histogram);
+  }
+}
+
 // Names that existing dashboards use. The first looks like a counter's and is none, so it has no
 // type: what is now, as those dashboards expect.
 void WriteEstablished(Writer& writer, const v1::MetricsResponse& metrics) {
@@ -287,7 +478,7 @@ void WriteProcess(Writer& writer, const v1::MetricsResponse& metrics) {
   gauge("process_max_fds", "", "File descriptors allowed.", process.descriptors_max());
   gauge("process_threads", "", "Threads.", process.threads());
   gauge("process_start_time_seconds", "seconds", "When the process started, since 1970.",
-        static_cast<double>(process.start_time().seconds()) + process.start_time().nanos() / 1e9);
+        Seconds(process.start_time()));
   writer.Family("dbsidecar_build", Type::kInfo, "", "Which program this is.");
   writer.Sample({{"version", metrics.build().version()}, {"compiler", metrics.build().compiler()}},
                 1);
@@ -311,6 +502,10 @@ std::string MetricsText(const v1::MetricsResponse& metrics, MetricsFormat format
   WriteTimes(writer, metrics);
   WriteCounters(writer, metrics);
   WriteConditions(writer, metrics);
+  WriteLanes(writer, metrics);
+  WriteStatements(writer, metrics);
+  WriteCallers(writer, metrics);
+  WriteRpcs(writer, metrics);
   WriteEstablished(writer, metrics);
   WriteProcess(writer, metrics);
   return writer.Take();

@@ -17,6 +17,7 @@
 #include "server/deadline.h"
 #include "server/error_mapping.h"
 #include "server/result_encoder.h"
+#include "server/trace_metadata.h"
 
 namespace dbsidecar::server {
 namespace {
@@ -115,7 +116,7 @@ class ReplyBuffer {
 class PipelineStream final : public pool::TurnEndHandler {
  public:
   PipelineStream(RpcContext& rpc, grpc::ServerCompletionQueue& queue)
-      : rpc_(rpc), queue_(queue), stream_(&context_) {
+      : rpc_(rpc), queue_(queue), stream_(&context_), record_(rpc.rpcs(), Rpc::kPipeline) {
     context_.AsyncNotifyWhenDone(ended_.Tag());
     rpc_.service().RequestPipeline(&context_, &stream_, &queue_, &queue_, accepted_.Tag());
   }
@@ -169,6 +170,8 @@ class PipelineStream final : public pool::TurnEndHandler {
       delete this;
       return;
     }
+    record_.Begin();
+    trace_ = TraceOf(context_);
     new PipelineStream(rpc_, queue_);
     const std::lock_guard lock(mutex_);
     Proceed();
@@ -201,6 +204,8 @@ class PipelineStream final : public pool::TurnEndHandler {
 
   // The stream is over, or the client has left.
   void OnEnded(bool /*ok*/) {
+    // One that left looks like one that has sent all until here.
+    record_.End(context_.IsCancelled() ? Code::kCancelled : Code::kOk);
     std::vector<pool::CallId> left;
     {
       const std::lock_guard lock(mutex_);
@@ -301,6 +306,8 @@ class PipelineStream final : public pool::TurnEndHandler {
       call.deadline = std::min(call.deadline, pool::Clock::now() + timeout);
     }
     call.caller = CallerOf(request.query().tags());
+    call.rpc = RpcName(Rpc::kPipeline);
+    call.trace = TraceOf(request.query().tags(), trace_);
     const std::lock_guard lock(mutex_);
     in_flight_[request.id()] = call.id;
     return call;
@@ -342,6 +349,7 @@ class PipelineStream final : public pool::TurnEndHandler {
     if (finished_already_) return;
     finished_already_ = true;
     Hold();
+    record_.End(static_cast<Code>(status.code()));
     stream_.Finish(grpc::Status(static_cast<grpc::StatusCode>(status.code()), status.message(),
                                 status.SerializeAsString()),
                    finished_.Tag());
@@ -389,6 +397,8 @@ class PipelineStream final : public pool::TurnEndHandler {
   grpc::ServerContext context_;
   grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> stream_;
   grpc::ByteBuffer request_bytes_;  // Of the read under way.
+  RpcRecord record_;
+  pool::TraceContext trace_;  // Of calls that have none of their own.
 
   std::mutex mutex_;                                       // Guards all below but holders_.
   absl::flat_hash_map<uint64_t, pool::CallId> in_flight_;  // By the client's id.

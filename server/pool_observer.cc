@@ -4,10 +4,10 @@
 
 #include <cctype>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_join.h"
 #include "server/error_mapping.h"
-#include "server/log.h"
 #include "server/reason_names.h"
 
 namespace dbsidecar::server {
@@ -41,17 +41,30 @@ std::string_view StatusName(pool::TransactionStatus status) {
   return "";
 }
 
+// The number of those left out is told only if there are any.
+void LogLimited(LimitedEvent& event, std::vector<LogField> fields) {
+  if (!LogEnabled(event.level)) return;
+  const std::optional<uint64_t> suppressed = event.limit.Pass(pool::Clock::now());
+  if (!suppressed) return;
+  if (*suppressed > 0) fields.emplace_back("suppressed", *suppressed);
+  Log(event.level, event.name, fields);
+}
+
+void AddTrace(const pool::Call& call, std::vector<LogField>& fields) {
+  if (!call.trace.present()) return;
+  fields.emplace_back("trace_id", call.trace.trace_id());
+  fields.emplace_back("span_id", call.trace.span_id());
+}
+
 // Two lines for a session at most.
-void LogSession(std::string_view event, const pool::SessionReport& session,
-                std::string_view reason) {
-  Log(LogLevel::kWarn, event,
-      {{"caller", session.caller},
-       {"connection", session.connection},
-       {"age_ms", Millis(session.age)},
-       {"idle_ms", Millis(session.idle)},
-       {"transaction", StatusName(session.status)},
-       {"fingerprint", session.fingerprint},
-       {"reason", reason}});
+void LogSession(LimitedEvent& event, const pool::SessionReport& session, std::string_view reason) {
+  LogLimited(event, {{"caller", session.caller},
+                     {"connection", session.connection},
+                     {"age_ms", Millis(session.age)},
+                     {"idle_ms", Millis(session.idle)},
+                     {"transaction", StatusName(session.status)},
+                     {"fingerprint", session.fingerprint},
+                     {"reason", reason}});
 }
 
 }  // namespace
@@ -63,7 +76,7 @@ void PoolObserver::Note(std::string_view kind, pool::ConnectionId id, std::strin
 void PoolObserver::OnConnectionOpened(pool::ConnectionId id, pool::Duration connect_time) {
   Note("connection_opened", id, fmt::format("{:.1f} ms", Millis(connect_time)));
   if (!options_.log_events) return;
-  Log(LogLevel::kInfo, "pool.connect", {{"connection", id}, {"took_ms", Millis(connect_time)}});
+  LogLimited(connect_, {{"connection", id}, {"took_ms", Millis(connect_time)}});
 }
 
 void PoolObserver::OnConnectFailed(pool::ConnectionId id, const pool::Error& error,
@@ -80,33 +93,71 @@ void PoolObserver::OnConnectFailed(pool::ConnectionId id, const pool::Error& err
 void PoolObserver::OnConnectionClosed(pool::ConnectionId id, pool::CloseReason reason) {
   Note("connection_closed", id, std::string(CloseReasonName(reason)));
   if (!options_.log_events) return;
-  Log(LogLevel::kInfo, "pool.remove", {{"connection", id}, {"reason", CloseReasonName(reason)}});
+  LogLimited(remove_, {{"connection", id}, {"reason", CloseReasonName(reason)}});
 }
 
 void PoolObserver::OnLeased(pool::ConnectionId id, pool::CallId call) {
   if (!options_.log_events) return;
-  Log(LogLevel::kDebug, "pool.lease", {{"connection", id}, {"call", call}});
+  LogLimited(lease_, {{"connection", id}, {"call", call}});
 }
 
 void PoolObserver::OnReleased(pool::ConnectionId id, pool::Condition condition) {
   if (!options_.log_events) return;
-  Log(LogLevel::kDebug, "pool.release",
-      {{"connection", id}, {"condition", ConditionName(condition)}});
+  LogLimited(release_, {{"connection", id}, {"condition", ConditionName(condition)}});
 }
 
 void PoolObserver::OnAnswered(const pool::Call& call, const pool::Timing& timing,
                               const pool::Error* error) {
   const Code code = error == nullptr ? Code::kOk : MapError(*error).code;
   ++answered_[static_cast<size_t>(code)];
-  if (!options_.log_calls) return;
-  Log(LogLevel::kInfo, "call",
-      {{"call", call.id},
-       {"caller", call.caller},
-       {"code", CodeName(code)},
-       {"queue_ms", Millis(timing.queue)},
-       {"execute_ms", Millis(timing.execute)},
-       {"sqlstate",
-        error == nullptr ? std::string_view() : std::string_view(error->sql.sqlstate)}});
+  if (options_.log_calls) LogAnswer(call, timing, code, error);
+  if (options_.log_events && error != nullptr) LogError(call, code, *error);
+}
+
+void PoolObserver::LogAnswer(const pool::Call& call, const pool::Timing& timing, Code code,
+                             const pool::Error* error) const {
+  std::vector<LogField> fields = {
+      {"call", call.id},
+      {"caller", call.caller},
+      {"rpc", call.rpc},
+      {"code", CodeName(code)},
+      {"queue_ms", Millis(timing.queue)},
+      {"execute_ms", Millis(timing.execute)},
+      {"sqlstate", error == nullptr ? std::string_view() : std::string_view(error->sql.sqlstate)}};
+  AddTrace(call, fields);
+  Log(LogLevel::kInfo, "call", fields);
+}
+
+// The database's own words are left out: they may repeat a parameter.
+void PoolObserver::LogError(const pool::Call& call, Code code, const pool::Error& error) {
+  const bool ours = error.kind != pool::ErrorKind::kDatabase;
+  std::vector<LogField> fields = {{"call", call.id},
+                                  {"caller", call.caller},
+                                  {"rpc", call.rpc},
+                                  {"code", CodeName(code)},
+                                  {"reason", MapError(error).reason}};
+  if (!error.sql.sqlstate.empty()) fields.emplace_back("sqlstate", error.sql.sqlstate);
+  if (ours) fields.emplace_back("error", error.message);
+  AddTrace(call, fields);
+  LogLimited(error_, std::move(fields));
+}
+
+void PoolObserver::OnSlowStatement(const pool::SlowStatement& slow) {
+  const Code code = slow.error == nullptr ? Code::kOk : MapError(*slow.error).code;
+  std::vector<LogField> fields = {{"fingerprint", slow.fingerprint},
+                                  {"caller", slow.call.caller},
+                                  {"rpc", slow.call.rpc},
+                                  {"code", CodeName(code)},
+                                  {"queue_ms", Millis(slow.timing.queue)},
+                                  {"execute_ms", Millis(slow.timing.execute)},
+                                  {"rows", slow.rows}};
+  if (slow.ran != slow.timing.execute) fields.emplace_back("first_rows_ms", Millis(slow.ran));
+  if (slow.error != nullptr && !slow.error->sql.sqlstate.empty()) {
+    fields.emplace_back("sqlstate", slow.error->sql.sqlstate);
+  }
+  AddTrace(slow.call, fields);
+  if (!slow.text.empty()) fields.emplace_back("sql", slow.text);
+  LogLimited(slow_, std::move(fields));
 }
 
 std::map<std::string, uint64_t> PoolObserver::outcomes() const {
@@ -129,7 +180,7 @@ void PoolObserver::OnDatabaseStatus(bool up, std::string_view reason) {
 
 void PoolObserver::OnSessionHeld(const pool::SessionReport& session) {
   Note("session_held", session.connection, std::string(session.caller));
-  LogSession("session.held", session, "");
+  LogSession(held_, session, "");
 }
 
 // What was expected is for whoever wrote the session; what was not, a fault of ours.
@@ -147,7 +198,7 @@ void PoolObserver::OnSessionAudited(const pool::SessionAudit& audit) {
 
 void PoolObserver::OnSessionRevoked(const pool::SessionReport& session, std::string_view reason) {
   Note("session_revoked", session.connection, std::string(reason));
-  LogSession("session.revoked", session, reason);
+  LogSession(revoked_, session, reason);
 }
 
 // The hub's back-off bounds how often this is written.

@@ -9,18 +9,27 @@
 #include <string>
 
 #include "pool/observer.h"
+#include "server/event_limit.h"
+#include "server/log.h"
 #include "server/recent_events.h"
 #include "server/status_code.h"
 
 namespace dbsidecar::server {
 
 struct PoolObserverOptions {
-  bool log_events = false;  // A line for each connect, lease, release and close.
+  bool log_events = false;  // A line for each connect, lease, release, close and error.
   bool log_calls = false;   // A line for each call.
   std::string pool = "default";
   RecentEvents* events = nullptr;  // Borrowed; none in tests.
   // The database went up or down. Loop thread.
   std::function<void(bool up)> on_database_status;
+};
+
+// What the log says of one kind of event.
+struct LimitedEvent {
+  LogLevel level;
+  std::string_view name;
+  EventLimit limit{20, std::chrono::milliseconds(100)};  // Then 10 lines a second.
 };
 
 class PoolObserver final : public pool::Observer {
@@ -34,6 +43,7 @@ class PoolObserver final : public pool::Observer {
   void OnReleased(pool::ConnectionId id, pool::Condition condition) override;
   void OnAnswered(const pool::Call& call, const pool::Timing& timing,
                   const pool::Error* error) override;
+  void OnSlowStatement(const pool::SlowStatement& slow) override;
   void OnDatabaseStatus(bool up, std::string_view reason) override;
   void OnSessionHeld(const pool::SessionReport& session) override;
   void OnSessionAudited(const pool::SessionAudit& audit) override;
@@ -52,8 +62,19 @@ class PoolObserver final : public pool::Observer {
 
  private:
   void Note(std::string_view kind, pool::ConnectionId id, std::string text) const;
+  void LogAnswer(const pool::Call& call, const pool::Timing& timing, Code code,
+                 const pool::Error* error) const;
+  void LogError(const pool::Call& call, Code code, const pool::Error& error);
 
   const PoolObserverOptions options_;
+  LimitedEvent connect_{LogLevel::kInfo, "pool.connect"};
+  LimitedEvent lease_{LogLevel::kInfo, "pool.lease"};
+  LimitedEvent release_{LogLevel::kInfo, "pool.release"};
+  LimitedEvent remove_{LogLevel::kInfo, "pool.remove"};
+  LimitedEvent error_{LogLevel::kWarn, "pool.error"};
+  LimitedEvent slow_{LogLevel::kWarn, "statement.slow"};
+  LimitedEvent held_{LogLevel::kWarn, "session.held"};
+  LimitedEvent revoked_{LogLevel::kWarn, "session.revoked"};
   std::array<uint64_t, kCodes> answered_{};  // By Code.
   mutable std::mutex mutex_;
   ConnectTrouble trouble_;  // Guarded by mutex_.

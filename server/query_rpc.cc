@@ -7,6 +7,7 @@
 #include "server/grpc_status.h"
 #include "server/raw_message.h"
 #include "server/result_encoder.h"
+#include "server/trace_metadata.h"
 
 namespace dbsidecar::server {
 namespace {
@@ -17,8 +18,8 @@ constexpr int kAcceptors = 16;
 // One Query from acceptance to the last event about it; deletes itself.
 class QueryCall final : public pool::Call {
  public:
-  QueryCall(RpcContext& rpc, grpc::ServerCompletionQueue& queue)
-      : rpc_(rpc), queue_(queue), responder_(&context_) {
+  QueryCall(RpcContext& context, grpc::ServerCompletionQueue& queue)
+      : rpc_(context), queue_(queue), responder_(&context_), record_(context.rpcs(), Rpc::kQuery) {
     context_.AsyncNotifyWhenDone(ended_.Tag());
     rpc_.service().RequestQuery(&context_, &request_bytes_, &responder_, &queue_, &queue_,
                                 received_.Tag());
@@ -47,6 +48,7 @@ class QueryCall final : public pool::Call {
       delete this;
       return;
     }
+    record_.Begin();
     new QueryCall(rpc_, queue_);
     rpc_.CallOpened();
     if (!ParseBytes(request_bytes_, *request_)) {
@@ -68,6 +70,8 @@ class QueryCall final : public pool::Call {
     session = ToSessionUse(request_->session(), 0);
     deadline = DeadlineOf(context_);
     caller = CallerOf(request_->tags());
+    rpc = RpcName(Rpc::kQuery);
+    trace = TraceOf(request_->tags(), TraceOf(context_));
     holders_.fetch_add(1);
     submitted_.store(true);
     rpc_.Submit({this});
@@ -95,6 +99,7 @@ class QueryCall final : public pool::Call {
       FinishWith(pool::ResultTooLarge(statement.limits, outcome_.result.rows_affected >= 0));
       return;
     }
+    record_.End(Code::kOk);
     responder_.Finish(ToByteBuffer(std::move(response)), grpc::Status::OK, finished_.Tag());
   }
 
@@ -104,6 +109,7 @@ class QueryCall final : public pool::Call {
   void Refuse(const pool::Error& error) { FinishWith(error); }
 
   void FinishWith(const pool::Error& error) {
+    record_.End(MapError(error).code);
     KeepRetriesAway(context_, error);
     responder_.FinishWithError(ToGrpcStatus(error), finished_.Tag());
   }
@@ -119,6 +125,7 @@ class QueryCall final : public pool::Call {
   grpc::ServerAsyncResponseWriter<grpc::ByteBuffer> responder_;
   ArenaMessage<v1::QueryRequest> request_;
   pool::Outcome outcome_;
+  RpcRecord record_;
   std::atomic<bool> submitted_{false};
   // OnEnded and OnFinished; the pool, once the call is submitted; the encoder.
   std::atomic<int> holders_{2};

@@ -14,9 +14,10 @@ namespace {
 // One QueryStream from acceptance to the last event about it; deletes itself.
 class StreamCall final : public ServerStreamCall<v1::QueryRequest, v1::QueryRequest> {
  public:
-  StreamCall(RpcContext& rpc, grpc::ServerCompletionQueue& queue) : ServerStreamCall(rpc, queue) {
-    rpc.service().RequestQueryStream(&context_, &request_bytes_, &responder_, &queue, &queue,
-                                     ReceivedTag());
+  StreamCall(RpcContext& context, grpc::ServerCompletionQueue& queue)
+      : ServerStreamCall(context, queue, Rpc::kQueryStream) {
+    context.service().RequestQueryStream(&context_, &request_bytes_, &responder_, &queue, &queue,
+                                         ReceivedTag());
   }
 
   // --- The pool's side: loop thread. ---
@@ -48,16 +49,16 @@ class StreamCall final : public ServerStreamCall<v1::QueryRequest, v1::QueryRequ
   }
 
  private:
-  void AcceptNext() override { new StreamCall(rpc(), queue()); }
+  void AcceptNext() override { new StreamCall(rpc_context(), queue()); }
   const v1::QueryRequest& start() const override { return request(); }
   std::optional<pool::Error> Check() const override {
-    return CheckRequest(request(), rpc().limits());
+    return CheckRequest(request(), rpc_context().limits());
   }
 
   void Prepare() override {
     encoder_.emplace(request().format(), request().want_timing());
-    statement = ToStatement(request(), rpc().limits());
-    statement.limits = {.bytes_max = rpc().limits().result_bytes_max};
+    statement = ToStatement(request(), rpc_context().limits());
+    statement.limits = {.bytes_max = rpc_context().limits().result_bytes_max};
     part_limits.rows_max = request().max_rows();
   }
 
@@ -70,7 +71,7 @@ class StreamCall final : public ServerStreamCall<v1::QueryRequest, v1::QueryRequ
   template <typename Task>
   void OnEncoder(Task task) {
     Hold();
-    rpc().encoder().Post([this, task = std::move(task)] {
+    rpc_context().encoder().Post([this, task = std::move(task)] {
       task();
       Release();
     });

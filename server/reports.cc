@@ -6,6 +6,7 @@
 #include <array>
 #include <climits>
 #include <string>
+#include <utility>
 
 #include "server/awaited_call.h"
 #include "server/config/options.h"
@@ -21,6 +22,8 @@ namespace {
 
 // A check that is asked for does not take longer, whatever its caller's deadline.
 constexpr std::chrono::seconds kCheckMax{5};
+// Whoever scrapes more often gets the same again: then it costs a copy of the text.
+constexpr std::chrono::milliseconds kPageAgeMax{100};
 
 pool::Error NoSuchPool(const std::string& name, const std::string& known) {
   return pool::OwnError(pool::ErrorKind::kPoolNotFound,
@@ -58,6 +61,7 @@ Reports::Reports(Database& database, Readiness& readiness, const Config& config)
     : database_(database),
       readiness_(readiness),
       config_(config),
+      statement_series_(static_cast<size_t>(config.metrics.statements)),
       webhook_(NewWebhook(config.alerts)),
       alerts_({.hold = config.alerts.hold,
                .on_change =
@@ -192,12 +196,50 @@ std::optional<pool::Error> Reports::FillMetrics(const v1::MetricsRequest& reques
   SetTimestamp(started_at_, *metrics.mutable_counting_since_time());
   FillPoolMetrics(report.stats, report.outcomes, static_cast<size_t>(config_.pool.waiters_max),
                   *metrics.add_pools());
+  FillFigures(request, *metrics.mutable_pools(0));
+  if (request.rpcs()) rpcs_.Fill(metrics);
   FillProcessMetrics(*metrics.mutable_process());
   metrics.mutable_process()->set_memory_limit_bytes(memory_limit_bytes_);
   FillAlerts(alerts_.states(), metrics);
   metrics.mutable_build()->set_version(DBSIDECAR_VERSION);
   metrics.mutable_build()->set_compiler(__VERSION__);
   return std::nullopt;
+}
+
+void Reports::FillFigures(const v1::MetricsRequest& request, v1::PoolMetrics& metrics) {
+  if (request.statements_max() == 0 && !request.callers()) return;
+  DatabaseFigures figures = database_.Figures();
+  const bool counted = config_.metrics.statements > 0;
+  if (request.statements_max() > 0 && counted) {
+    FillStatements(std::move(figures.statements), request.statements_max(), metrics);
+  }
+  if (request.callers()) FillCallers(figures.callers, metrics);
+}
+
+std::shared_ptr<const std::string> Reports::MetricsPage(MetricsFormat format) {
+  const std::lock_guard lock(page_mutex_);
+  Page& page = format == MetricsFormat::kOpenMetrics ? open_metrics_page_ : prometheus_page_;
+  const auto now = std::chrono::steady_clock::now();
+  if (page.text == nullptr || now - page.made >= kPageAgeMax) {
+    page = {.text = std::make_shared<const std::string>(MakePage(format)), .made = now};
+  }
+  return page.text;
+}
+
+std::string Reports::MakePage(MetricsFormat format) {
+  v1::MetricsResponse metrics;
+  FillMetrics({}, metrics);
+  rpcs_.Fill(metrics);
+  const DatabaseFigures figures = database_.Figures();
+  v1::PoolMetrics& pool = *metrics.mutable_pools(0);
+  if (config_.metrics.statements > 0) {
+    for (const pool::StatementFigures& statement :
+         statement_series_.List(figures.statements, pool::Clock::now())) {
+      FillStatement(statement, *pool.add_statements());
+    }
+  }
+  FillCallers(figures.callers, pool);
+  return MetricsText(metrics, format);
 }
 
 }  // namespace dbsidecar::server

@@ -4,7 +4,9 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <string>
 
 #include "dbsidecar/v1/health.pb.h"
 #include "dbsidecar/v1/metrics.pb.h"
@@ -15,6 +17,9 @@
 #include "server/figures_sampler.h"
 #include "server/history/history.h"
 #include "server/live_feed.h"
+#include "server/metrics_text.h"
+#include "server/rpc_figures.h"
+#include "server/statement_series.h"
 #include "server/system_figures.h"
 #include "server/webhook.h"
 
@@ -32,6 +37,9 @@ class Reports {
   void SetPhase(v1::LifecyclePhase phase) { phase_.store(phase); }
   v1::LifecyclePhase phase() const { return phase_.load(); }
 
+  // Where RPCs are counted.
+  RpcFigures& rpcs() { return rpcs_; }
+
   // A check that `request` asks for ends at `deadline`, or before it.
   std::optional<pool::Error> FillHealth(const v1::HealthRequest& request, pool::Instant deadline,
                                         v1::HealthResponse& health);
@@ -40,14 +48,24 @@ class Reports {
   std::optional<pool::Error> FillHistory(const v1::MetricsHistoryRequest& request,
                                          v1::MetricsHistoryResponse& response) const;
   LiveFeed& live() { return live_; }
+  // What /metrics says; for a moment the same to all who ask.
+  std::shared_ptr<const std::string> MetricsPage(MetricsFormat format);
 
  private:
+  struct Page {
+    std::shared_ptr<const std::string> text;
+    std::chrono::steady_clock::time_point made;
+  };
+
   FiguresSample Look();
   void Check(pool::Instant deadline);
   void FillDetails(const pool::PoolStats& stats, v1::DetailedHealth& details);
   void FillConfiguration(v1::DatabaseHealth& health) const;
   void FillRecommendations(v1::DatabaseHealth& health);
   std::string DatabaseUrlText() const;
+  void FillFigures(const v1::MetricsRequest& request, v1::PoolMetrics& metrics);
+  // REQUIRES: page_mutex_ is held.
+  std::string MakePage(MetricsFormat format);
 
   Database& database_;
   Readiness& readiness_;
@@ -56,6 +74,11 @@ class Reports {
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   const std::chrono::system_clock::time_point started_at_ = std::chrono::system_clock::now();
   std::atomic<v1::LifecyclePhase> phase_{v1::LIFECYCLE_PHASE_STARTING};
+  RpcFigures rpcs_;
+  std::mutex page_mutex_;  // Guards the three below.
+  StatementSeries statement_series_;
+  Page prometheus_page_;
+  Page open_metrics_page_;
   std::atomic<uint64_t> memory_limit_bytes_ = 0;  // Of the last look, so that scrapes cost little.
   const std::unique_ptr<Webhook> webhook_;        // Null = there is none.
   AlertWatch alerts_;

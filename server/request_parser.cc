@@ -125,6 +125,14 @@ std::string_view CallerOf(const google::protobuf::Map<std::string, std::string>&
   return tag == tags.end() ? std::string_view() : std::string_view(tag->second);
 }
 
+pool::TraceContext TraceOf(const google::protobuf::Map<std::string, std::string>& tags,
+                           pool::TraceContext otherwise) {
+  const auto tag = tags.find("traceparent");
+  if (tag == tags.end()) return otherwise;
+  const auto own = pool::TraceContext::Parse(tag->second);
+  return own.present() ? own : otherwise;
+}
+
 pool::SessionUse ToSessionUse(const v1::SessionControl& control, uint64_t owner) {
   pool::SessionUse use;
   use.commit = control.commit();

@@ -14,6 +14,7 @@
 #include "pool/error.h"
 #include "pool/session.h"
 #include "pool/statement.h"
+#include "pool/trace_context.h"
 
 namespace dbsidecar::server {
 
@@ -42,6 +43,9 @@ pool::Statement ToStatement(const v1::CopyStart& start, pool::StatementForm form
 
 // Who calls, by the tag of that name; empty if it is not there. Borrows from `tags`.
 std::string_view CallerOf(const google::protobuf::Map<std::string, std::string>& tags);
+// The call's own `traceparent` if it has a valid one, else that of the RPC. Borrowed.
+pool::TraceContext TraceOf(const google::protobuf::Map<std::string, std::string>& tags,
+                           pool::TraceContext otherwise);
 
 // Borrow the token and the client's id. `owner`: with whose end a session that is opened ends, too;
 // 0 = nobody's.

@@ -12,6 +12,7 @@
 #include "pool/time.h"
 #include "server/database.h"
 #include "server/request_parser.h"
+#include "server/rpc_figures.h"
 #include "server/sidecar_service.h"
 
 namespace dbsidecar::server {
@@ -24,6 +25,7 @@ class RpcContext {
       : service_(service), database_(database), limits_(limits), encoder_(encoder) {}
 
   SidecarService& service() { return service_; }
+  RpcFigures& rpcs() { return service_.rpcs(); }
   Database& database() { return database_; }
   const RequestLimits& limits() const { return limits_; }
   // A thread for results that take long to encode.

@@ -17,6 +17,7 @@
 #include "server/raw_message.h"
 #include "server/rpc_context.h"
 #include "server/stream_writer.h"
+#include "server/trace_metadata.h"
 
 namespace dbsidecar::server {
 
@@ -28,8 +29,9 @@ inline constexpr int kStreamAcceptors = 4;
 template <typename Request, typename Start>
 class ServerStreamCall : public pool::Call, public pool::PartSink, public StreamWriter::Owner {
  public:
-  ServerStreamCall(RpcContext& rpc, grpc::ServerCompletionQueue& queue)
-      : responder_(&context_), rpc_(rpc), queue_(queue) {
+  ServerStreamCall(RpcContext& context, grpc::ServerCompletionQueue& queue, Rpc which)
+      : responder_(&context_), rpc_(context), queue_(queue), record_(context.rpcs(), which) {
+    rpc = RpcName(which);
     context_.AsyncNotifyWhenDone(ended_.Tag());
   }
 
@@ -52,12 +54,13 @@ class ServerStreamCall : public pool::Call, public pool::PartSink, public Stream
   // Fills in what is this method's own: the statement and the parts.
   virtual void Prepare() = 0;
 
-  RpcContext& rpc() const { return rpc_; }
+  RpcContext& rpc_context() const { return rpc_; }
   grpc::ServerCompletionQueue& queue() { return queue_; }
   const Request& request() const { return *request_; }
   StreamWriter& writer() { return writer_; }
 
   void FinishWith(const pool::Error& error) {
+    record_.End(MapError(error).code);
     KeepRetriesAway(context_, error);
     writer_.End(ToGrpcStatus(error));
   }
@@ -74,6 +77,7 @@ class ServerStreamCall : public pool::Call, public pool::PartSink, public Stream
       delete this;
       return;
     }
+    record_.Begin();
     AcceptNext();
     rpc_.CallOpened();
     if (!ParseBytes(request_bytes_, *request_)) {
@@ -94,6 +98,7 @@ class ServerStreamCall : public pool::Call, public pool::PartSink, public Stream
     session = ToSessionUse(start().session(), 0);
     deadline = DeadlineOf(context_);
     caller = CallerOf(start().tags());
+    trace = TraceOf(start().tags(), TraceOf(context_));
     sink = this;
     Prepare();
     Hold();
@@ -103,7 +108,9 @@ class ServerStreamCall : public pool::Call, public pool::PartSink, public Stream
 
   // The caller has its answer, or has left.
   void OnEnded(bool /*ok*/) {
-    if (context_.IsCancelled()) {
+    const bool left = context_.IsCancelled();
+    record_.End(left ? Code::kCancelled : Code::kOk);  // Unless it ended with an error.
+    if (left) {
       writer_.Break();
       if (submitted_.load()) rpc_.database().Cancel(id);
     }
@@ -112,6 +119,7 @@ class ServerStreamCall : public pool::Call, public pool::PartSink, public Stream
 
   RpcContext& rpc_;
   grpc::ServerCompletionQueue& queue_;
+  RpcRecord record_;
   ArenaMessage<Request> request_;
   StreamWriter writer_{responder_, *this};
   std::atomic<bool> submitted_{false};

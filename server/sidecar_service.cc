@@ -9,34 +9,62 @@
 #include "server/reports.h"
 #include "server/request_parser.h"
 #include "server/result_encoder.h"
+#include "server/trace_metadata.h"
 
 namespace dbsidecar::server {
+namespace {
+
+// Counts an RPC that is answered when `answer` returns.
+template <typename Answer>
+grpc::Status Counted(RpcFigures& figures, Rpc rpc, Answer answer) {
+  RpcRecord record(figures, rpc);
+  record.Begin();
+  grpc::Status status = answer();
+  record.End(static_cast<Code>(status.error_code()));
+  return status;
+}
+
+}  // namespace
+
+RpcFigures& SidecarService::rpcs() { return reports_.rpcs(); }
 
 grpc::Status SidecarService::Health(grpc::ServerContext* context, const v1::HealthRequest* request,
                                     v1::HealthResponse* response) {
-  const auto trouble = reports_.FillHealth(*request, DeadlineOf(*context), *response);
-  return trouble ? ToGrpcStatus(*trouble) : grpc::Status::OK;
+  return Counted(rpcs(), Rpc::kHealth, [&] {
+    const auto trouble = reports_.FillHealth(*request, DeadlineOf(*context), *response);
+    return trouble ? ToGrpcStatus(*trouble) : grpc::Status::OK;
+  });
 }
 
 grpc::Status SidecarService::Metrics(grpc::ServerContext*, const v1::MetricsRequest* request,
                                      v1::MetricsResponse* response) {
-  const auto trouble = reports_.FillMetrics(*request, *response);
-  return trouble ? ToGrpcStatus(*trouble) : grpc::Status::OK;
+  return Counted(rpcs(), Rpc::kMetrics, [&] {
+    const auto trouble = reports_.FillMetrics(*request, *response);
+    return trouble ? ToGrpcStatus(*trouble) : grpc::Status::OK;
+  });
 }
 
 grpc::Status SidecarService::Batch(grpc::ServerContext* context, const v1::BatchRequest* request,
                                    v1::BatchResponse* response) {
-  return RunBatch(database_, limits_, *context, *request, *response);
+  return Counted(rpcs(), Rpc::kBatch,
+                 [&] { return RunBatch(database_, limits_, *context, *request, *response); });
 }
 
 grpc::Status SidecarService::ExecuteMany(grpc::ServerContext* context,
                                          const v1::ExecuteManyRequest* request,
                                          v1::ExecuteManyResponse* response) {
-  return RunExecuteMany(database_, limits_, *context, *request, *response);
+  return Counted(rpcs(), Rpc::kExecuteMany,
+                 [&] { return RunExecuteMany(database_, limits_, *context, *request, *response); });
 }
 
 grpc::Status SidecarService::Script(grpc::ServerContext* context, const v1::ScriptRequest* request,
                                     v1::ScriptResponse* response) {
+  return Counted(rpcs(), Rpc::kScript, [&] { return RunScript(context, request, response); });
+}
+
+grpc::Status SidecarService::RunScript(grpc::ServerContext* context,
+                                       const v1::ScriptRequest* request,
+                                       v1::ScriptResponse* response) {
   if (const std::optional<pool::Error> trouble = CheckScript(*request)) {
     return ToGrpcStatus(*trouble);
   }
@@ -46,6 +74,8 @@ grpc::Status SidecarService::Script(grpc::ServerContext* context, const v1::Scri
   call.session = ToSessionUse(request->session(), 0);
   call.deadline = DeadlineOf(*context);
   call.caller = CallerOf(request->tags());
+  call.rpc = RpcName(Rpc::kScript);
+  call.trace = TraceOf(request->tags(), TraceOf(*context));
   database_.Submit(call);
   const pool::Outcome outcome =
       call.Await([context] { return context->IsCancelled(); }, [&] { database_.Cancel(call.id); });
@@ -65,6 +95,12 @@ grpc::Status SidecarService::Script(grpc::ServerContext* context, const v1::Scri
 grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
                                         const v1::EndSessionRequest* request,
                                         v1::EndSessionResponse* response) {
+  return Counted(rpcs(), Rpc::kEndSession, [&] { return RunEnd(context, request, response); });
+}
+
+grpc::Status SidecarService::RunEnd(grpc::ServerContext* context,
+                                    const v1::EndSessionRequest* request,
+                                    v1::EndSessionResponse* response) {
   if (const std::optional<pool::Error> trouble = CheckEndSession(*request)) {
     return ToGrpcStatus(*trouble);
   }
@@ -72,6 +108,8 @@ grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
   call.id = database_.NextCallId();
   call.session = ToSessionUse(*request);
   call.deadline = DeadlineOf(*context);
+  call.rpc = RpcName(Rpc::kEndSession);
+  call.trace = TraceOf(*context);
   database_.Submit(call);
   const pool::Outcome outcome = call.Await();
   if (outcome.error) return ToGrpcStatus(*outcome.error);
@@ -84,14 +122,17 @@ grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
 grpc::Status SidecarService::Describe(grpc::ServerContext* context,
                                       const v1::DescribeRequest* request,
                                       v1::DescribeResponse* response) {
-  return RunDescribe(database_, limits_, *context, *request, *response);
+  return Counted(rpcs(), Rpc::kDescribe,
+                 [&] { return RunDescribe(database_, limits_, *context, *request, *response); });
 }
 
 grpc::Status SidecarService::MetricsHistory(grpc::ServerContext*,
                                             const v1::MetricsHistoryRequest* request,
                                             v1::MetricsHistoryResponse* response) {
-  const auto trouble = reports_.FillHistory(*request, *response);
-  return trouble ? ToGrpcStatus(*trouble) : grpc::Status::OK;
+  return Counted(rpcs(), Rpc::kMetricsHistory, [&] {
+    const auto trouble = reports_.FillHistory(*request, *response);
+    return trouble ? ToGrpcStatus(*trouble) : grpc::Status::OK;
+  });
 }
 
 }  // namespace dbsidecar::server

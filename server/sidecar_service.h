@@ -16,6 +16,7 @@ namespace dbsidecar::server {
 
 class Database;
 class Reports;
+class RpcFigures;
 
 class SidecarService final
     : public v1::Sidecar::WithRawMethod_Query<
@@ -27,6 +28,9 @@ class SidecarService final
   // Borrowed.
   SidecarService(Database& database, Reports& reports, RequestLimits limits)
       : database_(database), reports_(reports), limits_(limits) {}
+
+  // Where they are counted.
+  RpcFigures& rpcs();
 
   grpc::Status Health(grpc::ServerContext* context, const v1::HealthRequest* request,
                       v1::HealthResponse* response) override;
@@ -48,6 +52,11 @@ class SidecarService final
                               v1::MetricsHistoryResponse* response) override;
 
  private:
+  grpc::Status RunScript(grpc::ServerContext* context, const v1::ScriptRequest* request,
+                         v1::ScriptResponse* response);
+  grpc::Status RunEnd(grpc::ServerContext* context, const v1::EndSessionRequest* request,
+                      v1::EndSessionResponse* response);
+
   Database& database_;
   Reports& reports_;
   const RequestLimits limits_;

@@ -39,7 +39,7 @@ grpc::Status Draining() {
 class WatchMetricsRpc::Watch final : public EventStream {
  public:
   Watch(WatchMetricsRpc& owner, RpcContext& context, grpc::ServerCompletionQueue& on)
-      : EventStream(context, on), owner_(owner) {
+      : EventStream(context, on, Rpc::kWatchMetrics), owner_(owner) {
     rpc().service().RequestWatchMetrics(&context_, &request_, &writer_, &queue(), &queue(),
                                         accepted_.Tag());
   }

@@ -13,6 +13,7 @@ struct PostgresConfig {
   Duration statement_timeout = std::chrono::seconds(30);  // The server's own limit; 0 = none.
   Duration keepalive_after = std::chrono::seconds(10);    // TCP keep-alive; 0 = off.
   size_t prepared_max = 256;                              // Prepared statements per connection.
+  bool trace_comments = false;  // A sampled call's `traceparent` goes into its statement.
 };
 
 // REQUIRES: the URL parses (ValidateConninfo). What the URL says wins over our settings, but for

@@ -35,6 +35,7 @@ struct PostgresEnvironment {
   // What the connections get by it, and not by the URL; 0 = nothing.
   Duration statement_timeout;
   size_t prepared_max;
+  bool trace_comments;
   EventLoop& loop;
   BlockingThreads& threads;
   StatementClassifier& classifier;

@@ -75,6 +75,7 @@ class PostgresDriver final : public Driver {
  public:
   PostgresDriver(PostgresConfig config, EventLoop& loop)
       : prepared_max_(config.prepared_max),
+        trace_comments_(config.trace_comments),
         conninfo_(BuildConninfo(config)),
         statement_timeout_(StatementTimeoutOf(config)),
         loop_(loop) {}
@@ -109,6 +110,7 @@ class PostgresDriver final : public Driver {
     classification.may_write = !traits.pure_read;
     classification.shareable = !traits.leaves_traces && !traits.commits_inside;
     classification.history = traits.history;
+    if (traits.kept) classification.figures = &traits.figures;
     const auto given = static_cast<int>(statement.parameters.size());
     if (!classification.refusal && traits.parameters >= 0 && traits.parameters != given) {
       classification.refusal = Invalid(
@@ -118,6 +120,9 @@ class PostgresDriver final : public Driver {
   }
 
   std::string Fingerprint(std::string_view sql) const override { return FingerprintOf(sql); }
+  std::string WithoutConstants(std::string_view sql) const override {
+    return pool::WithoutConstants(sql);
+  }
 
   std::optional<Error> Describe(const Statement& statement, Description& into) override {
     if (std::optional<Error> trouble = Validate(statement)) return trouble;
@@ -141,6 +146,7 @@ class PostgresDriver final : public Driver {
         PostgresEnvironment{.conninfo = conninfo_,
                             .statement_timeout = statement_timeout_,
                             .prepared_max = prepared_max_,
+                            .trace_comments = trace_comments_,
                             .loop = loop_,
                             .threads = threads_,
                             .classifier = classifier_});
@@ -187,6 +193,7 @@ class PostgresDriver final : public Driver {
   }
 
   const size_t prepared_max_;
+  const bool trace_comments_;
   const std::string conninfo_;
   const Duration statement_timeout_;
   EventLoop& loop_;

@@ -39,6 +39,16 @@ bool IsConflict(const Error& error) {
   return error.sql.sqlstate == "40001" || error.sql.sqlstate == "40P01";
 }
 
+// By sqlcommenter's rules: at the end of the text, and not where it has a comment already, behind
+// which this one might be no comment. Empty = none.
+std::string TraceComment(const Call& call) {
+  const std::string_view sql = call.statement.sql;
+  const bool has_comment =
+      sql.find("--") != std::string_view::npos || sql.find("/*") != std::string_view::npos;
+  if (!call.trace.sampled() || has_comment) return "";
+  return fmt::format(" /*traceparent='{}'*/", call.trace.text());
+}
+
 Error LeftATransactionOpen() {
   return OwnError(ErrorKind::kNeedsSession,
                   "the statement left a transaction open; it was rolled back. Use "
@@ -134,7 +144,10 @@ bool PostgresConnection::SendPlain(Operation& operation, Command command, const 
 bool PostgresConnection::SendExecute(Operation& operation) {
   const Statement& statement = operation.call->statement;
   const Parameters parameters(statement);
-  if (operation.may_be_prepared) ChoosePrepared(KeyOf(operation), operation);
+  const std::string comment =
+      environment_.trace_comments ? TraceComment(*operation.call) : std::string();
+  // With it the text is one that never comes again.
+  if (operation.may_be_prepared && comment.empty()) ChoosePrepared(KeyOf(operation), operation);
   const std::string name =
       operation.prepared_number == 0 ? "" : PreparedName(operation.prepared_number);
   if (operation.prepares) {
@@ -150,9 +163,9 @@ bool PostgresConnection::SendExecute(Operation& operation) {
   }
   operation.Expect(Command::kExecute);
   if (name.empty()) {
-    return PQsendQueryParams(conn_, std::string(statement.sql).c_str(), parameters.count(),
-                             parameters.types(), parameters.values(), parameters.lengths(),
-                             parameters.formats(), 0) == 1;
+    return PQsendQueryParams(conn_, (std::string(statement.sql) + comment).c_str(),
+                             parameters.count(), parameters.types(), parameters.values(),
+                             parameters.lengths(), parameters.formats(), 0) == 1;
   }
   return PQsendQueryPrepared(conn_, name.c_str(), parameters.count(), parameters.values(),
                              parameters.lengths(), parameters.formats(), 0) == 1;

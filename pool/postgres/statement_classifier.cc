@@ -482,6 +482,16 @@ bool IsCopyByStream(const Json& statement, bool in) {
          !copy.value("is_program", false);
 }
 
+// pg_query_normalize does not look into every kind of statement (COMMENT, DO, SET...).
+bool HasQuotedConstant(std::string_view text) {
+  if (text.find('\'') != std::string_view::npos) return true;
+  for (size_t at = text.find('$'); at != std::string_view::npos; at = text.find('$', at + 1)) {
+    const bool parameter = at + 1 < text.size() && text[at + 1] >= '0' && text[at + 1] <= '9';
+    if (!parameter) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::string FingerprintOf(std::string_view sql) {
@@ -493,13 +503,23 @@ std::string FingerprintOf(std::string_view sql) {
   return fingerprint;
 }
 
+std::string WithoutConstants(std::string_view sql) {
+  if (sql.size() > kParsedBytesMax) return "";
+  PgQueryNormalizeResult result = pg_query_normalize(std::string(sql).c_str());
+  std::string text =
+      result.error == nullptr && result.normalized_query != nullptr ? result.normalized_query : "";
+  pg_query_free_normalize_result(result);
+  return HasQuotedConstant(text) ? "" : text;
+}
+
 StatementClassifier::StatementClassifier() : cache_(4096, 8 * 1024 * 1024) {}
 
 std::shared_ptr<const StatementTraits> StatementClassifier::Classify(std::string_view sql) {
   if (const auto* known = cache_.Find(sql)) return *known;
   auto traits = std::make_shared<StatementTraits>(ClassifyText(sql, catalog_));
   std::erase_if(traits->unknown_names, [&](const auto& name) { return sought_.contains(name); });
-  if (sql.size() <= kParsedBytesMax) cache_.Insert(sql, traits);
+  traits->kept = sql.size() <= kParsedBytesMax;
+  if (traits->kept) cache_.Insert(sql, traits);
   return traits;
 }
 

@@ -12,6 +12,7 @@
 #include "pool/lru_cache.h"
 #include "pool/postgres/catalog.h"
 #include "pool/statement.h"
+#include "pool/statement_figures.h"
 #include "pool/statement_history.h"
 
 namespace dbsidecar::pool {
@@ -38,11 +39,15 @@ struct StatementTraits {
   // What it names that the catalogue does not know, and a newer one may.
   std::vector<std::string> unknown_names;
   std::shared_ptr<StatementHistory> history = std::make_shared<StatementHistory>();
+  bool kept = false;                        // With its text, for when that comes again.
+  mutable StatementFiguresPlace figures{};  // Only of use when it is kept.
 };
 
 // The statement's shape, equal for texts that differ only in constants and spacing; "" = cannot be
 // told.
 std::string FingerprintOf(std::string_view sql);
+// The text with $n for each constant; "" = it is not sure that none is left.
+std::string WithoutConstants(std::string_view sql);
 
 class StatementClassifier {
  public:

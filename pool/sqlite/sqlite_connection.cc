@@ -31,12 +31,13 @@ Classification SqliteShared::Classify(std::string_view sql) {
   classification.may_write = false;
   classification.transaction_control = IsTransactionControl(sql);
   if (sql.size() > kKnownTextMax) return classification;
-  const Known* known = known_.Find(sql);
+  Known* known = known_.Find(sql);
   if (known == nullptr) known = &known_.Insert(sql, {});
   classification.refusal = known->refusal;
   classification.lane = known->lane;
   classification.shareable = !classification.transaction_control;
   classification.is_short = known->reads.IsShort(kSharedReadMax);
+  classification.figures = &known->figures;
   return classification;
 }
 

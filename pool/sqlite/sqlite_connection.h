@@ -51,6 +51,7 @@ class SqliteShared final : public TurnEndHandler {
     std::optional<Error> refusal{};
     size_t lane = 0;
     StatementHistory reads{};  // On a reader.
+    StatementFiguresPlace figures{};
   };
 
   LruCache<Known> known_;

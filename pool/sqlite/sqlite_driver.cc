@@ -25,8 +25,10 @@ std::string NewMemoryTarget() {
 constexpr size_t kSharedMax = 4;
 constexpr size_t kSharedDepth = 256;
 constexpr size_t kSharedSpread = 16;
+constexpr std::string_view kReader = "reader";
+constexpr std::string_view kWriter = "writer";
 
-LaneShape Shape(size_t min, size_t max) {
+LaneShape Shape(std::string_view name, size_t min, size_t max) {
   // Half of them are left for reads that are not short.
   const size_t shared_max = std::clamp<size_t>(max / 2, 1, kSharedMax);
   return {.min = min,
@@ -34,7 +36,8 @@ LaneShape Shape(size_t min, size_t max) {
           .sharing = LaneSharing{.shared_max = shared_max,
                                  .shared_depth = kSharedDepth,
                                  .shared_spread = kSharedSpread,
-                                 .all = max == 1}};
+                                 .all = max == 1},
+          .name = name};
 }
 
 class SqliteDriver final : public Driver {
@@ -50,15 +53,15 @@ class SqliteDriver final : public Driver {
     one_connection_ = max < 2;
     switch (shared_.location.kind) {
       case SqliteLocation::Kind::kMemory:
-        return {Shape(1, 1)};
+        return {Shape(kWriter, 1, 1)};
       case SqliteLocation::Kind::kReadOnlyFile:
-        return {Shape(min, max)};
+        return {Shape(kReader, min, max)};
       case SqliteLocation::Kind::kFile:
         break;
     }
-    if (one_connection_) return {Shape(min, max)};
+    if (one_connection_) return {Shape(kWriter, min, max)};
     const size_t writer_min = std::min<size_t>(1, min);
-    return {Shape(min - writer_min, max - 1), Shape(writer_min, 1)};
+    return {Shape(kReader, min - writer_min, max - 1), Shape(kWriter, writer_min, 1)};
   }
 
   Classification Classify(const Statement& statement) override {
@@ -67,6 +70,9 @@ class SqliteDriver final : public Driver {
   }
   // The rest is told by compiling it.
   std::string Fingerprint(std::string_view sql) const override { return TextFingerprint(sql); }
+  std::string WithoutConstants(std::string_view sql) const override {
+    return TextWithoutConstants(sql);
+  }
 
   std::optional<Error> Describe(const Statement& statement, Description& into) override {
     into.needs_own_connection = NameCommand(statement.sql).words == "VACUUM";

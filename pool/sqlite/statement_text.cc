@@ -132,6 +132,20 @@ std::string TextFingerprint(std::string_view sql) {
   return fmt::format("{:016x}", hash);
 }
 
+std::string TextWithoutConstants(std::string_view sql) {
+  std::string text;
+  while (!sql.empty()) {
+    const size_t blank = BlankPrefix(sql);
+    sql.remove_prefix(blank);
+    if (blank > 0 && !text.empty() && !sql.empty()) text += ' ';
+    if (sql.empty()) break;
+    const Token token = FirstToken(sql);
+    text += token.is_value ? "?" : sql.substr(0, token.size);
+    sql.remove_prefix(token.size);
+  }
+  return text;
+}
+
 std::string UpperCase(std::string_view text) {
   std::string upper(text);
   for (char& c : upper) {

@@ -38,6 +38,9 @@ bool IsTransactionControl(std::string_view sql);
 // unquoted words: 16 hexadecimal digits.
 std::string TextFingerprint(std::string_view sql);
 
+// The text with "?" for each constant and parameter, and a space for spacing and comments.
+std::string TextWithoutConstants(std::string_view sql);
+
 // PostgreSQL's command tag. `rows` is the number of rows returned (SELECT) or affected.
 std::string CommandTag(const CommandName& name, int64_t rows);
 

@@ -60,6 +60,7 @@ struct QueryConfig {
   std::int64_t result_rows_max = 0;  // 0 = no limit.
   std::int64_t result_bytes_max = 0;
   std::int64_t request_bytes_max = 0;
+  bool trace_comments = false;  // PostgreSQL: a sampled call's traceparent goes into its statement.
 };
 
 // What readiness depends on, besides the phase of the process.
@@ -93,7 +94,14 @@ struct HistoryConfig {
 struct LogConfig {
   LogLevel level = LogLevel::kInfo;
   LogFormat format = LogFormat::kText;
-  bool calls = false;  // A line per call.
+  bool calls = false;     // A line per call.
+  bool show_sql = false;  // SQL may be shown, without parameters and constants.
+  std::chrono::milliseconds slow_statement{};  // 0 = off.
+};
+
+struct MetricsConfig {
+  int statements = 0;  // Statement shapes that /metrics lists; 0 = none is counted apart.
+  int callers = 0;     // Callers that are counted apart; 0 = none.
 };
 
 enum class ValueSource {
@@ -128,6 +136,7 @@ struct Config {
   int replicas = 1;  // Sidecars that share the database server.
   HistoryConfig history;
   LogConfig log;
+  MetricsConfig metrics;
 
   std::vector<OptionValue> values;  // One per option, in the order of the table.
 };

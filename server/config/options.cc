@@ -274,7 +274,9 @@ constexpr std::array kOptions = {
            .development = "true",
            .test = "true",
            .reload = true,
-           .help = "Log an event when a connection is opened, lent, returned or closed."},
+           .help =
+               "Log an event when a connection is opened, lent, returned or closed, and for each "
+               "error; 10 lines a second of each kind at most."},
 
     // --- Queries ---
     Option{.group = OptionGroup::kQueries,
@@ -480,6 +482,18 @@ constexpr std::array kOptions = {
            .min = kKibibyte,
            .max = kGibibyte,
            .help = "The largest request that is accepted."},
+    Option{.group = OptionGroup::kQueries,
+           .flag = "trace-comments",
+           .environment = "DBSIDECAR_TRACE_COMMENTS",
+           .yaml_key = "query.trace_comments",
+           .type = OptionType::kBoolean,
+           .field = [](Config& config) -> Field { return &config.query.trace_comments; },
+           .production = "false",
+           .development = "false",
+           .test = "false",
+           .help =
+               "Add a sampled call's `traceparent` to its statement as a comment (sqlcommenter). "
+               "Such a statement is not prepared. PostgreSQL only."},
 
     // --- Start, health and stop ---
     Option{
@@ -664,6 +678,66 @@ constexpr std::array kOptions = {
            .reload = true,
            .help =
                "Log a line per call: its method, duration and outcome, without SQL or parameters."},
+    Option{.group = OptionGroup::kLog,
+           .flag = "show-sql",
+           .environment = "DBSIDECAR_SHOW_SQL",
+           .yaml_key = "log.show_sql",
+           .type = OptionType::kBoolean,
+           .field = [](Config& config) -> Field { return &config.log.show_sql; },
+           .production = "false",
+           .development = "false",
+           .test = "false",
+           .help = "Show the SQL of statements, never their parameters, in figures, lists of what "
+                   "runs, and the log of slow ones."},
+
+    Option{.group = OptionGroup::kLog,
+           .flag = "slow-statement",
+           .environment = "DBSIDECAR_SLOW_STATEMENT",
+           .yaml_key = "log.slow_statement",
+           .type = OptionType::kDuration,
+           .field = [](Config& config) -> Field { return &config.log.slow_statement; },
+           .production = "1s",
+           .development = "1s",
+           .test = "1s",
+           .min = 1,
+           .max = kDay,
+           .zero = "off",
+           .reload = true,
+           .help =
+               "Log a statement that ran for so long, by its fingerprint; of a stream, the time "
+               "to its first rows counts."},
+
+    // --- Metrics ---
+    Option{.group = OptionGroup::kMetrics,
+           .flag = "metrics-statements",
+           .environment = "DBSIDECAR_METRICS_STATEMENTS",
+           .yaml_key = "metrics.statements",
+           .type = OptionType::kInteger,
+           .field = [](Config& config) -> Field { return &config.metrics.statements; },
+           .production = "50",
+           .development = "50",
+           .test = "50",
+           .min = 1,
+           .max = 500,
+           .unit = "statements",
+           .zero = "statements are not counted apart",
+           .help = "How many statements, by fingerprint, /metrics lists: those with the most time. "
+                   "The others are \"other\"."},
+    Option{.group = OptionGroup::kMetrics,
+           .flag = "metrics-callers",
+           .environment = "DBSIDECAR_METRICS_CALLERS",
+           .yaml_key = "metrics.callers",
+           .type = OptionType::kInteger,
+           .field = [](Config& config) -> Field { return &config.metrics.callers; },
+           .production = "20",
+           .development = "20",
+           .test = "20",
+           .min = 1,
+           .max = 1'000,
+           .unit = "callers",
+           .zero = "callers are not counted apart",
+           .help = "How many values of the tag `caller` are counted apart; the others are "
+                   "\"other\"."},
 };
 
 }  // namespace
@@ -702,6 +776,8 @@ std::string_view GroupTitle(OptionGroup group) {
       return "Alerts and recommendations";
     case OptionGroup::kLog:
       return "Log";
+    case OptionGroup::kMetrics:
+      return "Metrics";
   }
   std::abort();
 }

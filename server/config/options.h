@@ -16,7 +16,7 @@
 
 namespace dbsidecar::server {
 
-enum class OptionGroup { kGeneral, kPool, kQueries, kLifecycle, kAlerts, kLog };
+enum class OptionGroup { kGeneral, kPool, kQueries, kLifecycle, kAlerts, kLog, kMetrics };
 
 enum class OptionType {
   kString,

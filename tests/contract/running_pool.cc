@@ -212,6 +212,22 @@ void RunningPool::OnSessionAudited(const pool::SessionAudit& audit) {
   audits_.push_back(audit);
 }
 
+std::vector<SlowReport> RunningPool::SlowStatements() {
+  const std::lock_guard lock(mutex_);
+  return slow_;
+}
+
+void RunningPool::OnSlowStatement(const pool::SlowStatement& slow) {
+  const std::lock_guard lock(mutex_);
+  slow_.push_back({.caller = std::string(slow.call.caller),
+                   .rpc = std::string(slow.call.rpc),
+                   .fingerprint = slow.fingerprint,
+                   .text = std::string(slow.text),
+                   .ran = slow.ran,
+                   .rows = slow.rows,
+                   .failed = slow.error != nullptr});
+}
+
 void RunningPool::OnLeased(pool::ConnectionId, pool::CallId call) {
   std::lock_guard lock(mutex_);
   leased_.insert(call);

@@ -70,6 +70,17 @@ class TestCall final : public pool::Call {
   uint64_t answered_as_ = 0;
 };
 
+// As pool::SlowStatement.
+struct SlowReport {
+  std::string caller;
+  std::string rpc;
+  std::string fingerprint;
+  std::string text;
+  pool::Duration ran{};
+  uint64_t rows = 0;
+  bool failed = false;
+};
+
 class RunningPool final : public pool::Observer {
  public:
   using MakeDriver = std::function<std::unique_ptr<pool::Driver>(pool::EventLoop&)>;
@@ -112,8 +123,12 @@ class RunningPool final : public pool::Observer {
   // What audits found, the oldest first.
   std::vector<pool::SessionAudit> Audits();
 
+  // What was told of slow statements, the oldest first.
+  std::vector<SlowReport> SlowStatements();
+
   void OnLeased(pool::ConnectionId id, pool::CallId call) override;
   void OnSessionAudited(const pool::SessionAudit& audit) override;
+  void OnSlowStatement(const pool::SlowStatement& slow) override;
 
  private:
   pool::Outcome RunToEnd(TestCall& call);
@@ -124,6 +139,7 @@ class RunningPool final : public pool::Observer {
   std::mutex mutex_;
   std::condition_variable leased_changed_;
   std::vector<pool::SessionAudit> audits_;
+  std::vector<SlowReport> slow_;
   std::set<pool::CallId> leased_;  // Calls whose statement was handed to a connection.
   std::atomic<pool::CallId> next_id_ = 1;
   std::unique_ptr<server::LoopThread> thread_;

@@ -4,12 +4,14 @@
 
 #include <chrono>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "server/metrics_report.h"
 #include "server/metrics_text.h"
 #include "server/process_figures.h"
+#include "server/rpc_figures.h"
 #include "tests/support/golden_file.h"
 
 namespace dbsidecar::golden {
@@ -40,11 +42,43 @@ pool::PoolStats EveryFigure() {
   stats.database_up = true;
   stats.last_error = stats.last_connect_error = "it failed";
   stats.last_error_age = stats.last_connect_error_age = std::chrono::seconds(1);
+  stats.oldest_lease = stats.oldest_wait = std::chrono::seconds(1);
+  stats.lanes = {{.name = "shared",
+                  .total = 4,
+                  .idle = 1,
+                  .in_use = 1,
+                  .max = 1,
+                  .waiting = 1,
+                  .in_flight = 1,
+                  .statements = 1}};
   for (pool::Histogram* histogram :
        {&stats.queue, &stats.connect, &stats.execute, &stats.head_of_line, &stats.total_time}) {
     histogram->Record(std::chrono::seconds(1));
   }
   return stats;
+}
+
+// The same by statement, by caller and by RPC.
+void AddFigures(v1::MetricsResponse& report) {
+  pool::StatementsReport statements;
+  statements.other.calls = 1;
+  statements.statements.push_back({.id = 1,
+                                   .fingerprint = "02a281c251c3a43d",
+                                   .text = "select $1",
+                                   .counts = {.calls = 2, .failed = 1, .rows = 1, .execute = {}},
+                                   .used = {}});
+  statements.statements[0].counts.execute.Record(std::chrono::milliseconds(1));
+  server::FillStatements(statements, 1, *report.mutable_pools(0));
+  pool::CallerTable callers(1);
+  pool::CallerFigures& caller = *callers.Of("web", {});
+  caller.calls = caller.failed = caller.refused = caller.in_progress = 1;
+  caller.queue_wait.Record(std::chrono::milliseconds(1));
+  server::FillCallers(callers.Report(), *report.mutable_pools(0));
+  const auto rpcs = std::make_unique<server::RpcFigures>();
+  rpcs->Count(server::Rpc::kQuery, server::Code::kOk, std::chrono::milliseconds(1));
+  rpcs->Count(server::Rpc::kQuery, server::Code::kNotFound, std::chrono::milliseconds(1));
+  rpcs->Count(server::Rpc::kPipeline, server::Code::kOk, std::chrono::hours(1));
+  rpcs->Fill(report);
 }
 
 // A line for each field that is set, with its type; for a map, a line for each key.
@@ -85,6 +119,7 @@ TEST(MetricsTest, FieldsOfAFullReport) {
   v1::MetricsResponse report;
   server::FillPoolMetrics(EveryFigure(), {{"ok", 1}, {"deadline_exceeded", 1}}, 1000,
                           *report.add_pools());
+  AddFigures(report);
   server::FillProcessMetrics(*report.mutable_process());
   std::string list;
   ListFields(report, "", list);
@@ -101,6 +136,7 @@ TEST(MetricsTest, TextOfAFullReport) {
   alert.set_severity("warning");
   alert.set_pool("default");
   alert.set_firing(true);
+  AddFigures(report);
   report.mutable_build()->set_version("1.2.3");
   report.mutable_build()->set_compiler("GCC \"12\"");
   test_support::ExpectSameAsFile(server::MetricsText(report, server::MetricsFormat::kPrometheus),

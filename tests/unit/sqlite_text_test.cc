@@ -109,5 +109,14 @@ TEST(StatementTextTest, TheFingerprintIsThatOfTheShape) {
   }
 }
 
+TEST(SqliteTextTest, WithoutConstantsNothingThatWasAValueIsLeft) {
+  EXPECT_EQ(TextWithoutConstants("select a, 'it''s', x'00ff', 1.5e-3 from t where b=$1 and c = 7"),
+            "select a, ?, ?, ? from t where b=? and c = ?");
+  EXPECT_EQ(TextWithoutConstants("  /* hint */ SELECT\n\t\"a b\" -- secret\n + 0x1F ; "),
+            "SELECT \"a b\" + ?");
+  EXPECT_EQ(TextWithoutConstants("select 'never closed"), "select ?");
+  EXPECT_EQ(TextWithoutConstants(""), "");
+}
+
 }  // namespace
 }  // namespace dbsidecar::pool

@@ -497,5 +497,26 @@ TEST_F(StatementClassifierTest, SettingsThatSayWhatALiteralIsChangeTheMeaningOfO
   }
 }
 
+TEST(WithoutConstantsTest, EachConstantIsAPlaceholder) {
+  EXPECT_EQ(WithoutConstants("select a from t where b = 'secret' and c in (1, 2) limit 3"),
+            "select a from t where b = $1 and c in ($2, $3) limit $4");
+  EXPECT_EQ(WithoutConstants("select $1 + 7"), "select $1 + $2");
+  EXPECT_EQ(WithoutConstants("insert into t values (E'a\\'b', $$c$$, B'01')"),
+            "insert into t values ($1, $2, $3)");
+}
+
+TEST(WithoutConstantsTest, WhereOneMayBeLeftThereIsNoText) {
+  for (const char* sql :
+       {"comment on table t is 'secret'", "do $$ begin perform 'secret'; end $$",
+        "do $x$ begin perform 1; end $x$", "set application_name = 'secret'",
+        "copy t from 'secret'", "create function f() returns text as 'select 1' language sql",
+        "select /* 'secret' */ 1", "select 'not finished", "selec 'secret'"}) {
+    EXPECT_EQ(WithoutConstants(sql).find("secret"), std::string::npos) << sql;
+    EXPECT_EQ(WithoutConstants(sql).find('\''), std::string::npos) << sql;
+  }
+  EXPECT_EQ(WithoutConstants("comment on table t is 'secret'"), "");
+  EXPECT_EQ(WithoutConstants(std::string(200'000, ' ') + "select 1"), "");
+}
+
 }  // namespace
 }  // namespace dbsidecar::pool
