@@ -103,6 +103,8 @@ void History::Load(Time now) {
 
 void History::Add(Time now, const FiguresSample& sample) {
   const std::lock_guard lock(mutex_);
+  const std::string& pool = sample.stats.name;
+  store_.AddGroup(pool, PoolSeries().size());
   if (!last_look_) {
     last_look_ = sample;
     return;
@@ -114,8 +116,6 @@ void History::Add(Time now, const FiguresSample& sample) {
   const int64_t first = late ? std::max(store_.last() + 1, second - kFilledMax + 1) : second;
   store_.MoveTo(second);
   store_.Put("", first, second, ProcessValues(*last_look_, sample));
-  const std::string& pool = sample.stats.name;
-  store_.AddGroup(pool, PoolSeries().size());
   store_.Put(pool, first, second, PoolValues(last_look_->stats, sample.stats, stretch));
   last_look_ = sample;
 }

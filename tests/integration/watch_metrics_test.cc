@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <algorithm>
+
 #include "tests/integration/fixture.h"
 
 namespace dbsidecar::integration {
@@ -99,6 +101,19 @@ TEST(WatchMetricsTest, ASlowReaderMissesReportsAndThenGetsNewOnes) {
   }
   EXPECT_GT(longest, 1) << "reports that were missed, of " << reports << " that came late";
   EXPECT_LT(reports, 20);
+}
+
+TEST(WatchMetricsTest, OnTheCommandLineItIsALineForEachReport) {
+  const SidecarProcess sidecar = OnSqlite();
+  const auto table = SidecarProcess::Run(
+      {"metrics", "--watch", "100ms", "--count", "3", "--addr", sidecar.address()});
+  EXPECT_EQ(table.exit_code, 0) << table.output;
+  EXPECT_EQ(std::ranges::count(table.output, '\n'), 5) << table.output;
+  EXPECT_THAT(table.output, testing::HasSubstr(" 0/1 "));
+  const auto json = SidecarProcess::Run(
+      {"metrics", "--watch=1", "--count=1", "--json", "--addr", sidecar.address()});
+  EXPECT_EQ(std::ranges::count(json.output, '\n'), 1) << json.output;
+  EXPECT_THAT(json.output, testing::HasSubstr("\"pool\":\"default\""));
 }
 
 TEST(WatchMetricsTest, WhatIsNotThereIsRefused) {
