@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,22 @@ class Database {
   // Waits for the loop, which never blocks.
   DatabaseReport Report();
   const RecentEvents& recent_events() const { return events_; }
+
+  // What operators do; see pool::Pool. All but the cancels wait for the loop.
+  void Pause();
+  void Unpause();
+  bool at_rest();
+  // Makes the pool go by what of `config` can be changed while it runs.
+  std::optional<pool::Error> Reconfigure(const Config& config);
+  pool::Listing<pool::RunningStatement> Statements(const pool::ListFilter& filter);
+  pool::Listing<pool::OpenSession> Sessions(const pool::ListFilter& filter);
+  // `done` is called on the loop thread.
+  void CancelStatement(pool::CallId id, std::optional<pool::Duration> terminate_after,
+                       std::function<void(pool::CancelVerdict)> done);
+  void CancelSession(uint64_t id, std::function<void(pool::SessionVerdict)> done);
+  // Any thread. Of a text's shape; "" = cannot be told.
+  std::string Fingerprint(const std::string& sql) const;
+  std::string pool_name() const { return "default"; }
 
   // Refuses new calls, waits until the accepted ones are answered or `limit` has passed or
   // `hurry` says so, gives up the rest, and closes the connections. Returns the number of calls

@@ -54,7 +54,7 @@ HttpResponse AnswerStarted(const HttpRequest& /*request*/, Reports& reports) {
 
 HttpResponse AnswerMetrics(const HttpRequest& request, Reports& reports) {
   v1::MetricsResponse metrics;
-  reports.FillMetrics({}, metrics);
+  reports.FillTotals({}, metrics);
   const MetricsFormat format =
       request.accept.find("application/openmetrics-text") != std::string::npos
           ? MetricsFormat::kOpenMetrics

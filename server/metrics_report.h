@@ -12,6 +12,7 @@ namespace dbsidecar::server {
 void FillPoolMetrics(const pool::PoolStats& stats, const std::map<std::string, uint64_t>& outcomes,
                      size_t waiters_max, v1::PoolMetrics& metrics);
 
+v1::PoolState StateOf(const pool::PoolStats& stats);
 void FillHistogram(const pool::Histogram& histogram, v1::Histogram& into);
 
 }  // namespace dbsidecar::server

@@ -40,6 +40,12 @@ class PoolObserver final : public pool::Observer {
   void OnSessionRevoked(const pool::SessionReport& session, std::string_view reason) override;
   void OnListenerStatus(bool up, std::string_view reason) override;
 
+  // From now on; loop thread.
+  void SetLogging(bool events, bool calls) {
+    options_.log_events = events;
+    options_.log_calls = calls;
+  }
+
   // Why no connection came up, for whoever waits for the start; and whether trying on is pointless.
   struct ConnectTrouble {
     std::string message;
@@ -53,7 +59,7 @@ class PoolObserver final : public pool::Observer {
  private:
   void Note(std::string_view kind, pool::ConnectionId id, std::string text) const;
 
-  const PoolObserverOptions options_;
+  PoolObserverOptions options_;
   std::array<uint64_t, kCodes> answered_{};  // By Code.
   mutable std::mutex mutex_;
   ConnectTrouble trouble_;  // Guarded by mutex_.

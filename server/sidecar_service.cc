@@ -26,13 +26,13 @@ grpc::Status SidecarService::Metrics(grpc::ServerContext*, const v1::MetricsRequ
 
 grpc::Status SidecarService::Batch(grpc::ServerContext* context, const v1::BatchRequest* request,
                                    v1::BatchResponse* response) {
-  return RunBatch(database_, limits_, *context, *request, *response);
+  return RunBatch(database_, limits_.Get(), *context, *request, *response);
 }
 
 grpc::Status SidecarService::ExecuteMany(grpc::ServerContext* context,
                                          const v1::ExecuteManyRequest* request,
                                          v1::ExecuteManyResponse* response) {
-  return RunExecuteMany(database_, limits_, *context, *request, *response);
+  return RunExecuteMany(database_, limits_.Get(), *context, *request, *response);
 }
 
 grpc::Status SidecarService::Script(grpc::ServerContext* context, const v1::ScriptRequest* request,
@@ -42,7 +42,7 @@ grpc::Status SidecarService::Script(grpc::ServerContext* context, const v1::Scri
   }
   AwaitedCall call;
   call.id = database_.NextCallId();
-  call.statement = ToStatement(*request, limits_);
+  call.statement = ToStatement(*request, limits_.Get());
   call.session = ToSessionUse(request->session(), 0);
   call.deadline = DeadlineOf(*context);
   call.caller = CallerOf(request->tags());
@@ -55,7 +55,8 @@ grpc::Status SidecarService::Script(grpc::ServerContext* context, const v1::Scri
   }
   WireWriter reply;
   EncodeScript(outcome, request->format(), request->want_timing(), reply);
-  if (limits_.result_bytes_max != 0 && reply.size() > limits_.result_bytes_max) {
+  const uint64_t limit = call.statement.limits.bytes_max;
+  if (limit != 0 && reply.size() > limit) {
     return ToGrpcStatus(pool::ResultTooLarge(call.statement.limits, true));
   }
   response->ParseFromArray(reply.bytes().data(), static_cast<int>(reply.size()));
@@ -84,7 +85,7 @@ grpc::Status SidecarService::EndSession(grpc::ServerContext* context,
 grpc::Status SidecarService::Describe(grpc::ServerContext* context,
                                       const v1::DescribeRequest* request,
                                       v1::DescribeResponse* response) {
-  return RunDescribe(database_, limits_, *context, *request, *response);
+  return RunDescribe(database_, limits_.Get(), *context, *request, *response);
 }
 
 grpc::Status SidecarService::MetricsHistory(grpc::ServerContext*,

@@ -53,6 +53,7 @@ struct QueryConfig {
   Milliseconds stream_stall_timeout{};  // 0 = off.
   Milliseconds query_timeout{};         // 0 = off. Ends a call, whatever its own deadline.
   Milliseconds statement_timeout{};     // 0 = off. PostgreSQL's own, set on each connection.
+  bool show_sql = false;                // To operators, in lists of statements.
   int listen_buffer = 0;                // Notifications that wait for a subscriber.
   Milliseconds cancel_grace{};          // Between a cancel and closing the connection.
   int prepared_max = 0;                 // Prepared statements per connection; 0 = do not prepare.
@@ -102,6 +103,7 @@ enum class ValueSource {
   kFile,         //
   kEnvironment,  //
   kFlag,         //
+  kAdmin,        // By hand, while the process runs; never in a configuration that was read.
   kRule,         // Follows from another option, as docs/configuration.md says.
 };
 
@@ -120,6 +122,7 @@ struct Config {
   std::vector<ListenAddress> listen;
   std::vector<ListenAddress> http_listen;    // Empty = none.
   std::vector<ListenAddress> health_listen;  // Empty = none.
+  std::vector<ListenAddress> admin_listen;   // Empty = none. Unix sockets and loopback only.
   int grpc_threads = 1;
   PoolConfig pool;
   QueryConfig query;
