@@ -102,6 +102,8 @@ class Connection {
   // reported with Outcome::undone. May come to nothing. For a driver that hands back those who
   // wait, there is nothing to do.
   virtual void Evict() {}
+  // PostgreSQL's process that serves it; 0 = none.
+  virtual int32_t server_pid() const { return 0; }
   // Lets go, whatever is under way. Calls on it are not reported again.
   virtual void Close() = 0;
   // Calls on it whose statement was not sent, and never will be, now that it is closed: they may
@@ -144,6 +146,14 @@ struct LaneShape {
   std::string_view name{};
 };
 
+// How a driver connects, as far as it may change while it runs.
+struct ConnectSettings {
+  std::string location;  // PostgreSQL: the URL. SQLite: is not looked at.
+  Duration connect_timeout{};
+  Duration statement_timeout{};
+  Duration keepalive_after{};
+};
+
 // What a driver learnt about the database it talks to; empty until known.
 struct DatabaseFacts {
   std::string server_version;  // "15.20" or SQLite's "3.40.1".
@@ -165,6 +175,10 @@ class Driver {
   // How many kinds of connections there are and how `min` and `max` divide between them. The sum
   // of the lanes' `max` never exceeds `max`.
   virtual std::vector<LaneShape> Lanes(size_t min, size_t max) const = 0;
+  // Of one of several lanes, for people; "" where there is one.
+  virtual std::string_view LaneName(size_t /*lane*/) const { return ""; }
+  // For connections that are opened from now on.
+  virtual void Reconfigure(const ConnectSettings& /*settings*/) {}
   virtual Classification Classify(const Statement& statement) = 0;
   // Whether calls may keep a connection (Call::session).
   virtual bool has_sessions() const { return false; }
@@ -180,7 +194,7 @@ class Driver {
   // What is known of the statement without asking the database: the part of Description that says
   // so. Or why it cannot be described.
   // The statement's shape, equal for texts that differ only in constants and spacing; "" = cannot
-  // be told.
+  // be told. Any thread.
   virtual std::string Fingerprint(std::string_view sql) const = 0;
   // The text with a placeholder for each constant; "" = they cannot all be told.
   virtual std::string WithoutConstants(std::string_view /*sql*/) const { return ""; }

@@ -18,14 +18,16 @@ enum class ErrorKind {
   kWaitTimeout,      // Nothing was sent: no connection became free within the wait timeout.
   kQueueFull,        // Nothing was sent: too many calls wait already.
   kDeadline,         // The call's deadline passed, or the query timeout; see `outcome_unknown`.
-  kCancelled,        // The caller cancelled; see `outcome_unknown`.
+  kCancelled,        // The caller, or an operator, cancelled; see `outcome_unknown`.
   kDraining,         // Nothing was sent: the sidecar is stopping.
+  kPaused,           // Nothing was sent: an operator has paused the pool.
   kResultTooLarge,   // The result is over its limit.
   kNeedsSession,  // The statement changes session state or opens a transaction: not in autocommit.
   kInvalidArgument,    // The call cannot be sent as it is (NUL in text, too many parameters, ...).
   kPoolNotFound,       // No pool has that name.
   kSeriesNotFound,     // No series of the history has that name.
   kHistoryOff,         // The history is switched off.
+  kStatementNotFound,  // An operator's cancel: no statement with that id runs or waits.
   kSessionNotFound,    // Nothing was sent: no open session has that token.
   kSessionBusy,        // Nothing was sent: the session runs another call.
   kTransactionOpen,    // Nothing was sent: a session with an open transaction cannot be released.

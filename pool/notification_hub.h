@@ -55,6 +55,8 @@ class NotificationHub final : public NotificationSourceEvents, public TimerHandl
   void Unsubscribe(SubscriberId id);
   // A subscriber that was full has caught up.
   void SubscriberCaughtUp();
+  // For subscriptions and attempts that come.
+  void Reconfigure(const PoolConfig& config) { config_ = config; }
   // The place that was asked for is there.
   void OnPlace();
   // Ends all subscriptions, and closes the connection.
@@ -147,7 +149,7 @@ class NotificationHub final : public NotificationSourceEvents, public TimerHandl
 
   EventLoop& loop_;
   Driver& driver_;
-  const PoolConfig config_;
+  PoolConfig config_;
   const size_t backlog_max_;
   std::mt19937_64 random_;
   Observer& observer_;

@@ -63,15 +63,7 @@ Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& obser
       slow_statement_(options_.slow_statement) {
   const std::vector<LaneShape> shapes = driver_.Lanes(options_.core.min, options_.core.max);
   for (size_t i = 0; i < shapes.size(); ++i) {
-    PoolConfig config = options_.core;
-    config.min = shapes[i].min;
-    config.max = shapes[i].max;
-    if (const std::optional<LaneSharing>& sharing = shapes[i].sharing) {
-      config.shared_max = sharing->shared_max;
-      config.shared_depth = sharing->shared_depth;
-      config.shared_spread = sharing->shared_spread;
-      config.evict_after = Duration::zero();
-    }
+    const PoolConfig config = LaneConfig(options_.core, shapes[i]);
     lane_names_.push_back(shapes[i].name);
     lane_statements_.push_back({});
     all_share_.push_back(shapes[i].sharing.has_value() && shapes[i].sharing->all);
@@ -84,12 +76,28 @@ Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& obser
   loop_.AddTimer(this);
 }
 
+PoolConfig Pool::LaneConfig(const PoolConfig& config, const LaneShape& shape) {
+  PoolConfig lane = config;
+  lane.min = shape.min;
+  lane.max = shape.max;
+  if (const std::optional<LaneSharing>& sharing = shape.sharing) {
+    lane.shared_max = sharing->shared_max;
+    lane.shared_depth = sharing->shared_depth;
+    lane.shared_spread = sharing->shared_spread;
+    lane.evict_after = Duration::zero();
+  }
+  return lane;
+}
+
+void Pool::ScheduleCheck() {
+  const bool none = options_.health_check_interval == Duration::zero();
+  next_check_ = none ? kNever : loop_.now() + options_.health_check_interval;
+}
+
 Pool::~Pool() { loop_.RemoveTimer(this); }
 
 void Pool::Start() {
-  if (options_.health_check_interval != Duration::zero()) {
-    next_check_ = loop_.now() + options_.health_check_interval;
-  }
+  ScheduleCheck();
   // First, while there is a free place.
   AskForFacts();
   for (auto& lane : lanes_) lane->Start(loop_.now(), actions_);
@@ -370,7 +378,7 @@ void Pool::OnCallTimer(CallState& state) {
     const bool stalled = state.stalled && loop_.now() < state.deadline;
     StopWaitingFor(state, stalled ? GiveUp::kStalled : GiveUp::kDeadline);
   } else if (!state.answered) {
-    SetTimer(state, loop_.now() + options_.cancel_grace);
+    SetTimer(state, std::min(loop_.now() + options_.cancel_grace, state.terminate_at));
     const bool unknown = !state.call->statement.read_only;
     Outcome outcome = Failure(ErrorKind::kCancelled, "", unknown);
     if (state.session != nullptr) {
@@ -382,6 +390,7 @@ void Pool::OnCallTimer(CallState& state) {
   } else {
     // The database does not even answer a cancel: the connection's state is unknown.
     SetTimer(state, kNever);
+    NoteTerminated(state.call->id);
     const ConnectionId id = state.connection;
     observer_.OnReleased(id, Condition::kBroken);
     if (Session* session = connections_.at(id).session) {
@@ -432,6 +441,10 @@ Error Pool::Judge(const CallState& state, Error error) const {
       error.kind = ErrorKind::kCancelled;
       error.message = fmt::format("cancelled by the caller {}; {}", where, effect);
       break;
+    case GiveUp::kOperator:
+      error.kind = ErrorKind::kCancelled;
+      error.message = fmt::format("cancelled by an operator {}; {}", where, effect);
+      break;
     case GiveUp::kDraining:
       // Only what was never sent may be called unavailable, because callers retry that.
       error.kind = state.connection == 0 ? ErrorKind::kDraining : ErrorKind::kDeadline;
@@ -481,6 +494,7 @@ void Pool::Answer(CallState& state, Outcome outcome) {
     last_error_at_ = loop_.now();
   }
   CountAnswer(state, outcome);
+  if (!watches_.empty()) NoteAnswer(state.call->id, outcome);
   observer_.OnAnswered(*state.call, timing, outcome.error ? &*outcome.error : nullptr);
   state.call->Answer(std::move(outcome));
 }
@@ -490,6 +504,7 @@ void Pool::Forget(CallId id) {
   SetTimer(it->second, kNever);
   if (Session* session = it->second.session) std::erase(session->queued, id);
   calls_.erase(it);
+  if (!watches_.empty()) TellWatches(id);
 }
 
 // --- What connections report. ---
@@ -803,13 +818,14 @@ Error Pool::RefusalError(RefuseReason reason) const {
               .outcome_unknown = false};
     case RefuseReason::kWaitTimeout:
     case RefuseReason::kDeadline: {
-      const ErrorKind on_time =
-          reason == RefuseReason::kWaitTimeout ? ErrorKind::kWaitTimeout : ErrorKind::kDeadline;
+      const ErrorKind on_time = reason == RefuseReason::kDeadline ? ErrorKind::kDeadline
+                                : paused()                        ? ErrorKind::kPaused
+                                                                  : ErrorKind::kWaitTimeout;
       const std::string limit =
           reason == RefuseReason::kWaitTimeout
               ? fmt::format("within {:g} s", Seconds(options_.core.wait_timeout))
               : "before the deadline";
-      return {.kind = unreachable ? ErrorKind::kNoConnection : on_time,
+      return {.kind = unreachable && !paused() ? ErrorKind::kNoConnection : on_time,
               .message = fmt::format("no connection {} {}", limit, Diagnosis()),
               .sql = {},
               .outcome_unknown = false};
@@ -831,10 +847,10 @@ Error Pool::RefusalError(RefuseReason reason) const {
 std::string Pool::Diagnosis() const {
   const auto waiting = std::count_if(calls_.begin(), calls_.end(),
                                      [](const auto& call) { return call.second.connection == 0; });
-  std::string text =
-      fmt::format("(pool \"{}\": {} of {} leased, {} connecting, {} waiting", options_.name,
-                  Count(ConnectionState::kLeased) + Count(ConnectionState::kShared),
-                  options_.core.max, Count(ConnectionState::kConnecting), waiting);
+  std::string text = fmt::format("(pool \"{}\"{}: {} of {} leased, {} connecting, {} waiting",
+                                 options_.name, paused() ? ", which an operator has paused" : "",
+                                 Count(ConnectionState::kLeased) + Count(ConnectionState::kShared),
+                                 options_.core.max, Count(ConnectionState::kConnecting), waiting);
   const CallState* oldest = nullptr;
   for (const auto& [id, state] : calls_) {
     if (state.connection == 0) continue;
@@ -895,6 +911,7 @@ PoolStats Pool::Stats() const {
     stats.max += lane->config().max;
     stats.total += lane->total();
     stats.waiting += lane->waiting();
+    stats.paused = stats.paused || lane->paused();
     for (size_t i = 0; i < kConnectionStates; ++i) {
       stats.connections[i] += lane->count(static_cast<ConnectionState>(i));
     }
@@ -902,6 +919,7 @@ PoolStats Pool::Stats() const {
     stats.connect_failures_in_a_row =
         std::max(stats.connect_failures_in_a_row, lane->connect_failures_in_a_row());
   }
+  stats.waiters_max = options_.core.waiters_max;
   stats.running = calls_.size() - std::min(calls_.size(), stats.waiting);
   FillSessions(stats);
   stats.statements = statements_;

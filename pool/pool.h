@@ -24,6 +24,7 @@
 #include "pool/event_loop.h"
 #include "pool/exemplars.h"
 #include "pool/histogram.h"
+#include "pool/inspection.h"
 #include "pool/lru_cache.h"
 #include "pool/notification_hub.h"
 #include "pool/observer.h"
@@ -92,6 +93,7 @@ struct PoolStats {
            connections[static_cast<size_t>(ConnectionState::kShared)];
   }
   size_t waiting = 0;
+  size_t waiters_max = 0;
   size_t running = 0;  // Calls whose statement the database is working on.
   PoolCounters counters;
   size_t sessions = 0;                               // Open.
@@ -113,6 +115,7 @@ struct PoolStats {
   bool database_up = false;
   bool warm = false;  // `min` connections have been open, and the facts been asked for.
   bool draining = false;
+  bool paused = false;  // By an operator.
   Histogram queue;
   Histogram connect;
   Histogram execute;
@@ -152,6 +155,29 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   // back; see AttachedClient.
   void Attach(AttachedClient& client);
   void Detach(AttachedClient& client);
+
+  // What operators do; pool_operator.cc.
+  //
+  // Grants no connection and closes those that are free, until Unpause; calls wait as long as they
+  // may, and sessions that are open go on. What hears notifications keeps its connection.
+  void Pause();
+  void Unpause();
+  bool paused() const;
+  // No call and no session has a connection, and none is left that could be had.
+  bool at_rest() const { return connections_.empty(); }
+  // From now on: for what is there as well, but for calls and sessions that have begun, which keep
+  // their limits of time. `name`, `seed` and `listen_backlog_max` stay as they are. The reason, if
+  // it cannot be done; then nothing has changed.
+  std::optional<Error> Reconfigure(const PoolOptions& options);
+  Listing<RunningStatement> Statements(const ListFilter& filter) const;
+  Listing<OpenSession> Sessions(const ListFilter& filter) const;
+  // `done` is called once, when the statement is over and its cancel can hit no other. The
+  // connection is closed for it after `terminate_after`, which holds besides `cancel_grace`.
+  void CancelStatement(CallId id, std::optional<Duration> terminate_after,
+                       std::function<void(CancelVerdict)> done);
+  // `done` is called once, when the session has ended.
+  void CancelSession(uint64_t id, std::function<void(SessionVerdict)> done);
+
   // Ends all subscriptions and refuses new calls; those accepted are finished, in open sessions
   // too, then the connections are closed.
   void Drain();
@@ -194,7 +220,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   // What a place in the budget outside the cores is for.
   enum class PlaceFor { kFacts, kListener };
   // Why a call that the database works on is no longer waited for.
-  enum class GiveUp { kNone, kDeadline, kStalled, kCancelled, kDraining };
+  enum class GiveUp { kNone, kDeadline, kStalled, kCancelled, kOperator, kDraining };
 
   struct CallState {
     Call* call = nullptr;
@@ -216,7 +242,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     bool backs_off = false;  // It waits for its timer before it comes back.
     // A run that was lost may have done what the call is for.
     bool may_have_taken_effect = false;
-    Instant timer = kNever;  // Its entry in timers_.
+    Instant timer = kNever;         // Its entry in timers_.
+    Instant terminate_at = kNever;  // By an operator's wish, if it does not end before.
     Duration connect{};
     std::shared_ptr<StatementHistory> history;
     // Where it is counted; null = nowhere.
@@ -234,6 +261,12 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     CloseReason close_reason = CloseReason::kConnectTimeout;
     Session* session = nullptr;           // Whose it is.
     std::optional<SessionAudit> audit{};  // Of the session that has just ended.
+  };
+
+  // Somebody waits to hear what became of a cancelled call.
+  struct CancelWatch {
+    std::function<void(CancelVerdict)> done;
+    CancelVerdict verdict{};
   };
 
   PoolCore& CoreOf(ConnectionId id) { return *lanes_[(id - 1) % lanes_.size()]; }
@@ -272,6 +305,15 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void NoteExemplars(const CallState& state, const Timing& timing);
   void TellIfSlow(const CallState& state, const Outcome& outcome);
   void AddLanes(PoolStats& stats) const;
+  // Of an operator's doings; pool_operator.cc.
+  static std::string_view TextOf(const Call& call);
+  std::string LaneNameOf(const CallState& state) const;
+  int32_t ServerPidOf(ConnectionId id) const;
+  RunningStatement ShownOf(const CallState& state) const;
+  OpenSession ShownOf(const Session& session) const;
+  void NoteAnswer(CallId id, const Outcome& outcome);
+  void NoteTerminated(CallId id);
+  void TellWatches(CallId id);
 
   // Calls with several statements; pool_batch.cc.
   Classification ClassifyMany(CallState& state);
@@ -288,7 +330,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void StartNextIn(Session& session);
   void ReplyInSession(ConnectionId id, CallState& state, Outcome outcome, Condition condition);
   bool OpensSession(const CallState& state, const Outcome& outcome, Condition condition) const;
-  Session& OpenSession(ConnectionId id, const CallState& state);
+  Session& BeginSession(ConnectionId id, const CallState& state);
+  static void NoteText(Session& session, const Call& call);
   static bool IsDone(const Session& session, const Call& call, const Outcome& outcome);
   void NoteTransaction(Session& session) const;
   void FillSessions(PoolStats& stats) const;
@@ -301,6 +344,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void OnSessionTimers(Instant now);
   Instant NextSessionTimer() const;
 
+  static PoolConfig LaneConfig(const PoolConfig& config, const LaneShape& shape);
+  void ScheduleCheck();
   void NoteStatus(std::string_view reason);
   void MaybeWarm();
   void AskForFacts();
@@ -315,7 +360,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
 
   EventLoop& loop_;
   Driver& driver_;
-  const PoolOptions options_;
+  PoolOptions options_;
   Observer& observer_;
 
   std::vector<std::unique_ptr<PoolCore>> lanes_;
@@ -324,7 +369,9 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   absl::flat_hash_map<CallId, CallState> calls_;
   std::set<std::pair<Instant, CallId>> timers_;
   absl::flat_hash_map<std::string, std::unique_ptr<Session>> sessions_;  // By token.
+  uint64_t next_session_id_ = 1;
   std::map<std::string, uint64_t> sessions_revoked_;
+  absl::flat_hash_map<CallId, std::vector<CancelWatch>> watches_;
   // Why sessions that we ended are no more, for whoever comes with their token: the last ones.
   LruCache<std::string> revoked_{1000, 64 * 1024};
   absl::flat_hash_map<std::string, AttachedClient*> clients_;  // By id.

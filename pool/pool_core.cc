@@ -1,6 +1,7 @@
 // The invariants, checked from outside by tests/simulation:
 //
 //  1. Budget: connections that are not yet let go of, and reserved places, never exceed `max`.
+//     Above one that was lowered, none is opened or reserved.
 //  2. A connection is in one state and has one owner: it is granted only while idle, and to one
 //     waiter.
 //  3. No fresh idle connection stands by while a waiter waits.
@@ -29,6 +30,10 @@
 //     runs is evicted; again after as long, and not otherwise.
 // 16. A full queue refuses the newest waiter of whoever has most there: the newcomer, unless a
 //     caller has two more of a kind than it.
+// 17. While it is paused nothing is granted, opened or reserved, and only connections in use stay.
+//     3, 4, 11 and 13 do not hold meanwhile.
+// 18. Above a lowered `max` no free connection stays; and of the shared ones as many as there are
+//     too many are not joined any more, but for one.
 #include "pool/pool_core.h"
 
 #include <algorithm>
@@ -56,7 +61,8 @@ void PoolCore::Arrive(Instant now, const Arrival& arrival, Actions& actions) {
   const RefuseReason on_expiry =
       expires_at == arrival.deadline ? RefuseReason::kDeadline : RefuseReason::kWaitTimeout;
   const bool shares = arrival.shares && config_.shared_max > 0;
-  const bool room = !idle_.empty() || (shares && SharedWithRoom(now, config_.shared_depth) != 0);
+  const bool room =
+      !paused_ && (!idle_.empty() || (shares && SharedWithRoom(now, config_.shared_depth) != 0));
   if (draining_ && !arrival.came_first.has_value()) {
     Refuse(arrival.waiter, RefuseReason::kDraining, actions);
   } else if (expires_at <= now) {
@@ -238,8 +244,8 @@ void PoolCore::Closed(Instant now, ConnectionId id, Actions& actions) {
 }
 
 void PoolCore::Check(Instant now, Actions& actions) {
-  if (draining_) {
-    // On the way out nobody asks.
+  if (draining_ || paused_) {
+    // On the way out nobody asks; and a pause is for work on the database.
   } else if (!idle_.empty()) {
     Ping(now, idle_.front(), actions);
   } else if (OpenCount() == 0) {
@@ -259,8 +265,44 @@ void PoolCore::Unreserve(Instant now, Actions& actions) {
   Serve(now, actions);
 }
 
+void PoolCore::Pause(Instant now, Actions& actions) {
+  paused_ = !draining_;
+  Serve(now, actions);
+}
+
+void PoolCore::Unpause(Instant now, Actions& actions) {
+  paused_ = false;
+  Serve(now, actions);
+}
+
+void PoolCore::Reconfigure(Instant now, const PoolConfig& config, Actions& actions) {
+  DBSIDECAR_CHECK(config.max > 0);
+  const bool other_lifetime = config.lifetime != config_.lifetime ||
+                              config.lifetime_jitter_percent != config_.lifetime_jitter_percent;
+  const bool fewer_shared = config.shared_max < config_.shared_max;
+  config_ = config;
+  if (other_lifetime) RollLifetimes();
+  if (fewer_shared) TakeBackShared(shared_.size(), config_.shared_max);
+  Serve(now, actions);
+}
+
+// In the order of their ids: the same seed must give the same run.
+void PoolCore::RollLifetimes() {
+  std::vector<ConnectionId> ids;
+  for (const auto& [id, connection] : connections_) {
+    if (connection.opened_at != kNever) ids.push_back(id);
+  }
+  std::sort(ids.begin(), ids.end());
+  for (const ConnectionId id : ids) {
+    Connection& connection = connections_[id];
+    connection.retire_at = RetireAt(connection.opened_at, config_.lifetime,
+                                    config_.lifetime_jitter_percent, random_());
+  }
+}
+
 void PoolCore::Drain(Instant now, Actions& actions) {
   draining_ = true;
+  paused_ = false;
   places_wanted_ = 0;
   Serve(now, actions);
 }
@@ -276,6 +318,18 @@ void PoolCore::Serve(Instant now, Actions& actions) {
   served_at_ = now;
   ExpireWaiters(now, actions);
   MaybePingAll(now, actions);
+  MaybeShrink(now, actions);
+  if (!paused_) ServeWaiters(now, actions);
+  MaybeEvict(now, actions);
+  if (!paused_) {
+    MaybeReserve(now, actions);
+    MaybeTakeBack();
+    MaybeOpen(now, actions);
+  }
+  MaybeCloseUnneeded(now, actions);
+}
+
+void PoolCore::ServeWaiters(Instant now, Actions& actions) {
   MaybeReserve(now, actions);
   ServeSharing(now, actions);
   while (!idle_.empty()) {
@@ -283,18 +337,47 @@ void PoolCore::Serve(Instant now, Actions& actions) {
     if (waiters == nullptr || !ServeFront(now, *waiters, idle_.back(), actions)) break;
     ServeSharing(now, actions);
   }
-  MaybeEvict(now, actions);
-  MaybeReserve(now, actions);
-  MaybeTakeBack();
-  MaybeOpen(now, actions);
-  MaybeCloseForDrain(now, actions);
+}
+
+size_t PoolCore::Excess() const {
+  const size_t staying = StayingCount() + reserved_;
+  return staying > config_.max ? staying - config_.max : 0;
+}
+
+// Those that one caller has, or that are on their way, become free by themselves.
+void PoolCore::MaybeShrink(Instant now, Actions& actions) {
+  if (total() > config_.max) {
+    while (Excess() > 0 && !idle_.empty()) {
+      Close(now, idle_.front(), CloseReason::kResize, actions);
+    }
+    // Callers who may share are to be served all the while, if anyone is.
+    TakeBackShared(Excess(), Excess() < StayingCount() ? 1 : 0);
+  }
+}
+
+// Lets nobody join them any more, so that they become free: `wanted` in all, of which those that
+// leave already are a part, but for `kept`.
+void PoolCore::TakeBackShared(size_t wanted, size_t kept) {
+  const auto leaving =
+      static_cast<size_t>(std::count_if(shared_.begin(), shared_.end(), [&](ConnectionId id) {
+        return connections_.at(id).leaving;
+      }));
+  const size_t staying = shared_.size() - leaving;
+  size_t more =
+      std::min(wanted > leaving ? wanted - leaving : 0, staying > kept ? staying - kept : 0);
+  for (const ConnectionId id : shared_) {
+    bool& leaves = connections_.at(id).leaving;
+    if (leaves || more == 0) continue;
+    leaves = true;
+    --more;
+  }
 }
 
 // While few are on a connection the next one joins them; then an idle one is shared as well, if
 // there is any that can be had at once.
 void PoolCore::ServeSharing(Instant now, Actions& actions) {
   while (!sharing_.empty()) {
-    const bool another = !idle_.empty() && UsableShared(now) < config_.shared_max &&
+    const bool another = !idle_.empty() && UsableShared(now) < SharedMax() &&
                          now < connections_.at(idle_.back()).retire_at &&
                          !WorthPinging(now, connections_.at(idle_.back()));
     const size_t spread = std::min(config_.shared_spread, config_.shared_depth);
@@ -306,7 +389,7 @@ void PoolCore::ServeSharing(Instant now, Actions& actions) {
 }
 
 PoolCore::Waiters* PoolCore::NextForIdle(Instant now) {
-  const bool to_share = !sharing_.empty() && UsableShared(now) < config_.shared_max;
+  const bool to_share = !sharing_.empty() && UsableShared(now) < SharedMax();
   if (alone_.empty()) return to_share ? &sharing_ : nullptr;
   if (!to_share) return &alone_;
   return shared_last_ ? &alone_ : &sharing_;
@@ -447,9 +530,10 @@ void PoolCore::MaybeOpen(Instant now, Actions& actions) {
 }
 
 size_t PoolCore::WantedConnections(Instant now) const {
+  if (paused_) return 0;
   // Those who share need more connections only as long as fewer are shared than may be.
   const size_t usable = UsableShared(now);
-  const size_t to_share = config_.shared_max > usable ? config_.shared_max - usable : 0;
+  const size_t to_share = SharedMax() > usable ? SharedMax() - usable : 0;
   const size_t wanting = alone_.size() + std::min(sharing_.size(), to_share);
   const size_t connecting = count(ConnectionState::kConnecting);
   // A database that refused the last connection is asked by one at a time.
@@ -465,8 +549,9 @@ size_t PoolCore::WantedConnections(Instant now) const {
                             .connecting_max = connecting_max});
 }
 
-void PoolCore::MaybeCloseForDrain(Instant now, Actions& actions) {
-  if (!draining_ || waiting() > 0) return;
+void PoolCore::MaybeCloseUnneeded(Instant now, Actions& actions) {
+  const bool drained = draining_ && waiting() == 0;
+  if (!drained && !paused_) return;
   std::vector<ConnectionId> unneeded;
   for (const auto& [id, connection] : connections_) {
     const bool in_use = connection.state == ConnectionState::kLeased ||
@@ -476,7 +561,8 @@ void PoolCore::MaybeCloseForDrain(Instant now, Actions& actions) {
   }
   // The table has no order of its own; the same events must give the same actions.
   std::sort(unneeded.begin(), unneeded.end());
-  for (const ConnectionId id : unneeded) Close(now, id, CloseReason::kDrain, actions);
+  const CloseReason reason = paused_ ? CloseReason::kPause : CloseReason::kDrain;
+  for (const ConnectionId id : unneeded) Close(now, id, reason, actions);
 }
 
 void PoolCore::Open(Instant now, Actions& actions) {

@@ -5,6 +5,7 @@
 // does it for tests. The invariants it keeps are numbered at the top of pool_core.cc.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -72,8 +73,10 @@ enum class CloseReason {
   kLost,    // The server closed it.
   kDrain,
   kMakeRoom,  // For a connection outside the pool, see Reserve.
+  kResize,    // One too many for a lowered `max`.
+  kPause,
 };
-inline constexpr size_t kCloseReasons = 9;
+inline constexpr size_t kCloseReasons = 11;
 
 enum class RefuseReason {
   kQueueFull,
@@ -159,7 +162,16 @@ class PoolCore {
   // they were asked for, and held until Unreserve.
   void Reserve(Instant now, Actions& actions);
   void Unreserve(Instant now, Actions& actions);
-  // Refuses newcomers; waiters are still served. Connections close once no one waits.
+  // Grants, opens and reserves nothing until Unpause; connections close as soon as they are free.
+  // Callers go on waiting, as long as they may.
+  void Pause(Instant now, Actions& actions);
+  void Unpause(Instant now, Actions& actions);
+  // New limits and times, for what is there as well as for what comes; only how long whoever waits
+  // already may go on stays as it was. Under a lower `max` connections close as they become free.
+  // REQUIRES: max > 0.
+  void Reconfigure(Instant now, const PoolConfig& config, Actions& actions);
+  // Refuses newcomers; waiters are still served, and a pause ends. Connections close once no one
+  // waits.
   void Drain(Instant now, Actions& actions);
   // Due whenever NextTick() has come.
   void Tick(Instant now, Actions& actions);
@@ -171,6 +183,7 @@ class PoolCore {
   size_t total() const { return connections_.size() + reserved_; }
   size_t waiting() const { return alone_.size() + sharing_.size(); }
   bool draining() const { return draining_; }
+  bool paused() const { return paused_; }
   // Nothing is left: no connection, no waiter.
   bool empty() const { return total() == 0 && waiting() == 0; }
   // The latest evidence says that the database accepts and answers connections.
@@ -209,9 +222,15 @@ class PoolCore {
   // The one function that pairs waiting work with connections; every event ends in it.
   void Serve(Instant now, Actions& actions);
   void MaybePingAll(Instant now, Actions& actions);
+  void ServeWaiters(Instant now, Actions& actions);
   void MaybeReserve(Instant now, Actions& actions);
   void MaybeOpen(Instant now, Actions& actions);
-  void MaybeCloseForDrain(Instant now, Actions& actions);
+  void MaybeShrink(Instant now, Actions& actions);
+  // Connections that no lowered `max` has room for.
+  size_t Excess() const;
+  void TakeBackShared(size_t wanted, size_t kept);
+  void MaybeCloseUnneeded(Instant now, Actions& actions);
+  void RollLifetimes();
   bool WorthPinging(Instant now, const Connection& connection) const;
   // Lets callers join connections that are shared already.
   void ServeSharing(Instant now, Actions& actions);
@@ -225,6 +244,10 @@ class PoolCore {
   // The shared connection with the fewest callers, if these are fewer than `callers_max`; else 0.
   ConnectionId SharedWithRoom(Instant now, size_t callers_max) const;
   size_t UsableShared(Instant now) const;
+  // Whoever came to share is served so, even if nobody may from now on.
+  size_t SharedMax() const {
+    return std::max<size_t>(config_.shared_max, sharing_.empty() ? 0 : 1);
+  }
   bool Usable(Instant now, const Connection& connection) const;
   void MaybeEvict(Instant now, Actions& actions);
   // kNever = nobody is held up.
@@ -262,7 +285,7 @@ class PoolCore {
   size_t OpenCount() const;
   Connection* Find(ConnectionId id, ConnectionState state);
 
-  const PoolConfig config_;
+  PoolConfig config_;
   std::mt19937_64 random_;
   ConnectionId next_id_;
   const ConnectionId stride_;
@@ -286,6 +309,7 @@ class PoolCore {
   Instant served_at_{};  // The last event.
   bool started_ = false;
   bool draining_ = false;
+  bool paused_ = false;
   bool database_up_ = false;
   bool in_doubt_ = false;      // A connection went without our wish.
   Instant doubted_at_{};       // When idle ones were pinged because of it.

@@ -28,16 +28,6 @@ Instant After(Instant now, Duration limit) {
   return limit == Duration::zero() ? kNever : now + limit;
 }
 
-// What a report says of it later. The texts of long scripts are not kept for that.
-void NoteText(Session& session, const Call& call) {
-  constexpr size_t kTextMax = 16 * 1024;
-  const std::string_view text = call.batch != nullptr && !call.batch->steps.empty()
-                                    ? call.batch->steps[0].statement.sql
-                                    : call.statement.sql;
-  if (call.session.kind == SessionUse::Kind::kEnd) return;
-  session.last_text = text.size() <= kTextMax ? text : std::string_view();
-}
-
 std::string WhyRevoked(const Session& session, std::string_view reason) {
   const auto seconds = [](Duration limit) { return std::chrono::duration<double>(limit).count(); };
   std::string why;
@@ -50,6 +40,8 @@ std::string WhyRevoked(const Session& session, std::string_view reason) {
     why = "the client that it belonged to has gone";
   } else if (reason == "connection_lost") {
     why = "its connection was lost";
+  } else if (reason == "admin") {
+    why = "an operator ended it";
   } else {
     why = fmt::format("the sidecar ended it ({})", reason);
   }
@@ -57,6 +49,13 @@ std::string WhyRevoked(const Session& session, std::string_view reason) {
 }
 
 }  // namespace
+
+// What a report says of it later. The texts of long scripts are not kept for that.
+void Pool::NoteText(Session& session, const Call& call) {
+  if (call.session.kind == SessionUse::Kind::kEnd) return;
+  ++session.statements;
+  session.last_text = TextOf(call);
+}
 
 Error Pool::SessionLost() {
   return OwnError(ErrorKind::kConnectionLost,
@@ -188,9 +187,10 @@ bool Pool::OpensSession(const CallState& state, const Outcome& outcome, Conditio
   return false;
 }
 
-Session& Pool::OpenSession(ConnectionId id, const CallState& state) {
+Session& Pool::BeginSession(ConnectionId id, const CallState& state) {
   const SessionUse& use = state.call->session;
   auto session = std::make_unique<Session>();
+  session->id = next_session_id_++;
   session->token = NewSessionToken();
   session->connection = id;
   session->lane = state.lane;
@@ -210,7 +210,7 @@ Session& Pool::OpenSession(ConnectionId id, const CallState& state) {
 }
 
 void Pool::ReplyInSession(ConnectionId id, CallState& state, Outcome outcome, Condition condition) {
-  Session& session = state.session != nullptr ? *state.session : OpenSession(id, state);
+  Session& session = state.session != nullptr ? *state.session : BeginSession(id, state);
   const CallId call = state.call->id;
   state.session = nullptr;
   outcome = Judge(state, std::move(outcome));
@@ -334,7 +334,8 @@ void Pool::Revoke(Session& session, std::string_view reason) {
     return;
   }
   session.over = true;
-  StopWaitingFor(calls_.at(session.running), GiveUp::kDeadline);
+  StopWaitingFor(calls_.at(session.running),
+                 reason == "admin" ? GiveUp::kOperator : GiveUp::kDeadline);
 }
 
 // Once for each session.

@@ -51,6 +51,7 @@ struct SessionUse {
 
 // An open session. Calls of one session run one at a time, in the order in which they came.
 struct Session {
+  uint64_t id = 0;  // For operators, who must not know the token.
   std::string token;
   uint64_t connection = 0;
   size_t lane = 0;
@@ -63,6 +64,7 @@ struct Session {
   TransactionStatus status = TransactionStatus::kIdle;
   uint64_t running = 0;         // The call whose statement runs; 0 = none.
   std::deque<uint64_t> queued;  // Calls behind it.
+  uint64_t statements = 0;      // Begun in it.
   std::string last_text;        // Of its statements; of a batch, the first one's.
   Instant began;
   Duration idle_timeout{};
@@ -108,7 +110,8 @@ class AttachedClient {
   // Nothing refers to this client any more; it may delete itself.
   virtual void Done() = 0;
 
-  std::string client_id;  // Unique and unguessable; set by whoever attaches.
+  std::string client_id;    // Unique and unguessable; set by whoever attaches.
+  std::string client_name;  // As it calls itself; may be empty.
 };
 
 // Unguessable: 128 bits from the system's generator, in hexadecimal.

@@ -59,6 +59,9 @@ class StatementTable {
   // 0 entries = nothing is counted. The driver is borrowed.
   StatementTable(const Driver& driver, size_t entries_max, bool keeps_texts);
 
+  // Of the shapes that are new from now on.
+  void KeepTexts(bool keeps_texts) { keeps_texts_ = keeps_texts; }
+
   // Where calls of this text are counted, null = nowhere. `place` is what the driver keeps with it,
   // null = nothing.
   std::shared_ptr<StatementFigures> Of(std::string_view sql, StatementFiguresPlace* place,
@@ -72,7 +75,7 @@ class StatementTable {
 
   const Driver& driver_;
   const size_t entries_max_;
-  const bool keeps_texts_;
+  bool keeps_texts_;
   uint64_t next_id_ = 1;
   absl::flat_hash_map<std::string, std::shared_ptr<StatementFigures>> entries_;  // By fingerprint.
   std::shared_ptr<StatementFigures> other_ = std::make_shared<StatementFigures>();

@@ -4,7 +4,7 @@ readonly BUILD_PACKAGES=(
   build-essential cmake ninja-build ccache pkg-config protobuf-compiler protobuf-compiler-grpc
   libgrpc++-dev libprotobuf-dev libabsl-dev libpqxx-dev libpq-dev libsqlite3-dev libspdlog-dev
   libfmt-dev libcli11-dev libyaml-cpp-dev nlohmann-json3-dev libpg-query-dev libgtest-dev
-  libgmock-dev libbenchmark-dev libboost-dev libcpp-httplib-dev libedit-dev)
+  libgmock-dev libbenchmark-dev libboost-dev libcpp-httplib-dev libedit-dev libncurses-dev)
 readonly TEST_PACKAGES=(postgresql-15 chromium)
 readonly FUZZ_PACKAGES=(clang-14 libclang-rt-14-dev)
 readonly CHECK_PACKAGES=(clang-format clang-tidy prometheus)

@@ -95,13 +95,13 @@ class AttachStream final : public EventStream, public pool::AttachedClient {
   }
 
   void Attach(const v1::AttachRequest& request) {
-    name_ = request.client_name();
+    client_name = request.client_name();
     if (request.has_heartbeat_interval()) {
       heartbeat_ =
           std::clamp(ToDuration(request.heartbeat_interval()), kHeartbeatMin, kHeartbeatMax);
     }
     client_id = pool::NewSessionToken();
-    Log(LogLevel::kInfo, "client.attached", {{"name", name_}});
+    Log(LogLevel::kInfo, "client.attached", {{"name", client_name}});
     pooled_ = true;
     Hold();
     rpc().database().Attach(*this);
@@ -110,7 +110,7 @@ class AttachStream final : public EventStream, public pool::AttachedClient {
 
   void Ended() override {
     if (!pooled_) return;
-    Log(LogLevel::kInfo, "client.left", {{"name", name_}});
+    Log(LogLevel::kInfo, "client.left", {{"name", client_name}});
     over_already_ = true;
     alarm_.Cancel();
     attach_.Remove(*this);
@@ -138,7 +138,6 @@ class AttachStream final : public EventStream, public pool::AttachedClient {
   }
 
   AttachRpc& attach_;
-  std::string name_;
   pool::Duration heartbeat_ = kHeartbeat;
   grpc::Alarm alarm_;
   bool pooled_ = false;

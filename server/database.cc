@@ -166,10 +166,6 @@ void Database::EndSessionsOf(uint64_t owner) {
   loop_.Post([this, owner] { pool_->EndSessionsOf(owner); });
 }
 
-void Database::SetSlowStatement(pool::Duration limit) {
-  loop_.Post([this, limit] { pool_->SetSlowStatement(limit); });
-}
-
 DatabaseReport Database::Report() {
   return Ask<DatabaseReport>(
       [this] { return DatabaseReport{.stats = pool_->Stats(), .outcomes = observer_.outcomes()}; });
@@ -180,6 +176,61 @@ DatabaseFigures Database::Figures() {
     return DatabaseFigures{.statements = pool_->ReportStatements(),
                            .callers = pool_->ReportCallers()};
   });
+}
+
+void Database::Pause() {
+  Ask<bool>([this] {
+    pool_->Pause();
+    return true;
+  });
+}
+
+void Database::Unpause() {
+  Ask<bool>([this] {
+    pool_->Unpause();
+    return true;
+  });
+}
+
+bool Database::at_rest() {
+  return Ask<bool>([this] { return pool_->at_rest(); });
+}
+
+std::optional<pool::Error> Database::Reconfigure(const Config& config) {
+  return Ask<std::optional<pool::Error>>([this, &config] {
+    std::optional<pool::Error> trouble = pool_->Reconfigure(PoolOptionsOf(config));
+    if (trouble) return trouble;
+    driver_->Reconfigure({.location = config.database.name,
+                          .connect_timeout = config.pool.connect_timeout,
+                          .statement_timeout = config.query.statement_timeout,
+                          .keepalive_after = config.pool.keep_alive_after});
+    observer_.SetLogging(config.pool.logging, config.log.calls);
+    return trouble;
+  });
+}
+
+pool::Listing<pool::RunningStatement> Database::Statements(const pool::ListFilter& filter) {
+  return Ask<pool::Listing<pool::RunningStatement>>([&] { return pool_->Statements(filter); });
+}
+
+pool::Listing<pool::OpenSession> Database::Sessions(const pool::ListFilter& filter) {
+  return Ask<pool::Listing<pool::OpenSession>>([&] { return pool_->Sessions(filter); });
+}
+
+void Database::CancelStatement(pool::CallId id, std::optional<pool::Duration> terminate_after,
+                               std::function<void(pool::CancelVerdict)> done) {
+  loop_.Post([this, id, terminate_after, done = std::move(done)]() mutable {
+    pool_->CancelStatement(id, terminate_after, std::move(done));
+  });
+}
+
+void Database::CancelSession(uint64_t id, std::function<void(pool::SessionVerdict)> done) {
+  loop_.Post(
+      [this, id, done = std::move(done)]() mutable { pool_->CancelSession(id, std::move(done)); });
+}
+
+std::string Database::Fingerprint(const std::string& sql) const {
+  return sql.empty() ? "" : driver_->Fingerprint(sql);
 }
 
 size_t Database::Stop(pool::Duration limit, const std::function<bool()>& hurry) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,9 +63,6 @@ class Database {
   void Detach(pool::AttachedClient& client);
   void EndSessionsOf(uint64_t owner);
 
-  // As the option --slow-statement, from now on.
-  void SetSlowStatement(pool::Duration limit);
-
   // Runs when everything that is ready in this turn of the loop has been seen to. Loop thread.
   void AtTurnEnd(pool::TurnEndHandler& handler) { loop_.AtTurnEnd(handler); }
 
@@ -73,6 +71,22 @@ class Database {
   const RecentEvents& recent_events() const { return events_; }
   // The same.
   DatabaseFigures Figures();
+
+  // What operators do; see pool::Pool. All but the cancels wait for the loop.
+  void Pause();
+  void Unpause();
+  bool at_rest();
+  // Makes the pool go by what of `config` can be changed while it runs.
+  std::optional<pool::Error> Reconfigure(const Config& config);
+  pool::Listing<pool::RunningStatement> Statements(const pool::ListFilter& filter);
+  pool::Listing<pool::OpenSession> Sessions(const pool::ListFilter& filter);
+  // `done` is called on the loop thread.
+  void CancelStatement(pool::CallId id, std::optional<pool::Duration> terminate_after,
+                       std::function<void(pool::CancelVerdict)> done);
+  void CancelSession(uint64_t id, std::function<void(pool::SessionVerdict)> done);
+  // Any thread. Of a text's shape; "" = cannot be told.
+  std::string Fingerprint(const std::string& sql) const;
+  std::string pool_name() const { return "default"; }
 
   // Refuses new calls, waits until the accepted ones are answered or `limit` has passed or
   // `hurry` says so, gives up the rest, and closes the connections. Returns the number of calls

@@ -179,6 +179,8 @@ MappedError MapError(const pool::Error& error) {
       return Map(Code::kCancelled, error.outcome_unknown ? "OUTCOME_UNKNOWN" : "CANCELLED");
     case pool::ErrorKind::kDraining:
       return Map(Code::kUnavailable, "DRAINING", true);
+    case pool::ErrorKind::kPaused:
+      return Map(Code::kUnavailable, "PAUSED", true);
     case pool::ErrorKind::kResultTooLarge:
       return Map(Code::kResourceExhausted, "RESULT_TOO_LARGE");
     case pool::ErrorKind::kNeedsSession:
@@ -191,6 +193,8 @@ MappedError MapError(const pool::Error& error) {
       return Map(Code::kNotFound, "SERIES_NOT_FOUND");
     case pool::ErrorKind::kHistoryOff:
       return Map(Code::kFailedPrecondition, "HISTORY_OFF");
+    case pool::ErrorKind::kStatementNotFound:
+      return Map(Code::kNotFound, "STATEMENT_NOT_FOUND");
     case pool::ErrorKind::kSessionNotFound:
       return Map(Code::kNotFound, "SESSION_NOT_FOUND");
     case pool::ErrorKind::kSessionBusy:

@@ -1,5 +1,6 @@
 #include "server/health_report.h"
 
+#include "server/metrics_report.h"
 #include "server/process_figures.h"
 
 namespace dbsidecar::server {
@@ -36,7 +37,7 @@ void FillDatabase(const pool::PoolStats& stats, v1::DatabaseCheck& check) {
 
 void FillPoolHealth(const pool::PoolStats& stats, v1::PoolHealth& pool) {
   pool.set_pool(stats.name);
-  pool.set_state(stats.draining ? v1::POOL_STATE_DRAINING : v1::POOL_STATE_ACTIVE);
+  pool.set_state(StateOf(stats));
   if (stats.facts.host.empty()) return;
   v1::ServerHealth& server = *pool.add_servers();
   server.set_host(stats.facts.host);
@@ -70,6 +71,10 @@ void FillHealth(const pool::PoolStats& stats, v1::LifecyclePhase phase, bool rea
   } else if (phase != v1::LIFECYCLE_PHASE_SERVING) {
     health.set_status(v1::HEALTH_STATUS_DEGRADED);
     health.add_causes("the sidecar is starting or stopping");
+  } else if (stats.paused) {
+    health.set_status(v1::HEALTH_STATUS_DEGRADED);
+    health.add_causes("an operator has paused the pool \"" + stats.name +
+                      "\": calls wait until it is resumed");
   } else if (!ready) {
     health.set_status(v1::HEALTH_STATUS_DEGRADED);
     health.add_causes(

@@ -168,6 +168,8 @@ void InitLog(LogLevel level, LogFormat format, std::shared_ptr<spdlog::sinks::si
 
 void SetLogLevel(LogLevel level) { GlobalState().level.store(level); }
 
+LogLevel CurrentLogLevel() { return GlobalState().level.load(); }
+
 bool LogEnabled(LogLevel level) { return level >= GlobalState().level.load(); }
 
 void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {

@@ -54,6 +54,7 @@ struct LogField {
 void InitLog(LogLevel level, LogFormat format);  // To standard error.
 void InitLog(LogLevel level, LogFormat format, std::shared_ptr<spdlog::sinks::sink> sink);
 void SetLogLevel(LogLevel level);
+LogLevel CurrentLogLevel();
 
 // For callers whose fields are costly to gather.
 bool LogEnabled(LogLevel level);

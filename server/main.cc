@@ -28,6 +28,8 @@ constexpr char kUsage[] =
     "  dbsidecar health         ask a sidecar how it is; for probes: --service readiness\n"
     "  dbsidecar metrics        print a sidecar's figures\n"
     "  dbsidecar wait           return when a sidecar is ready\n"
+    "  dbsidecar admin ACTION   steer a sidecar: pause, resume, reload, drain, cancel, resize...\n"
+    "  dbsidecar top            show a sidecar live: connections, times, what runs\n"
     "  dbsidecar config check   say whether serve would accept its configuration, and what it is\n"
     "  dbsidecar config docs    print the reference of all options as Markdown\n"
     "  dbsidecar version        print the version\n"
@@ -49,11 +51,7 @@ int RunServe(const std::vector<std::string>& arguments) {
   }
   const Config& config = loaded.config;
   InitLog(config.log.level, config.log.format);
-  if (config.database.driver == DatabaseDriver::kPostgres) {
-    for (const std::string& secret : SecretsInUrl(config.database.name)) RegisterSecret(secret);
-  }
-  for (const std::string& secret : config.alerts.webhook.Secrets()) RegisterSecret(secret);
-  return Serve(config);
+  return Serve(config, [arguments] { return LoadConfig(arguments, ProcessEnvironment()); });
 }
 
 int RunConfigCheck(std::vector<std::string> arguments) {
@@ -95,6 +93,8 @@ int Run(const std::vector<std::string>& words) {
   if (verb == "health") return RunHealth(arguments, ProcessEnvironment());
   if (verb == "metrics") return RunMetrics(arguments, ProcessEnvironment());
   if (verb == "wait") return RunWait(arguments, ProcessEnvironment());
+  if (verb == "admin") return RunAdmin(arguments, ProcessEnvironment());
+  if (verb == "top") return RunTop(arguments, ProcessEnvironment());
   if (verb == "config") return RunConfig(arguments);
   if (verb == "version" || verb == "--version") {
     Print("dbsidecar " DBSIDECAR_VERSION "\n");

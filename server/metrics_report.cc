@@ -26,6 +26,11 @@ void FillLane(const pool::LaneStats& lane, v1::LaneMetrics& into) {
 
 }  // namespace
 
+v1::PoolState StateOf(const pool::PoolStats& stats) {
+  if (stats.draining) return v1::POOL_STATE_DRAINING;
+  return stats.paused ? v1::POOL_STATE_PAUSED : v1::POOL_STATE_ACTIVE;
+}
+
 void FillHistogram(const pool::Histogram& histogram, v1::Histogram& into) {
   for (const double bound : pool::Histogram::kUpperBoundsSeconds) {
     into.add_upper_bounds_seconds(bound);
@@ -50,7 +55,7 @@ void FillPoolMetrics(const pool::PoolStats& stats, const std::map<std::string, u
                      size_t waiters_max, v1::PoolMetrics& metrics) {
   metrics.set_pool(stats.name);
   metrics.set_driver(stats.driver);
-  metrics.set_state(stats.draining ? v1::POOL_STATE_DRAINING : v1::POOL_STATE_ACTIVE);
+  metrics.set_state(StateOf(stats));
   metrics.set_total(static_cast<uint32_t>(stats.total));
   metrics.set_idle(Count(stats, pool::ConnectionState::kIdle));
   metrics.set_active(static_cast<uint32_t>(stats.in_use()));

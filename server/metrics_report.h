@@ -18,6 +18,7 @@ void FillStatements(pool::StatementsReport report, size_t statements_max, v1::Po
 void FillStatement(const pool::StatementFigures& statement, v1::StatementMetrics& into);
 void FillCallers(const std::vector<pool::CallerFigures>& callers, v1::PoolMetrics& metrics);
 
+v1::PoolState StateOf(const pool::PoolStats& stats);
 void FillHistogram(const pool::Histogram& histogram, v1::Histogram& into);
 void FillExemplars(const pool::Exemplars& exemplars, v1::Histogram& into);
 

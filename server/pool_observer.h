@@ -50,6 +50,12 @@ class PoolObserver final : public pool::Observer {
   void OnSessionRevoked(const pool::SessionReport& session, std::string_view reason) override;
   void OnListenerStatus(bool up, std::string_view reason) override;
 
+  // From now on; loop thread.
+  void SetLogging(bool events, bool calls) {
+    options_.log_events = events;
+    options_.log_calls = calls;
+  }
+
   // Why no connection came up, for whoever waits for the start; and whether trying on is pointless.
   struct ConnectTrouble {
     std::string message;
@@ -66,7 +72,7 @@ class PoolObserver final : public pool::Observer {
                  const pool::Error* error) const;
   void LogError(const pool::Call& call, Code code, const pool::Error& error);
 
-  const PoolObserverOptions options_;
+  PoolObserverOptions options_;
   LimitedEvent connect_{LogLevel::kInfo, "pool.connect"};
   LimitedEvent lease_{LogLevel::kInfo, "pool.lease"};
   LimitedEvent release_{LogLevel::kInfo, "pool.release"};

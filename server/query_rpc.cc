@@ -95,7 +95,8 @@ class QueryCall final : public pool::Call {
     }
     auto response = std::make_unique<WireWriter>(outcome_.result.rows.data_bytes() + 512);
     EncodeOutcome(outcome_, request_->format(), request_->want_timing(), *response);
-    if (rpc_.limits().result_bytes_max != 0 && response->size() > rpc_.limits().result_bytes_max) {
+    const uint64_t limit = statement.limits.bytes_max;
+    if (limit != 0 && response->size() > limit) {
       FinishWith(pool::ResultTooLarge(statement.limits, outcome_.result.rows_affected >= 0));
       return;
     }

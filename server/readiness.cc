@@ -19,6 +19,7 @@ bool FlapDamper::Update(bool up, pool::Instant now) {
 }
 
 bool AnswersLately(const pool::PoolStats& stats, pool::Duration answer_max) {
+  if (stats.paused) return true;
   if (stats.in_use() > 0 && stats.in_use() == stats.max) return true;
   return stats.last_success_age && *stats.last_success_age <= answer_max;
 }
@@ -38,6 +39,11 @@ void Readiness::SetDatabaseUp(bool up) {
   const std::lock_guard lock(mutex_);
   up_ = up;
   Update();
+}
+
+void Readiness::SetAnswerMax(pool::Duration answer_max) {
+  const std::lock_guard lock(mutex_);
+  options_.answer_max = answer_max;
 }
 
 void Readiness::Look(const pool::PoolStats& stats) {

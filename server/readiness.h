@@ -35,7 +35,8 @@ class FlapDamper {
 
 // Whether the database of a pool answers, by what its calls, pings and connects found: the pool's
 // own evidence, and that it is not older than `answer_max`. That of a pool whose connections are
-// all at work may be: a full pool is not unready.
+// all at work may be: a full pool is not unready. Nor is one that is paused, whose database is not
+// asked.
 bool AnswersLately(const pool::PoolStats& stats, pool::Duration answer_max);
 
 struct ReadinessOptions {
@@ -59,6 +60,8 @@ class Readiness {
   void SetServing(bool serving);
   // The pool's evidence has changed.
   void SetDatabaseUp(bool up);
+  // See ReadinessOptions.
+  void SetAnswerMax(pool::Duration answer_max);
   // A look at the pool, about once a second.
   void Look(const pool::PoolStats& stats);
 
@@ -68,9 +71,9 @@ class Readiness {
   // REQUIRES: mutex_ is held.
   void Update();
 
-  const ReadinessOptions options_;
+  ReadinessOptions options_;
   const std::function<void(ReadinessState)> publish_;
-  mutable std::mutex mutex_;  // Guards all below.
+  mutable std::mutex mutex_;  // Guards all below, and `options_`.
   bool serving_ = false;
   bool up_ = false;
   bool answers_ = true;

@@ -22,6 +22,10 @@ std::string_view CloseReasonName(pool::CloseReason reason) {
       return "drain";
     case pool::CloseReason::kMakeRoom:
       return "make_room";
+    case pool::CloseReason::kResize:
+      return "resize";
+    case pool::CloseReason::kPause:
+      return "pause";
   }
   return "";
 }

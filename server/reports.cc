@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <climits>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -42,6 +43,8 @@ v1::ConfigurationSource SourceOf(ValueSource source) {
       return v1::CONFIGURATION_SOURCE_ENVIRONMENT;
     case ValueSource::kFlag:
       return v1::CONFIGURATION_SOURCE_FLAG;
+    case ValueSource::kAdmin:
+      return v1::CONFIGURATION_SOURCE_ADMIN;
     case ValueSource::kRule:
       return v1::CONFIGURATION_SOURCE_RULE;
   }
@@ -57,18 +60,19 @@ std::unique_ptr<Webhook> NewWebhook(const AlertConfig& config) {
 
 }  // namespace
 
-Reports::Reports(Database& database, Readiness& readiness, const Config& config)
+Reports::Reports(Database& database, Readiness& readiness, const ConfigInForce& config)
     : database_(database),
       readiness_(readiness),
       config_(config),
-      statement_series_(static_cast<size_t>(config.metrics.statements)),
-      webhook_(NewWebhook(config.alerts)),
-      alerts_({.hold = config.alerts.hold,
+      statement_series_(static_cast<size_t>(config.Get()->metrics.statements)),
+      webhook_(NewWebhook(config.Get()->alerts)),
+      alerts_({.hold = config.Get()->alerts.hold,
                .on_change =
                    [this](const std::vector<AlertState>& changes) {
                      if (webhook_ != nullptr) webhook_->Tell(changes);
                    }}),
-      history_(config.history.enabled ? std::make_unique<History>(config.history.file) : nullptr),
+      history_(config.Get()->history.enabled ? std::make_unique<History>(config.Get()->history.file)
+                                             : nullptr),
       live_(*this, database.recent_events()),
       sampler_([this] { return Look(); },
                [this](const FiguresSampler::Looks& looks) { alerts_.Look(looks); }) {}
@@ -102,6 +106,8 @@ std::optional<pool::Error> Reports::FillHistory(const v1::MetricsHistoryRequest&
 // Through the pool, as calls go: what it finds is what they would. Its error is in the pool's
 // figures afterwards.
 void Reports::Check(pool::Instant deadline) {
+  // It would only wait; and what is paused is not to be asked.
+  if (database_.Report().stats.paused) return;
   AwaitedCall call;
   call.id = database_.NextCallId();
   call.statement.sql = "SELECT 1";
@@ -127,7 +133,7 @@ std::optional<pool::Error> Reports::FillHealth(const v1::HealthRequest& request,
   const bool all = request.level() == v1::HEALTH_LEVEL_DATABASE;
   if (all || request.level() == v1::HEALTH_LEVEL_DETAILED) {
     FillDetails(stats, *health.mutable_detailed());
-    FillPoolMetrics(stats, report.outcomes, static_cast<size_t>(config_.pool.waiters_max),
+    FillPoolMetrics(stats, report.outcomes, report.stats.waiters_max,
                     *health.mutable_detailed()->add_pools());
   }
   if (all) {
@@ -156,7 +162,8 @@ void Reports::FillDetails(const pool::PoolStats& stats, v1::DetailedHealth& deta
 }
 
 void Reports::FillConfiguration(v1::DatabaseHealth& health) const {
-  for (const OptionValue& value : config_.values) {
+  const std::shared_ptr<const Config> config = config_.Get();
+  for (const OptionValue& value : config->values) {
     v1::ConfigurationEntry& entry = *health.add_configuration();
     entry.set_name(std::string(value.option->flag));
     entry.set_value(value.value);
@@ -168,19 +175,21 @@ void Reports::FillConfiguration(v1::DatabaseHealth& health) const {
 void Reports::FillRecommendations(v1::DatabaseHealth& health) {
   const AdviceFigures figures{.minute = sampler_.LastMinute(), .hour = alerts_.hour()};
   if (figures.minute.empty() || figures.hour.empty()) return;  // It has only just begun.
-  const AdviceSettings settings{.waiters_max = static_cast<size_t>(config_.pool.waiters_max),
-                                .wait_timeout = config_.pool.wait_timeout,
-                                .idle_timeout = config_.pool.idle_timeout,
-                                .lifetime = config_.pool.lifetime,
-                                .session_idle_timeout = config_.query.session_idle_timeout,
-                                .replicas = static_cast<size_t>(config_.replicas)};
+  const std::shared_ptr<const Config> config = config_.Get();
+  const AdviceSettings settings{.waiters_max = static_cast<size_t>(config->pool.waiters_max),
+                                .wait_timeout = config->pool.wait_timeout,
+                                .idle_timeout = config->pool.idle_timeout,
+                                .lifetime = config->pool.lifetime,
+                                .session_idle_timeout = config->query.session_idle_timeout,
+                                .replicas = static_cast<size_t>(config->replicas)};
   for (v1::Recommendation& advice : Recommend(figures, settings)) {
     *health.add_recommendations() = std::move(advice);
   }
 }
 
 std::string Reports::DatabaseUrlText() const {
-  for (const OptionValue& value : config_.values) {
+  const std::shared_ptr<const Config> config = config_.Get();
+  for (const OptionValue& value : config->values) {
     if (value.option->flag == "database-url") return value.value;
   }
   return "";
@@ -188,14 +197,31 @@ std::string Reports::DatabaseUrlText() const {
 
 std::optional<pool::Error> Reports::FillMetrics(const v1::MetricsRequest& request,
                                                 v1::MetricsResponse& metrics) {
+  if (auto trouble = FillTotals(request, metrics)) return trouble;
+  baseline_.Apply(metrics);
+  return std::nullopt;
+}
+
+google::protobuf::Timestamp Reports::ResetStatistics(const std::string& pool) {
+  v1::MetricsRequest everything;
+  everything.set_statements_max(std::numeric_limits<uint32_t>::max());
+  everything.set_callers(true);
+  everything.set_rpcs(true);
+  v1::MetricsResponse totals;
+  FillTotals(everything, totals);
+  baseline_.Set(pool, totals);
+  return totals.time();
+}
+
+std::optional<pool::Error> Reports::FillTotals(const v1::MetricsRequest& request,
+                                               v1::MetricsResponse& metrics) {
   const DatabaseReport report = database_.Report();
   for (const std::string& pool : request.pools()) {
     if (pool != report.stats.name) return NoSuchPool(pool, report.stats.name);
   }
   SetTimestamp(std::chrono::system_clock::now(), *metrics.mutable_time());
   SetTimestamp(started_at_, *metrics.mutable_counting_since_time());
-  FillPoolMetrics(report.stats, report.outcomes, static_cast<size_t>(config_.pool.waiters_max),
-                  *metrics.add_pools());
+  FillPoolMetrics(report.stats, report.outcomes, report.stats.waiters_max, *metrics.add_pools());
   FillFigures(request, *metrics.mutable_pools(0));
   if (request.rpcs()) rpcs_.Fill(metrics);
   FillProcessMetrics(*metrics.mutable_process());
@@ -209,7 +235,7 @@ std::optional<pool::Error> Reports::FillMetrics(const v1::MetricsRequest& reques
 void Reports::FillFigures(const v1::MetricsRequest& request, v1::PoolMetrics& metrics) {
   if (request.statements_max() == 0 && !request.callers()) return;
   DatabaseFigures figures = database_.Figures();
-  const bool counted = config_.metrics.statements > 0;
+  const bool counted = config_.Get()->metrics.statements > 0;
   if (request.statements_max() > 0 && counted) {
     FillStatements(std::move(figures.statements), request.statements_max(), metrics);
   }
@@ -228,11 +254,11 @@ std::shared_ptr<const std::string> Reports::MetricsPage(MetricsFormat format) {
 
 std::string Reports::MakePage(MetricsFormat format) {
   v1::MetricsResponse metrics;
-  FillMetrics({}, metrics);
+  FillTotals({}, metrics);
   rpcs_.Fill(metrics);
   const DatabaseFigures figures = database_.Figures();
   v1::PoolMetrics& pool = *metrics.mutable_pools(0);
-  if (config_.metrics.statements > 0) {
+  if (config_.Get()->metrics.statements > 0) {
     for (const pool::StatementFigures& statement :
          statement_series_.List(figures.statements, pool::Clock::now())) {
       FillStatement(statement, *pool.add_statements());

@@ -13,10 +13,11 @@
 #include "pool/error.h"
 #include "pool/time.h"
 #include "server/alert_watch.h"
-#include "server/config/config.h"
+#include "server/config_in_force.h"
 #include "server/figures_sampler.h"
 #include "server/history/history.h"
 #include "server/live_feed.h"
+#include "server/metrics_baseline.h"
 #include "server/metrics_text.h"
 #include "server/rpc_figures.h"
 #include "server/statement_series.h"
@@ -32,7 +33,7 @@ class Readiness;
 class Reports {
  public:
   // All are borrowed. Looks at `readiness` too, once a second.
-  Reports(Database& database, Readiness& readiness, const Config& config);
+  Reports(Database& database, Readiness& readiness, const ConfigInForce& config);
 
   void SetPhase(v1::LifecyclePhase phase) { phase_.store(phase); }
   v1::LifecyclePhase phase() const { return phase_.load(); }
@@ -43,8 +44,15 @@ class Reports {
   // A check that `request` asks for ends at `deadline`, or before it.
   std::optional<pool::Error> FillHealth(const v1::HealthRequest& request, pool::Instant deadline,
                                         v1::HealthResponse& health);
+  // Since the start of the process, or ResetStatistics.
   std::optional<pool::Error> FillMetrics(const v1::MetricsRequest& request,
                                          v1::MetricsResponse& metrics);
+  // The same since the start of the process, always: for those who take counters that go back for
+  // a restart.
+  std::optional<pool::Error> FillTotals(const v1::MetricsRequest& request,
+                                        v1::MetricsResponse& metrics);
+  // Makes FillMetrics count from now on; `pool` "" = everything. Returns when that is.
+  google::protobuf::Timestamp ResetStatistics(const std::string& pool);
   std::optional<pool::Error> FillHistory(const v1::MetricsHistoryRequest& request,
                                          v1::MetricsHistoryResponse& response) const;
   LiveFeed& live() { return live_; }
@@ -69,7 +77,7 @@ class Reports {
 
   Database& database_;
   Readiness& readiness_;
-  const Config& config_;
+  const ConfigInForce& config_;
   const SystemFigures system_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   const std::chrono::system_clock::time_point started_at_ = std::chrono::system_clock::now();
@@ -85,6 +93,7 @@ class Reports {
   const double available_cpus_ = system_.AvailableCpus();
   const std::unique_ptr<History> history_;  // None = switched off.
   LiveFeed live_;
+  MetricsBaseline baseline_;
   FiguresSampler sampler_;  // Last: it looks at all the others.
 };
 

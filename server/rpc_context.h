@@ -10,6 +10,7 @@
 
 #include "pool/event_loop.h"
 #include "pool/time.h"
+#include "server/current_limits.h"
 #include "server/database.h"
 #include "server/request_parser.h"
 #include "server/rpc_figures.h"
@@ -20,14 +21,14 @@ namespace dbsidecar::server {
 class RpcContext {
  public:
   // All borrowed.
-  RpcContext(SidecarService& service, Database& database, RequestLimits limits,
+  RpcContext(SidecarService& service, Database& database, const CurrentLimits& limits,
              pool::EventLoop& encoder)
       : service_(service), database_(database), limits_(limits), encoder_(encoder) {}
 
   SidecarService& service() { return service_; }
   RpcFigures& rpcs() { return service_.rpcs(); }
   Database& database() { return database_; }
-  const RequestLimits& limits() const { return limits_; }
+  RequestLimits limits() const { return limits_.Get(); }
   // A thread for results that take long to encode.
   pool::EventLoop& encoder() { return encoder_; }
 
@@ -53,7 +54,7 @@ class RpcContext {
  private:
   SidecarService& service_;
   Database& database_;
-  const RequestLimits limits_;
+  const CurrentLimits& limits_;
   pool::EventLoop& encoder_;
   std::atomic<size_t> open_calls_{0};
   std::atomic<size_t> open_streams_{0};

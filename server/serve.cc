@@ -6,7 +6,6 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <netdb.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -18,7 +17,9 @@
 #include <thread>
 
 #include "absl/synchronization/mutex.h"
+#include "server/admin_service.h"
 #include "server/attach_rpc.h"
+#include "server/config_in_force.h"
 #include "server/copy_in_rpc.h"
 #include "server/copy_out_rpc.h"
 #include "server/database.h"
@@ -29,12 +30,15 @@
 #include "server/listen_rpc.h"
 #include "server/log.h"
 #include "server/loop_thread.h"
+#include "server/operations.h"
 #include "server/pipeline_rpc.h"
 #include "server/query_rpc.h"
 #include "server/query_stream_rpc.h"
 #include "server/readiness.h"
 #include "server/reports.h"
 #include "server/sidecar_service.h"
+#include "server/stop_orders.h"
+#include "server/temporary_log_level.h"
 #include "server/watch_metrics_rpc.h"
 
 namespace dbsidecar::server {
@@ -44,45 +48,6 @@ using std::chrono::steady_clock;
 
 // How long the ends of the streams of events may take to be read.
 constexpr steady_clock::duration kStreamEndMax = std::chrono::seconds(1);
-
-// The signals that stop the process, taken one at a time by the main thread.
-class StopSignals {
- public:
-  // Blocks them in this thread and in all that it starts later.
-  StopSignals() {
-    sigemptyset(&stop_);
-    for (const int signal : {SIGTERM, SIGINT, SIGUSR2}) sigaddset(&stop_, signal);
-    all_ = stop_;
-    sigaddset(&all_, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &all_, nullptr);
-    signal(SIGPIPE, SIG_IGN);
-  }
-
-  // Whether one has come, waiting up to `limit` for it. A hang-up is answered in the log.
-  bool Wait(steady_clock::duration limit) {
-    const auto give_up = steady_clock::now() + limit;
-    while (true) {
-      const auto left = std::max(give_up - steady_clock::now(), steady_clock::duration::zero());
-      const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(left).count();
-      const timespec timeout{.tv_sec = static_cast<time_t>(nanos / 1'000'000'000),
-                             .tv_nsec = static_cast<long>(nanos % 1'000'000'000)};
-      const int signal = sigtimedwait(&all_, nullptr, &timeout);
-      if (signal == SIGHUP) {
-        Log(LogLevel::kWarn, "server.reload_not_served",
-            {{"remedy", "restart the sidecar to apply a new configuration"}});
-      } else if (signal > 0) {
-        Log(LogLevel::kInfo, "server.signal", {{"signal", strsignal(signal)}});
-        return true;
-      } else if (steady_clock::now() >= give_up) {
-        return false;
-      }
-    }
-  }
-
- private:
-  sigset_t stop_;
-  sigset_t all_;
-};
 
 // Tells whoever probes.
 void Publish(ReadinessState state, HealthService& service) {
@@ -157,6 +122,12 @@ RequestLimits LimitsOf(const Config& config) {
           .parameters_max = static_cast<size_t>(config.query.params_max)};
 }
 
+void RegisterSecretsOf(const Config& config) {
+  for (const std::string& secret : config.alerts.webhook.Secrets()) RegisterSecret(secret);
+  if (config.database.driver != DatabaseDriver::kPostgres) return;
+  for (const std::string& secret : SecretsInUrl(config.database.name)) RegisterSecret(secret);
+}
+
 void OnGrpcLog(gpr_log_func_args* args) {
   Log(args->severity == GPR_LOG_SEVERITY_ERROR ? LogLevel::kWarn : LogLevel::kDebug, "grpc",
       {{"message", args->message}});
@@ -165,24 +136,37 @@ void OnGrpcLog(gpr_log_func_args* args) {
 // All parts of a serving process, in the order in which they depend on each other.
 class Server {
  public:
-  Server(const Config& config, StopSignals& signals)
+  Server(const Config& config, ConfigInForce::Load load, StopOrders& orders)
       : config_(config),
-        signals_(signals),
+        orders_(orders),
+        in_force_(config, std::move(load)),
+        limits_(LimitsOf(config)),
         readiness_(ReadinessOptionsOf(config),
                    [this](ReadinessState state) {
                      Publish(state, health_);
                      Publish(state, health_listener_.service());
                    }),
         database_(config, [this](bool up) { readiness_.SetDatabaseUp(up); }),
-        reports_(database_, readiness_, config),
-        service_(database_, reports_, LimitsOf(config)),
-        rpc_(service_, database_, LimitsOf(config), encoder_loop_),
+        reports_(database_, readiness_, in_force_),
+        log_level_([this] { return in_force_.Get()->log.level; }),
+        operations_(database_, reports_, in_force_, orders_, log_level_),
+        service_(database_, reports_, limits_),
+        rpc_(service_, database_, limits_, encoder_loop_),
         attach_(rpc_),
         listen_(rpc_, static_cast<size_t>(config.query.listen_buffer)),
         watch_metrics_(rpc_, reports_),
-        encoder_(std::make_unique<LoopThread>(encoder_loop_, "encoder")) {}
+        encoder_(std::make_unique<LoopThread>(encoder_loop_, "encoder")) {
+    in_force_.OnChange(
+        [this](const Config& before, const Config& now) { return GoBy(before, now); });
+    orders_.OnHangup([this] {
+      v1::ReloadResponse ignored;  // The log has it.
+      operations_.Reload({}, ignored);
+    });
+  }
 
   ~Server() {
+    orders_.OnHangup({});
+    admin_.reset();
     reports_.live().SetServers({});
     if (server_ != nullptr) {
       server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
@@ -197,7 +181,7 @@ class Server {
     if (!Listen()) return 1;
     bool stopped = false;
     const std::string trouble = database_.Start(config_.lifecycle.start_timeout, [&] {
-      stopped = stopped || signals_.Wait(steady_clock::duration::zero());
+      stopped = stopped || orders_.Wait(steady_clock::duration::zero());
       return stopped;
     });
     if (!trouble.empty()) {
@@ -206,7 +190,7 @@ class Server {
       database_.Stop(steady_clock::duration::zero(), [] { return true; });
       return 1;
     }
-    if (!stopped) ServeUntilSignal();
+    if (!stopped) ServeUntilTold();
     Stop();
     return 0;
   }
@@ -215,6 +199,7 @@ class Server {
   bool Listen() {
     if (!CanListenOn(config_.listen, "listen")) return false;
     if (!CanListenOn(config_.health_listen, "health-listen")) return false;
+    if (!CanListenOn(config_.admin_listen, "admin-listen")) return false;
     if (!ListenForHttp()) return false;
     grpc::EnableDefaultHealthCheckService(false);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -250,7 +235,34 @@ class Server {
     queues_->Start();
     LogListening("server.listening", config_.listen, ports);
     LogListening("server.listening_health", config_.health_listen, health_ports);
+    return ListenForAdmin();
+  }
+
+  bool ListenForAdmin() {
+    if (config_.admin_listen.empty()) return true;
+    admin_ = AdminServer::Listen(config_.admin_listen, operations_);
+    if (admin_ == nullptr) {
+      Log(LogLevel::kError, "server.listen_failed", {{"error", "gRPC could not start Admin"}});
+      return false;
+    }
+    for (const ListenAddress& address : admin_->addresses()) {
+      Log(LogLevel::kInfo, "server.listening_admin", {{"address", address.ToString()}});
+    }
     return true;
+  }
+
+  // After a reload, or a change by hand. What is not named here goes by `in_force_` itself.
+  std::optional<pool::Error> GoBy(const Config& before, const Config& now) {
+    if (now.database != before.database) RegisterSecretsOf(now);
+    if (auto trouble = database_.Reconfigure(now)) return trouble;
+    limits_.Set(LimitsOf(now));
+    readiness_.SetAnswerMax(ReadinessOptionsOf(now).answer_max);
+    if (now.log.format != before.log.format) InitLog(CurrentLogLevel(), now.log.format);
+    if (now.log.level != before.log.level) {
+      log_level_.Forget();
+      SetLogLevel(now.log.level);
+    }
+    return std::nullopt;
   }
 
   bool ListenForHttp() {
@@ -284,32 +296,34 @@ class Server {
     }
   }
 
-  void ServeUntilSignal() {
+  void ServeUntilTold() {
     reports_.SetPhase(v1::LIFECYCLE_PHASE_SERVING);
     readiness_.SetServing(true);
     Log(LogLevel::kInfo, "server.ready", {{"version", DBSIDECAR_VERSION}});
-    while (!signals_.Wait(std::chrono::hours(1))) {
+    while (!orders_.Wait(std::chrono::hours(1))) {
     }
   }
 
   void Stop() {
+    const LifecycleConfig lifecycle = in_force_.Get()->lifecycle;
+    const StopOrders::Drain wish = orders_.drain();
     // Readiness goes first, so that no new work is sent here; then the calls that come all the
     // same are served for a while.
     readiness_.SetServing(false);
     reports_.SetPhase(v1::LIFECYCLE_PHASE_LAME_DUCK);
     reports_.live().Publish();
-    const bool again = signals_.Wait(config_.lifecycle.drain_delay);
+    const bool again = orders_.quits() || orders_.Wait(wish.delay.value_or(lifecycle.drain_delay));
+    const steady_clock::duration limit =
+        again ? steady_clock::duration::zero() : wish.timeout.value_or(lifecycle.drain_timeout);
     reports_.SetPhase(v1::LIFECYCLE_PHASE_DRAINING);
     reports_.live().Publish();
     Log(LogLevel::kInfo, "server.draining",
-        {{"timeout_ms", config_.lifecycle.drain_timeout.count()}});
-    const steady_clock::duration limit =
-        again ? steady_clock::duration::zero() : config_.lifecycle.drain_timeout;
+        {{"timeout_ms", std::chrono::duration_cast<std::chrono::milliseconds>(limit).count()}});
     attach_.Drain(limit);
     const auto give_up = steady_clock::now() + limit;
     bool hurry = again;
     const auto hurried = [&] {
-      hurry = hurry || signals_.Wait(steady_clock::duration::zero());
+      hurry = hurry || orders_.Wait(steady_clock::duration::zero());
       return hurry;
     };
     const size_t given_up = database_.Stop(limit, hurried);
@@ -328,13 +342,17 @@ class Server {
         {{"calls_given_up", given_up}});
   }
 
-  const Config& config_;
-  StopSignals& signals_;
+  const Config& config_;  // As at the start: for what cannot change.
+  StopOrders& orders_;
+  ConfigInForce in_force_;
+  CurrentLimits limits_;
   HealthService health_;
   HealthListener health_listener_;
   Readiness readiness_;
   Database database_;
   Reports reports_;
+  TemporaryLogLevel log_level_;
+  Operations operations_;
   SidecarService service_;
   pool::EventLoop encoder_loop_;
   RpcContext rpc_;
@@ -344,19 +362,21 @@ class Server {
   std::unique_ptr<LoopThread> encoder_;
   std::unique_ptr<CompletionQueues> queues_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<AdminServer> admin_;
   std::vector<std::unique_ptr<HttpServer>> http_;
 };
 
 }  // namespace
 
-int Serve(const Config& config) {
+int Serve(const Config& config, std::function<LoadedConfig()> load_again) {
   // Debian builds Abseil with it on, and gRPC's every lock pays for it.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   gpr_set_log_function(&OnGrpcLog);
-  StopSignals signals;
+  StopOrders orders;
+  RegisterSecretsOf(config);
   // Never undone: with the last reference gone gRPC waits up to 10 s for a poll of its own.
   grpc_init();
-  const int exit_code = Server(config, signals).Run();
+  const int exit_code = Server(config, std::move(load_again), orders).Run();
   FlushLog();
   return exit_code;
 }

@@ -47,14 +47,15 @@ grpc::Status SidecarService::Metrics(grpc::ServerContext*, const v1::MetricsRequ
 grpc::Status SidecarService::Batch(grpc::ServerContext* context, const v1::BatchRequest* request,
                                    v1::BatchResponse* response) {
   return Counted(rpcs(), Rpc::kBatch,
-                 [&] { return RunBatch(database_, limits_, *context, *request, *response); });
+                 [&] { return RunBatch(database_, limits_.Get(), *context, *request, *response); });
 }
 
 grpc::Status SidecarService::ExecuteMany(grpc::ServerContext* context,
                                          const v1::ExecuteManyRequest* request,
                                          v1::ExecuteManyResponse* response) {
-  return Counted(rpcs(), Rpc::kExecuteMany,
-                 [&] { return RunExecuteMany(database_, limits_, *context, *request, *response); });
+  return Counted(rpcs(), Rpc::kExecuteMany, [&] {
+    return RunExecuteMany(database_, limits_.Get(), *context, *request, *response);
+  });
 }
 
 grpc::Status SidecarService::Script(grpc::ServerContext* context, const v1::ScriptRequest* request,
@@ -70,7 +71,7 @@ grpc::Status SidecarService::RunScript(grpc::ServerContext* context,
   }
   AwaitedCall call;
   call.id = database_.NextCallId();
-  call.statement = ToStatement(*request, limits_);
+  call.statement = ToStatement(*request, limits_.Get());
   call.session = ToSessionUse(request->session(), 0);
   call.deadline = DeadlineOf(*context);
   call.caller = CallerOf(request->tags());
@@ -85,7 +86,8 @@ grpc::Status SidecarService::RunScript(grpc::ServerContext* context,
   }
   WireWriter reply;
   EncodeScript(outcome, request->format(), request->want_timing(), reply);
-  if (limits_.result_bytes_max != 0 && reply.size() > limits_.result_bytes_max) {
+  const uint64_t limit = call.statement.limits.bytes_max;
+  if (limit != 0 && reply.size() > limit) {
     return ToGrpcStatus(pool::ResultTooLarge(call.statement.limits, true));
   }
   response->ParseFromArray(reply.bytes().data(), static_cast<int>(reply.size()));
@@ -122,8 +124,9 @@ grpc::Status SidecarService::RunEnd(grpc::ServerContext* context,
 grpc::Status SidecarService::Describe(grpc::ServerContext* context,
                                       const v1::DescribeRequest* request,
                                       v1::DescribeResponse* response) {
-  return Counted(rpcs(), Rpc::kDescribe,
-                 [&] { return RunDescribe(database_, limits_, *context, *request, *response); });
+  return Counted(rpcs(), Rpc::kDescribe, [&] {
+    return RunDescribe(database_, limits_.Get(), *context, *request, *response);
+  });
 }
 
 grpc::Status SidecarService::MetricsHistory(grpc::ServerContext*,

@@ -10,7 +10,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "dbsidecar/v1/sidecar.grpc.pb.h"
-#include "server/request_parser.h"
+#include "server/current_limits.h"
 
 namespace dbsidecar::server {
 
@@ -26,7 +26,7 @@ class SidecarService final
                       v1::Sidecar::WithRawMethod_WatchMetrics<v1::Sidecar::Service>>>>>>>> {
  public:
   // Borrowed.
-  SidecarService(Database& database, Reports& reports, RequestLimits limits)
+  SidecarService(Database& database, Reports& reports, const CurrentLimits& limits)
       : database_(database), reports_(reports), limits_(limits) {}
 
   // Where they are counted.
@@ -59,7 +59,7 @@ class SidecarService final
 
   Database& database_;
   Reports& reports_;
-  const RequestLimits limits_;
+  const CurrentLimits& limits_;
 };
 
 }  // namespace dbsidecar::server

@@ -103,6 +103,10 @@ void PostgresConnection::Connected(PGconn* conn) {
   events_.OnConnected(id_);
 }
 
+int32_t PostgresConnection::server_pid() const {
+  return conn_ == nullptr ? 0 : static_cast<int32_t>(PQbackendPID(conn_));
+}
+
 // libpq closes the socket by itself when the connection fails, so it cannot be asked then.
 void PostgresConnection::Unwatch() {
   if (fd_ < 0) return;

@@ -31,7 +31,7 @@ namespace dbsidecar::pool {
 
 // What a connection shares with its driver; all borrowed.
 struct PostgresEnvironment {
-  const std::string& conninfo;
+  const std::string& conninfo;  // May change: each connect takes what it is then.
   // What the connections get by it, and not by the URL; 0 = nothing.
   Duration statement_timeout;
   size_t prepared_max;
@@ -57,6 +57,7 @@ class PostgresConnection final : public Connection,
   void Cancel(Call& call) override;
   void Resume(Call& call) override;
   void Evict() override;
+  int32_t server_pid() const override;
   void Close() override;
 
   void OnReady(bool readable, bool writable) override;

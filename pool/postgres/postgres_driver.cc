@@ -86,6 +86,16 @@ class PostgresDriver final : public Driver {
     return {{.min = min, .max = max}};
   }
 
+  void Reconfigure(const ConnectSettings& settings) override {
+    const PostgresConfig config = {.url = settings.location,
+                                   .connect_timeout = settings.connect_timeout,
+                                   .statement_timeout = settings.statement_timeout,
+                                   .keepalive_after = settings.keepalive_after,
+                                   .prepared_max = prepared_max_};
+    conninfo_ = BuildConninfo(config);
+    statement_timeout_ = StatementTimeoutOf(config);
+  }
+
   bool has_sessions() const override { return true; }
   bool has(StatementForm /*form*/) const override { return true; }
   bool has_settings() const override { return true; }
@@ -164,8 +174,9 @@ class PostgresDriver final : public Driver {
   bool facts_take_a_place() const override { return true; }
 
   void RefreshFacts(std::function<void(bool learnt)> done) override {
-    threads_.Run([this, version = classifier_.version(), done = std::move(done)]() mutable {
-      ControlReport report = AskServer(conninfo_);
+    threads_.Run([this, conninfo = conninfo_, version = classifier_.version(),
+                  done = std::move(done)]() mutable {
+      ControlReport report = AskServer(conninfo);
       loop_.Post([this, version, report = std::move(report), done = std::move(done)]() mutable {
         const bool learnt = report.error.empty();
         if (learnt) {
@@ -194,8 +205,8 @@ class PostgresDriver final : public Driver {
 
   const size_t prepared_max_;
   const bool trace_comments_;
-  const std::string conninfo_;
-  const Duration statement_timeout_;
+  std::string conninfo_;
+  Duration statement_timeout_;
   EventLoop& loop_;
   StatementClassifier classifier_;
   DatabaseFacts facts_;

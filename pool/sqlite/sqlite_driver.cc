@@ -64,6 +64,10 @@ class SqliteDriver final : public Driver {
     return {Shape(kReader, min - writer_min, max - 1), Shape(kWriter, writer_min, 1)};
   }
 
+  std::string_view LaneName(size_t lane) const override {
+    return lane == kWriterLane || has_one_lane() ? "writer" : "reader";
+  }
+
   Classification Classify(const Statement& statement) override {
     return statement.form == StatementForm::kScript ? ClassifyScript()
                                                     : shared_.Classify(statement.sql);

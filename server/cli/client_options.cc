@@ -5,10 +5,10 @@
 #include <span>
 #include <utility>
 
+#include "server/cli/client_arguments.h"
 #include "server/cli/display_text.h"
 #include "server/cli/flags.h"
 #include "server/cli/parameters.h"
-#include "server/config/listen_address.h"
 #include "server/config/values.h"
 #include "server/text.h"
 
@@ -18,84 +18,13 @@ namespace {
 using std::chrono_literals::operator""h;
 using std::chrono_literals::operator""s;
 
-constexpr std::string_view kDefaultAddress = "127.0.0.1:50051";
-constexpr std::string_view kAddressVariable = "DBSIDECAR_ADDR";
+constexpr AddressSource kSidecar{
+    .flag = "--addr", .variable = "DBSIDECAR_ADDR", .otherwise = "127.0.0.1:50051"};
 
-// Absl's string_view may be a type of its own.
-absl::Status Bad(std::string_view subject, std::string_view message) {
-  return absl::InvalidArgumentError(Concat(subject, " ", message));
-}
-
-absl::Status Bad(std::string_view subject, const absl::Status& status) {
-  return Bad(subject, std::string(status.message()));
-}
-
-absl::Status SetAddress(std::string_view origin, const std::string& text, ClientOptions& client) {
-  const absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
-  const std::string subject = Concat(origin, " \"", Displayable(text), "\"");
-  if (!address.ok()) return Bad(subject, address.status());
-  if (!address->IsUnix() && address->port == 0) {
-    return Bad(subject, "has port 0; write the port that the sidecar listens on");
-  }
-  client.address = address->ToString();
-  return absl::OkStatus();
-}
-
-absl::Status SetTimeout(const std::string& text, ClientOptions& client) {
-  const auto timeout = ParseDuration(text, BareNumber::kRefused);
-  const std::string subject = Concat("--timeout \"", Displayable(text), "\"");
-  if (!timeout.ok()) return Bad(subject, timeout.status());
-  if (timeout->count() <= 0) return Bad(subject, "leaves no time; write 5s, for example");
-  client.timeout = *timeout;
-  return absl::OkStatus();
-}
-
-absl::StatusOr<ClientOptions> DefaultsFrom(const Environment& environment) {
-  ClientOptions client{.address = std::string(kDefaultAddress)};
-  const auto found = environment.find(kAddressVariable);
-  if (found == environment.end() || found->second.empty()) return client;
-  if (absl::Status status = SetAddress(kAddressVariable, found->second, client); !status.ok()) {
-    return status;
-  }
-  return client;
-}
-
-absl::Status UnwantedValue(const Argument& argument) {
-  return absl::InvalidArgumentError(
-      Concat("\"", Displayable(argument.value), "\" belongs to no flag; see --help"));
-}
-
-// `take` gets each argument that the verbs do not share. A flag given twice counts by its last.
-template <typename Take>
 absl::Status ReadInto(ClientOptions& client, const std::vector<std::string>& arguments,
                       const Environment& environment, std::span<const Flag> known,
-                      const Take& take) {
-  const std::chrono::milliseconds timeout = client.timeout;
-  const auto split = SplitArguments(arguments, known);
-  if (!split.ok()) return split.status();
-  for (const Argument& argument : *split) client.help_wanted |= argument.flag == "--help";
-  if (client.help_wanted) return absl::OkStatus();
-
-  bool address_given = false;
-  for (const Argument& argument : *split) address_given |= argument.flag == "--addr";
-  if (!address_given) {
-    const auto defaults = DefaultsFrom(environment);
-    if (!defaults.ok()) return defaults.status();
-    client = *defaults;
-    client.timeout = timeout;
-  }
-  for (const Argument& argument : *split) {
-    absl::Status status;
-    if (argument.flag == "--addr") {
-      status = SetAddress("--addr", argument.value, client);
-    } else if (argument.flag == "--timeout") {
-      status = SetTimeout(argument.value, client);
-    } else {
-      status = take(argument);
-    }
-    if (!status.ok()) return status;
-  }
-  return absl::OkStatus();
+                      const TakeArgument& take) {
+  return ReadClientArguments(client, arguments, environment, known, kSidecar, take);
 }
 
 template <typename Options>

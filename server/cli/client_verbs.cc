@@ -41,22 +41,6 @@ using grpc::health::v1::HealthCheckResponse;
 using std::chrono_literals::operator""ms;
 using std::chrono_literals::operator""s;
 
-int UsageError(std::string_view verb, const absl::Status& status) {
-  std::cerr << "dbsidecar " << verb << ": " << std::string(status.message()) << "\nsee dbsidecar "
-            << verb << " --help\n";
-  return kUsage;
-}
-
-std::string JsonOf(const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.add_whitespace = true;
-  options.always_print_primitive_fields = true;
-  std::string json;
-  const auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
-  if (!status.ok()) std::cerr << "the answer has no JSON form: " << status.ToString() << "\n";
-  return json;
-}
-
 v1::QueryRequest RequestOf(const QueryOptions& options) {
   v1::QueryRequest request;
   request.set_sql(options.sql);

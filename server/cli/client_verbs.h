@@ -25,17 +25,21 @@ int RunHealth(const std::vector<std::string>& arguments, const Environment& envi
 int RunMetrics(const std::vector<std::string>& arguments, const Environment& environment);
 int RunWait(const std::vector<std::string>& arguments, const Environment& environment);
 int RunListen(const std::vector<std::string>& arguments, const Environment& environment);
+int RunAdmin(const std::vector<std::string>& arguments, const Environment& environment);
+int RunTop(const std::vector<std::string>& arguments, const Environment& environment);
 
 }  // namespace dbsidecar::server::cli
 
 namespace dbsidecar::server {
 
+using cli::RunAdmin;
 using cli::RunDescribe;
 using cli::RunHealth;
 using cli::RunListen;
 using cli::RunMetrics;
 using cli::RunQuery;
 using cli::RunSql;
+using cli::RunTop;
 using cli::RunWait;
 
 }  // namespace dbsidecar::server

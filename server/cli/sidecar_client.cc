@@ -1,77 +1,23 @@
 #include "server/cli/sidecar_client.h"
 
-#include <grpcpp/channel.h>
-#include <grpcpp/client_context.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
-
-#include <mutex>
-
 #include "dbsidecar/v1/sidecar.grpc.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "server/cli/client_channel.h"
 
 namespace dbsidecar::server::cli {
 namespace {
 
-using Deadline = std::chrono::system_clock::time_point;
-
 // How long a call without a time limit of its own waits for a connection.
 constexpr std::chrono::milliseconds kConnectMax = std::chrono::seconds(10);
 
-std::shared_ptr<grpc::Channel> OpenChannel(const std::string& address) {
-  grpc::ChannelArguments arguments;
-  // The sidecar limits its results itself.
-  arguments.SetMaxReceiveMessageSize(-1);
-  arguments.SetMaxSendMessageSize(-1);
-  // A proxy for the Internet is never the way to the process next door.
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  // `wait` watches a process start: be there soon after it listens.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-}
-
-// Whether a connection is up. Returns early when an attempt has failed.
-bool Connect(grpc::Channel& channel, Deadline deadline) {
-  grpc_connectivity_state state = channel.GetState(true);
-  while (state == GRPC_CHANNEL_IDLE || state == GRPC_CHANNEL_CONNECTING) {
-    if (!channel.WaitForStateChange(state, deadline)) return false;
-    state = channel.GetState(true);
-  }
-  return state == GRPC_CHANNEL_READY;
-}
-
 }  // namespace
 
-struct SidecarClient::Connection {
+struct SidecarClient::Connection : ClientChannel {
   explicit Connection(const std::string& address)
-      : channel(OpenChannel(address)),
-        sidecar(v1::Sidecar::NewStub(channel)),
-        health(grpc::health::v1::Health::NewStub(channel)) {}
+      : ClientChannel(address),
+        sidecar(v1::Sidecar::NewStub(channel())),
+        health(grpc::health::v1::Health::NewStub(channel())) {}
 
-  template <typename Call>
-  CallOutcome Run(std::chrono::milliseconds timeout, const Call& call) {
-    const Deadline deadline = std::chrono::system_clock::now() + timeout;
-    CallOutcome outcome{.connected = Connect(*channel, deadline)};
-    grpc::ClientContext context;
-    context.set_deadline(deadline);
-    SetCurrent(&context);
-    const grpc::Status status = call(context);
-    SetCurrent(nullptr);
-    outcome.code = static_cast<int>(status.error_code());
-    outcome.message = status.error_message();
-    outcome.details = status.error_details();
-    return outcome;
-  }
-
-  void SetCurrent(grpc::ClientContext* context) {
-    const std::lock_guard lock(mutex);
-    current = context;
-  }
-
-  std::mutex mutex;
-  grpc::ClientContext* current = nullptr;  // Guarded by `mutex`.
-  std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<v1::Sidecar::Stub> sidecar;
   std::unique_ptr<grpc::health::v1::Health::Stub> health;
 };
@@ -124,10 +70,7 @@ CallOutcome SidecarClient::EndSession(const v1::EndSessionRequest& request,
   });
 }
 
-void SidecarClient::Cancel() {
-  const std::lock_guard lock(connection_->mutex);
-  if (connection_->current != nullptr) connection_->current->TryCancel();
-}
+void SidecarClient::Cancel() { connection_->Cancel(); }
 
 CallOutcome SidecarClient::Script(const v1::ScriptRequest& request,
                                   std::chrono::milliseconds timeout, v1::ScriptResponse& response) {
@@ -198,7 +141,7 @@ CallOutcome SidecarClient::Listen(const v1::ListenRequest& request,
                                   const std::function<bool(const v1::ListenResponse&)>& heard) {
   const bool endless = timeout == std::chrono::milliseconds::zero();
   return connection_->Run(endless ? kConnectMax : timeout, [&](grpc::ClientContext& context) {
-    if (endless) context.set_deadline(Deadline::max());
+    if (endless) context.set_deadline(ClientChannel::Deadline::max());
     return ReadWhileWanted(context, *connection_->sidecar->Listen(&context, request), heard);
   });
 }
@@ -208,7 +151,7 @@ CallOutcome SidecarClient::WatchMetrics(
     const std::function<bool(const v1::MetricsResponse&)>& heard) {
   const bool endless = timeout == std::chrono::milliseconds::zero();
   return connection_->Run(endless ? kConnectMax : timeout, [&](grpc::ClientContext& context) {
-    if (endless) context.set_deadline(Deadline::max());
+    if (endless) context.set_deadline(ClientChannel::Deadline::max());
     return ReadWhileWanted(context, *connection_->sidecar->WatchMetrics(&context, request), heard);
   });
 }

@@ -1,6 +1,7 @@
 #include "server/cli/verb_report.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/util/json_util.h>
 
 #include <iostream>
 
@@ -24,6 +25,22 @@ int Print(std::string_view text, int exit_code) {
   if (std::cout) return exit_code;
   std::cerr << "standard output cannot be written\n";
   return kFailed;
+}
+
+int UsageError(std::string_view verb, const absl::Status& status) {
+  std::cerr << "dbsidecar " << verb << ": " << std::string(status.message()) << "\nsee dbsidecar "
+            << verb << " --help\n";
+  return kUsage;
+}
+
+std::string JsonOf(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = true;
+  options.always_print_primitive_fields = true;
+  std::string json;
+  const auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
+  if (!status.ok()) std::cerr << "the answer has no JSON form: " << status.ToString() << "\n";
+  return json;
 }
 
 std::string DescribeUnreachable(const CallOutcome& outcome, const std::string& address) {

@@ -1,9 +1,12 @@
 // What the client verbs say at their end, and the exit code that goes with it.
 #pragma once
 
+#include <google/protobuf/message.h>
+
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "dbsidecar/v1/query.pb.h"
 #include "server/cli/call_outcome.h"
 #include "server/cli/client_options.h"
@@ -18,6 +21,12 @@ inline constexpr int kUnreachable = 3;
 // `exit_code`, or kFailed: a full disk or a closed pipe is an error too, because the reader did not
 // get the whole answer.
 int Print(std::string_view text, int exit_code = kOk);
+
+// Says on standard error what is wrong with the arguments of `verb`. Returns kUsage.
+int UsageError(std::string_view verb, const absl::Status& status);
+
+// A message as Protobuf's JSON, indented.
+std::string JsonOf(const google::protobuf::Message& message);
 
 std::string DescribeUnreachable(const CallOutcome& outcome, const std::string& address);
 

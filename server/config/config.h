@@ -110,6 +110,7 @@ enum class ValueSource {
   kFile,         //
   kEnvironment,  //
   kFlag,         //
+  kAdmin,        // By hand, while the process runs; never in a configuration that was read.
   kRule,         // Follows from another option, as docs/configuration.md says.
 };
 
@@ -128,6 +129,7 @@ struct Config {
   std::vector<ListenAddress> listen;
   std::vector<ListenAddress> http_listen;    // Empty = none.
   std::vector<ListenAddress> health_listen;  // Empty = none.
+  std::vector<ListenAddress> admin_listen;   // Empty = none. Unix sockets and loopback only.
   int grpc_threads = 1;
   PoolConfig pool;
   QueryConfig query;

@@ -25,6 +25,8 @@ std::string_view SourceName(ValueSource source) {
       return "environment";
     case ValueSource::kFlag:
       return "flag";
+    case ValueSource::kAdmin:
+      return "admin";
     case ValueSource::kRule:
       return "rule";
   }

@@ -32,6 +32,7 @@ bool IsGiven(const OptionValue& value) {
     case ValueSource::kFile:
     case ValueSource::kEnvironment:
     case ValueSource::kFlag:
+    case ValueSource::kAdmin:
       return true;
   }
   std::abort();
@@ -157,7 +158,7 @@ class Checker {
   }
 
   void CheckListen() {
-    if (!Valid({"listen", "http-listen", "health-listen"})) return;
+    if (!Valid({"listen", "http-listen", "health-listen", "admin-listen"})) return;
     std::vector<ListenAddress> seen;
     const auto check = [&](std::string_view flag, const std::vector<ListenAddress>& addresses) {
       for (const ListenAddress& address : addresses) {
@@ -171,6 +172,15 @@ class Checker {
     check("listen", config_.listen);
     check("http-listen", config_.http_listen);
     check("health-listen", config_.health_listen);
+    check("admin-listen", config_.admin_listen);
+    for (const ListenAddress& address : config_.admin_listen) {
+      if (address.IsLocal()) continue;
+      Refuse("admin-listen",
+             Concat("holds ", address.ToString(),
+                    ", which other hosts may reach, and whoever "
+                    "reaches it can stop every caller's database access; write a Unix socket, such "
+                    "as unix:/run/dbsidecar/admin.sock, or an address such as 127.0.0.1:50052"));
+    }
   }
 
   const Config& config_;

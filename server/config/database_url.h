@@ -25,6 +25,8 @@ struct DatabaseUrl {
   // kSqlite: what sqlite3_open_v2() takes with SQLITE_OPEN_URI: a path, `:memory:` or `file:...`.
   std::string name;
   bool in_memory = false;  // kSqlite: the database lives in one connection.
+
+  bool operator==(const DatabaseUrl&) const = default;
 };
 
 // The error says what is wrong and what to write instead; it never holds a password.

@@ -16,6 +16,7 @@ constexpr std::string_view kPrefix = "DBSIDECAR_";
 
 // Read by the client verbs.
 constexpr std::string_view kAddressVariable = "DBSIDECAR_ADDR";
+constexpr std::string_view kAdminAddressVariable = "DBSIDECAR_ADMIN_ADDR";
 
 // Kubernetes tells every container about the services of its namespace, and one may well be called
 // `dbsidecar`: DBSIDECAR_SERVICE_HOST, DBSIDECAR_SERVICE_PORT_GRPC, DBSIDECAR_PORT=tcp://...,
@@ -66,7 +67,7 @@ SourceReading ReadEnvironment(const Environment& environment) {
         reading.values.push_back({&*option, value, ValueSource::kEnvironment, origin});
       }
     } else if (name.starts_with(kPrefix) && name != kAddressVariable &&
-               !IsFromKubernetes(name, value)) {
+               name != kAdminAddressVariable && !IsFromKubernetes(name, value)) {
       reading.problems.push_back(UnknownVariable(name));
     }
   }

@@ -72,6 +72,14 @@ absl::Status CheckHost(const std::string& host, bool bracketed) {
 
 }  // namespace
 
+bool ListenAddress::IsLocal() const {
+  if (IsUnix() || host == "localhost") return true;
+  in_addr ipv4{};
+  if (inet_pton(AF_INET, host.c_str(), &ipv4) == 1) return (ntohl(ipv4.s_addr) >> 24) == 127;
+  in6_addr ipv6{};
+  return inet_pton(AF_INET6, host.c_str(), &ipv6) == 1 && IN6_IS_ADDR_LOOPBACK(&ipv6);
+}
+
 std::string ListenAddress::ToString() const {
   if (IsUnix()) return Concat("unix:", path);
   if (host.find(':') != std::string::npos) return Concat("[", host, "]:", port);

@@ -15,6 +15,8 @@ struct ListenAddress {
   std::string path = {};   // Of the Unix socket, absolute; empty for TCP.
 
   bool IsUnix() const { return !path.empty(); }
+  // Only this host reaches it: a Unix socket, `localhost`, 127.0.0.0/8 or ::1.
+  bool IsLocal() const;
   // The canonical form, which is also what gRPC takes.
   std::string ToString() const;
   bool operator==(const ListenAddress&) const = default;

@@ -141,7 +141,8 @@ passwords hidden. Nothing is repaired silently: unknown flags, keys and `DBSIDEC
 empty values, values that are out of range or contradict each other are all listed at once, and the
 sidecar exits with code 2. A bad value counts even where a better source overrides it. The variables
 that Kubernetes makes from a service called `dbsidecar` (`DBSIDECAR_SERVICE_HOST`,
-`DBSIDECAR_PORT`...) are ignored, and so is `DBSIDECAR_ADDR`, which the client verbs read.
+`DBSIDECAR_PORT`...) are ignored, and so are `DBSIDECAR_ADDR` and `DBSIDECAR_ADMIN_ADDR`, which the
+client verbs read.
 
 ## How values are written
 

@@ -177,6 +177,22 @@ std::string FormatValue(const Option& option, const Config& config) {
   return std::visit(Formatter(option), option.field(const_cast<Config&>(config)));
 }
 
+bool SameValue(const Option& option, const Config& a, const Config& b) {
+  return std::visit(
+      [&](auto* field) {
+        return *field == *std::get<decltype(field)>(option.field(const_cast<Config&>(b)));
+      },
+      option.field(const_cast<Config&>(a)));
+}
+
+void CopyValue(const Option& option, const Config& from, Config& to) {
+  std::visit(
+      [&](auto* field) {
+        *field = *std::get<decltype(field)>(option.field(const_cast<Config&>(from)));
+      },
+      option.field(to));
+}
+
 std::string DescribeAccepted(const Option& option) {
   switch (option.type) {
     case OptionType::kString:

@@ -73,6 +73,10 @@ std::string_view ProfileName(Profile profile);
 // bare number means. The error says what is wrong and what to write instead, without the value.
 absl::Status Assign(const Option& option, std::string_view text, ValueSource where, Config& config);
 
+// Whether the option has the same value in both, secrets included.
+bool SameValue(const Option& option, const Config& a, const Config& b);
+void CopyValue(const Option& option, const Config& from, Config& to);
+
 // The value in `config`, in the form that Assign() takes; the URL redacted.
 std::string FormatValue(const Option& option, const Config& config);
 

@@ -24,6 +24,8 @@ struct WebhookUrl {
   std::string Redacted() const;
   // For RegisterSecret().
   std::vector<std::string> Secrets() const;
+
+  bool operator==(const WebhookUrl&) const = default;
 };
 
 // The error says what is wrong and what to write instead; it holds nothing of the URL.

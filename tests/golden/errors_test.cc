@@ -46,6 +46,8 @@ std::string_view KindName(ErrorKind kind) {
       return "kCancelled";
     case ErrorKind::kDraining:
       return "kDraining";
+    case ErrorKind::kPaused:
+      return "kPaused";
     case ErrorKind::kResultTooLarge:
       return "kResultTooLarge";
     case ErrorKind::kNeedsSession:
@@ -58,6 +60,8 @@ std::string_view KindName(ErrorKind kind) {
       return "kSeriesNotFound";
     case ErrorKind::kHistoryOff:
       return "kHistoryOff";
+    case ErrorKind::kStatementNotFound:
+      return "kStatementNotFound";
     case ErrorKind::kSessionNotFound:
       return "kSessionNotFound";
     case ErrorKind::kSessionBusy:

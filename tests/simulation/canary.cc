@@ -53,8 +53,11 @@ class GrantsALeasedConnection : public Saboteur {
 
 class SwallowsAGrant : public Saboteur {
   void DistortActions(const Event&, const PoolCore&, Actions& actions) override {
-    const auto grant = FindKind(actions, Action::Kind::kGrant);
-    if (grant != actions.end()) actions.erase(grant);
+    const auto is_grant = [](const Action& action) { return action.kind == Action::Kind::kGrant; };
+    // Of several, those after it would seem to go past it.
+    if (std::count_if(actions.begin(), actions.end(), is_grant) == 1) {
+      std::erase_if(actions, is_grant);
+    }
   }
 };
 
@@ -225,6 +228,26 @@ class EvictsWithoutNeed : public Saboteur {
   }
 };
 
+class ServesInAPause : public Saboteur {
+  void DistortEvent(Event& event) override {
+    if (event.kind == Event::Kind::kPause) event.kind = Event::Kind::kTick;
+  }
+};
+
+class KeepsTheFreeInAPause : public Saboteur {
+  void DistortActions(const Event&, const PoolCore&, Actions& actions) override {
+    std::erase_if(actions,
+                  [](const Action& action) { return IsClose(action, CloseReason::kPause); });
+  }
+};
+
+class NeverShrinks : public Saboteur {
+  void DistortActions(const Event&, const PoolCore&, Actions& actions) override {
+    std::erase_if(actions,
+                  [](const Action& action) { return IsClose(action, CloseReason::kResize); });
+  }
+};
+
 template <typename T>
 Canary Make(std::string name, int invariant) {
   return {std::move(name), invariant, [] { return std::make_unique<T>(); }};
@@ -258,6 +281,9 @@ const std::vector<Canary>& Canaries() {
       Make<LetsOneHoldUpTheOthers>("LetsOneHoldUpTheOthers", 15),
       Make<EvictsWithoutNeed>("EvictsWithoutNeed", 15),
       Make<RefusesWhoHasLeast>("RefusesWhoHasLeast", 16),
+      Make<ServesInAPause>("ServesInAPause", 17),
+      Make<KeepsTheFreeInAPause>("KeepsTheFreeInAPause", 17),
+      Make<NeverShrinks>("NeverShrinks", 18),
   };
   return canaries;
 }

@@ -50,6 +50,12 @@ std::string Name(Event::Kind kind) {
       return "Reserve";
     case Event::Kind::kUnreserve:
       return "Unreserve";
+    case Event::Kind::kPause:
+      return "Pause";
+    case Event::Kind::kUnpause:
+      return "Unpause";
+    case Event::Kind::kReconfigure:
+      return "Reconfigure";
     case Event::Kind::kDrain:
       return "Drain";
     case Event::Kind::kTick:
@@ -90,6 +96,10 @@ std::string Name(CloseReason reason) {
       return "drain";
     case CloseReason::kMakeRoom:
       return "make room";
+    case CloseReason::kResize:
+      return "resize";
+    case CloseReason::kPause:
+      return "pause";
   }
   return "?";
 }
@@ -120,6 +130,7 @@ Readings Read(const pool::PoolCore& core) {
   readings.total = core.total();
   readings.waiting = core.waiting();
   readings.draining = core.draining();
+  readings.paused = core.paused();
   readings.empty = core.empty();
   readings.database_up = core.database_up();
   readings.next_tick = core.NextTick();
@@ -182,6 +193,15 @@ pool::Actions Deliver(const Event& event, pool::PoolCore& core) {
     case Event::Kind::kUnreserve:
       core.Unreserve(event.at, actions);
       break;
+    case Event::Kind::kPause:
+      core.Pause(event.at, actions);
+      break;
+    case Event::Kind::kUnpause:
+      core.Unpause(event.at, actions);
+      break;
+    case Event::Kind::kReconfigure:
+      core.Reconfigure(event.at, event.config, actions);
+      break;
     case Event::Kind::kDrain:
       core.Drain(event.at, actions);
       break;
@@ -202,6 +222,10 @@ std::string Describe(const Event& event) {
   if (event.caller != 0) text += " caller " + std::to_string(event.caller);
   if (event.kind == Event::Kind::kReleased) text += " " + Name(event.condition);
   if (event.permanent) text += " for good";
+  if (event.kind == Event::Kind::kReconfigure) {
+    text += " min " + std::to_string(event.config.min) + " max " +
+            std::to_string(event.config.max) + " shared " + std::to_string(event.config.shared_max);
+  }
   if (!event.ok) text += " not ok";
   return text;
 }

@@ -29,6 +29,9 @@ struct Event {
     kCheck,
     kReserve,
     kUnreserve,
+    kPause,
+    kUnpause,
+    kReconfigure,
     kDrain,
     kTick,
   };
@@ -44,6 +47,7 @@ struct Event {
   bool shares = false;                                  // kArrive.
   uint64_t caller = 0;                                  // kArrive.
   pool::Condition condition = pool::Condition::kClean;  // kReleased.
+  pool::PoolConfig config{};                            // kReconfigure.
 };
 
 // Everything that PoolCore tells about itself.
@@ -52,6 +56,7 @@ struct Readings {
   size_t total = 0;
   size_t waiting = 0;
   bool draining = false;
+  bool paused = false;
   bool empty = false;
   bool database_up = false;
   pool::Instant next_tick = pool::kNever;

@@ -105,8 +105,18 @@ void PoolModel::Apply(const Event& event) {
     case Event::Kind::kUnreserve:
       --reserved_;
       break;
+    case Event::Kind::kPause:
+      paused_ = true;
+      break;
+    case Event::Kind::kUnpause:
+      paused_ = false;
+      break;
+    case Event::Kind::kReconfigure:
+      ApplyReconfigure(event);
+      break;
     case Event::Kind::kDrain:
       draining_ = true;
+      paused_ = false;
       places_wanted_ = 0;
       break;
     case Event::Kind::kCheck:
@@ -200,6 +210,16 @@ void PoolModel::ApplyLost(const Event& event) {
   Move(*connection, State::kMustClose, event.at);
 }
 
+void PoolModel::ApplyReconfigure(const Event& event) {
+  const bool fewer = event.config.max < config_.max || event.config.shared_max < config_.shared_max;
+  for (auto& [id, connection] : connections_) {
+    // By what held until now.
+    connection.maybe_leaving = fewer || MaybeLeaving(connection, event.at);
+  }
+  config_ = event.config;
+  joined_.clear();
+}
+
 void PoolModel::NoteFailure(Instant now) {
   failing_ = true;
   last_failure_ = now;
@@ -241,6 +261,7 @@ void PoolModel::Apply(const Event& event, const Action& action) {
 void PoolModel::ApplyOpen(const Event& event, const Action& action) {
   if (action.connection <= last_opened_) Fail(2, "an id was used twice: " + Describe(action));
   if (!HasRoom()) Fail(1, Describe(action) + " goes over the budget");
+  if (paused_) Fail(17, Describe(action) + " during a pause");
   if (draining_ && Arriving() >= waiters_.size()) {
     Fail(8, Describe(action) + " while draining, for nobody");
   }
@@ -275,6 +296,12 @@ void PoolModel::ApplyClose(const Event& event, const Action& action) {
       (places_wanted_ == 0 || HasRoom() || Count(State::kClosing) > 0)) {
     Fail(13, Describe(action) + " although no room is missing");
   }
+  if (action.close_reason == CloseReason::kResize && !HasTooMany()) {
+    Fail(18, Describe(action) + " although there are not too many");
+  }
+  if (action.close_reason == CloseReason::kPause && !paused_) {
+    Fail(17, Describe(action) + " without a pause");
+  }
   if (was_open) {
     ++counters_.closed[static_cast<size_t>(action.close_reason)];
   } else if (action.close_reason == CloseReason::kConnectTimeout) {
@@ -287,6 +314,7 @@ void PoolModel::ApplyClose(const Event& event, const Action& action) {
 void PoolModel::ApplyGrant(const Event& event, const Action& action) {
   ++counters_.granted;
   waiter_goes_first_ = false;
+  if (paused_) Fail(17, Describe(action) + " during a pause");
   const auto it = std::find_if(waiters_.begin(), waiters_.end(),
                                [&](const Waiter& waiter) { return waiter.id == action.waiter; });
   if (it == waiters_.end()) {
@@ -328,12 +356,12 @@ void PoolModel::CheckTurn(const Event& event, const Action& action, const Waiter
         return entry.second.state == State::kShared && !Stalled(entry.second, event.at) &&
                !MaybeLeaving(entry.second, event.at);
       });
-  if (idle && waiter.shares && static_cast<size_t>(certain) >= config_.shared_max) {
+  if (idle && waiter.shares && static_cast<size_t>(certain) >= SharedMax()) {
     Fail(14, Describe(action) + ": one shared connection too many");
   }
   // Whoever may share joins others past those who cannot.
   const bool rivals =
-      Waiting(!waiter.shares) > 0 && (waiter.shares || UsableShared(event.at) < config_.shared_max);
+      Waiting(!waiter.shares) > 0 && (waiter.shares || UsableShared(event.at) < SharedMax());
   if (idle && rivals && waiter.shares == shared_last_) {
     Fail(7, Describe(action) + ", although the other kind had its turn");
   }
@@ -387,7 +415,22 @@ void PoolModel::CheckQueueFull(const Event& event, const Action& action, const W
 void PoolModel::GrantShared(const Event& event, const Action& action, Connection& connection) {
   if (connection.callers >= config_.shared_depth) Fail(14, Describe(action) + ", which is full");
   if (Stalled(connection, event.at)) Fail(14, Describe(action) + ", which is stalled");
+  if (HasTooMany()) CheckJoin(action);
   if (connection.callers++ == 0) connection.progress_at = event.at;
+}
+
+// Of those that are joined none becomes free, so that enough must be left alone.
+void PoolModel::CheckJoin(const Action& action) {
+  std::erase_if(joined_, [&](pool::ConnectionId id) {
+    const Connection* connection = Find(id);
+    return connection == nullptr || connection->state != State::kShared;
+  });
+  joined_.insert(action.connection);
+  const size_t shared = Count(State::kShared);
+  const size_t excess = Staying() + reserved_ - config_.max;
+  if (joined_.size() > std::max<size_t>(1, shared > excess ? shared - excess : 0)) {
+    Fail(18, Describe(action) + ", although one must become free");
+  }
 }
 
 void PoolModel::ApplyEvict(const Event& event, const Action& action) {
@@ -415,6 +458,7 @@ void PoolModel::ApplyRefuse(const Event& event, const Action& action) {
 void PoolModel::ApplyReserved() {
   if (places_wanted_ == 0) Fail(13, "a place was reserved that nobody asked for");
   if (!HasRoom()) Fail(1, "a place was reserved that the budget does not have");
+  if (paused_) Fail(17, "a place was reserved during a pause");
   if (WaiterGoesFirst()) Fail(13, "a place was reserved twice past a waiter");
   places_wanted_ -= std::min<size_t>(places_wanted_, 1);
   waiter_goes_first_ = true;
@@ -452,6 +496,8 @@ void PoolModel::Expect(const Action& action, State from, State to, int invariant
 void PoolModel::CheckWhatIsDue(const Event& event, const Readings& readings) {
   CheckUnknownStates();
   CheckAnsweredInTime(event.at);
+  CheckPause();
+  CheckShrinking();
   CheckNoIdleStandsBy(event.at);
   CheckPlace();
   CheckSharing(event, readings);
@@ -470,6 +516,22 @@ void PoolModel::CheckUnknownStates() {
   }
 }
 
+void PoolModel::CheckPause() {
+  if (!paused_) return;
+  for (const auto& [id, connection] : connections_) {
+    if (connection.state != State::kLeased && connection.state != State::kShared &&
+        connection.state != State::kClosing) {
+      Fail(17, ConnectionText(id) + " stays open in a paused pool");
+    }
+  }
+}
+
+void PoolModel::CheckShrinking() {
+  if (HasTooMany() && Count(State::kIdle) > 0) {
+    Fail(18, "a free connection stays although there are too many");
+  }
+}
+
 void PoolModel::CheckAnsweredInTime(Instant now) {
   for (const Waiter& waiter : waiters_) {
     if (waiter.expires_at <= now) Fail(6, WaiterText(waiter.id) + " has no answer in time");
@@ -477,8 +539,7 @@ void PoolModel::CheckAnsweredInTime(Instant now) {
 }
 
 void PoolModel::CheckNoIdleStandsBy(Instant now) {
-  const bool wanted =
-      Waiting(false) > 0 || (Waiting(true) > 0 && UsableShared(now) < config_.shared_max);
+  const bool wanted = Waiting(false) > 0 || (Waiting(true) > 0 && UsableShared(now) < SharedMax());
   if (!wanted) return;
   for (const auto& [id, connection] : connections_) {
     if (connection.state != State::kIdle) continue;
@@ -491,7 +552,7 @@ void PoolModel::CheckNoIdleStandsBy(Instant now) {
 
 void PoolModel::CheckProgress(const Event& event, const Readings& readings) {
   const size_t wanting = Wanting(event.at);
-  if (wanting == 0) return;
+  if (wanting == 0 || paused_) return;
   const size_t connecting = Count(State::kConnecting);
   const size_t arriving = Arriving();
   const bool enough = arriving >= wanting || connecting >= ConnectingMax();
@@ -505,7 +566,7 @@ void PoolModel::CheckProgress(const Event& event, const Readings& readings) {
 
 void PoolModel::CheckSharing(const Event& event, const Readings& readings) {
   NoteTakeBack();
-  if (Waiting(true) == 0) return;
+  if (Waiting(true) == 0 || paused_) return;
   for (const auto& [id, connection] : connections_) {
     if (connection.state != State::kShared) continue;
     const bool stalled = Stalled(connection, event.at);
@@ -536,7 +597,8 @@ void PoolModel::CheckEviction(const Event& event, const Readings& readings) {
 
 // From outside it cannot be seen which connection is taken back, only when one may be.
 void PoolModel::NoteTakeBack() {
-  if ((Waiting(false) == 0 && places_wanted_ == 0) || HasRoom()) return;
+  const bool needed = Waiting(false) > 0 || places_wanted_ > 0 || HasTooMany();
+  if (!needed || HasRoom()) return;
   for (auto& [id, connection] : connections_) connection.maybe_leaving = true;
 }
 
@@ -564,7 +626,7 @@ void PoolModel::CheckNextTick(const Event& event, const Readings& readings) {
 
 void PoolModel::CheckFloor(const Event& event) {
   const bool enough = Staying() >= config_.min || Count(State::kConnecting) >= ConnectingMax();
-  if (started_ && !draining_ && HasRoom() && !enough && !WaitsOutBackoff(event.at)) {
+  if (started_ && !draining_ && !paused_ && HasRoom() && !enough && !WaitsOutBackoff(event.at)) {
     Fail(11, "fewer than `min` connections are open, and none is being opened");
   }
 }
@@ -586,7 +648,7 @@ void PoolModel::CheckRetirement(const Event& event) {
 
 void PoolModel::CheckPlace() {
   const bool can_make_room = Count(State::kIdle) > 0 && Count(State::kClosing) == 0;
-  if (places_wanted_ > 0 && !WaiterGoesFirst() && (HasRoom() || can_make_room))
+  if (places_wanted_ > 0 && !paused_ && !WaiterGoesFirst() && (HasRoom() || can_make_room))
     Fail(13, "a wanted place is withheld");
 }
 
@@ -617,6 +679,7 @@ void PoolModel::CheckGauges(const Readings& readings) {
   if (readings.total != connections_.size() + reserved_) Fail(9, "the total is wrong");
   if (readings.waiting != waiters_.size()) Fail(9, "the number of waiters is wrong");
   if (readings.draining != draining_) Fail(9, "draining is wrong");
+  if (readings.paused != paused_) Fail(9, "paused is wrong");
   if (readings.empty != (connections_.empty() && reserved_ == 0 && waiters_.empty())) {
     Fail(9, "empty is wrong");
   }
@@ -696,7 +759,7 @@ bool PoolModel::Stalled(const Connection& connection, Instant now) const {
 
 size_t PoolModel::Wanting(Instant now) const {
   const size_t usable = UsableShared(now);
-  const size_t to_share = config_.shared_max > usable ? config_.shared_max - usable : 0;
+  const size_t to_share = SharedMax() > usable ? SharedMax() - usable : 0;
   return Waiting(false) + std::min(Waiting(true), to_share);
 }
 

@@ -6,6 +6,7 @@
 // choose, the model accepts every choice.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <list>
 #include <map>
@@ -84,6 +85,7 @@ class PoolModel {
   void ApplyHandedBack(const Event& event);
   void ApplyBroke(const Event& event);
   void ApplyLost(const Event& event);
+  void ApplyReconfigure(const Event& event);
   void NoteFailure(pool::Instant now);
   void NoteSuccess();
 
@@ -103,6 +105,8 @@ class PoolModel {
 
   void CheckWhatIsDue(const Event& event, const Readings& readings);
   void CheckUnknownStates();
+  void CheckPause();
+  void CheckShrinking();
   void CheckAnsweredInTime(pool::Instant now);
   void CheckNoIdleStandsBy(pool::Instant now);
   void CheckProgress(const Event& event, const Readings& readings);
@@ -120,6 +124,9 @@ class PoolModel {
   bool WaitsOutBackoff(pool::Instant now) const;
   size_t ConnectingMax() const;
   bool HasRoom() const { return connections_.size() + reserved_ < config_.max; }
+  // Above a `max` that was lowered.
+  bool HasTooMany() const { return Staying() + reserved_ > config_.max; }
+  void CheckJoin(const pool::Action& action);
   bool WaiterGoesFirst() const { return waiter_goes_first_ && !waiters_.empty(); }
   size_t Count(State state) const;
   // On its way to whoever waits.
@@ -130,6 +137,10 @@ class PoolModel {
   size_t Waiting(bool shares) const;
   // Connections that more callers may join, or may have been meant to.
   size_t UsableShared(pool::Instant now) const;
+  // Whoever came to share goes on waiting for that, even if nobody may share any more.
+  size_t SharedMax() const {
+    return std::max<size_t>(config_.shared_max, Waiting(true) > 0 ? 1 : 0);
+  }
   // The core may have decided that nobody joins any more: to take it back, or for its age.
   bool MaybeLeaving(const Connection& connection, pool::Instant now) const;
   bool Stalled(const Connection& connection, pool::Instant now) const;
@@ -145,7 +156,7 @@ class PoolModel {
   void Move(Connection& connection, State state, pool::Instant now);
   void Fail(int invariant, std::string what);
 
-  const pool::PoolConfig config_;
+  pool::PoolConfig config_;
   std::map<pool::ConnectionId, Connection> connections_;  // Ordered: reports must not vary.
   std::list<Waiter> waiters_;                             // In order of arrival.
   std::map<pool::WaiterId, Fate> fates_;
@@ -159,7 +170,9 @@ class PoolModel {
   bool waiter_goes_first_ = false;
   bool started_ = false;
   bool draining_ = false;
-  bool failing_ = false;  // No success since the last failed connect.
+  bool paused_ = false;
+  std::set<pool::ConnectionId> joined_;  // While there are too many.
+  bool failing_ = false;                 // No success since the last failed connect.
   pool::Instant last_failure_ = pool::Instant::min();
   pool::PoolCounters counters_;
   std::optional<Violation> violation_;

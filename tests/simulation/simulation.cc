@@ -77,6 +77,7 @@ class Simulation {
 
   // Faults off: whatever happened, the pool must now recover and serve everyone.
   void Calm() {
+    if (paused_) Feed({.kind = Event::Kind::kUnpause});
     calm_ = true;
     outage_until_ = Instant::min();
     swarm_.late_tick = 0;
@@ -159,6 +160,14 @@ class Simulation {
     if (dice_.Chance(swarm_.jump)) now_ += dice_.Millis(1, 4000);
     if (dice_.Chance(swarm_.check)) Feed({.kind = Event::Kind::kCheck});
     if (dice_.Chance(swarm_.outage)) outage_until_ = now_ + dice_.Millis(100, 5000);
+    if (dice_.Chance(swarm_.pause) && !draining_) {
+      paused_ = !paused_;
+      Feed({.kind = paused_ ? Event::Kind::kPause : Event::Kind::kUnpause});
+    }
+    if (dice_.Chance(swarm_.reconfigure)) {
+      config_ = DrawOtherConfig(config_, dice_);
+      Feed({.kind = Event::Kind::kReconfigure, .config = config_});
+    }
     if (dice_.Chance(swarm_.reserve)) {
       if (reserved_ > 0 && dice_.Chance(0.5)) {
         Unreserve();
@@ -196,6 +205,9 @@ class Simulation {
       case Event::Kind::kLost:
       case Event::Kind::kCheck:
       case Event::Kind::kReserve:
+      case Event::Kind::kPause:
+      case Event::Kind::kUnpause:
+      case Event::Kind::kReconfigure:
       case Event::Kind::kDrain:
       case Event::Kind::kTick:
         Feed(plan.event);
@@ -281,6 +293,7 @@ class Simulation {
 
   void StartDrain() {
     draining_ = true;
+    paused_ = false;
     places_wanted_ = 0;
     Feed({.kind = Event::Kind::kDrain});
   }
@@ -352,10 +365,8 @@ class Simulation {
   void PlanConnect(ConnectionId id) {
     const Duration takes = DrawTime(swarm_.connect_time);
     if (!calm_ && dice_.Chance(swarm_.never_connects)) {
-      // Without a time limit of the core's, the driver gives up in the end.
-      if (config_.connect_timeout == Duration::zero()) {
-        Schedule(seconds(5), {.event = {.kind = Event::Kind::kConnectFailed, .connection = id}});
-      }
+      // Without a time limit of the core's, now or by then, the driver gives up in the end.
+      Schedule(seconds(5), {.event = {.kind = Event::Kind::kConnectFailed, .connection = id}});
     } else if (!calm_ && (InOutage() || dice_.Chance(swarm_.connect_fails))) {
       Schedule(takes, {.event = {.kind = Event::Kind::kConnectFailed,
                                  .connection = id,
@@ -410,7 +421,7 @@ class Simulation {
   const RunOptions options_;
   Dice dice_;
   Swarm swarm_;
-  const pool::PoolConfig config_;
+  pool::PoolConfig config_;
   pool::PoolCore core_;
   PoolModel model_;
   RunReport report_;
@@ -424,6 +435,7 @@ class Simulation {
   size_t reserved_ = 0;
   size_t places_wanted_ = 0;
   bool draining_ = false;
+  bool paused_ = false;
   bool calm_ = false;
 };
 

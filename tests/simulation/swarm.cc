@@ -54,6 +54,8 @@ Swarm DrawSwarm(Dice& dice) {
   swarm.handed_back = Weight(dice, 0.5);
   swarm.vain_evictions = Weight(dice, 1);
   swarm.callers = dice.Chance(0.3) ? 1 : dice.Between(2, 5);
+  swarm.pause = Weight(dice, 0.05);
+  swarm.reconfigure = Weight(dice, 0.05);
   return swarm;
 }
 
@@ -79,6 +81,17 @@ pool::PoolConfig DrawConfig(Dice& dice) {
   config.backoff_base = dice.Millis(2, 100);
   config.backoff_cap = config.backoff_base * dice.Between(1, 20);
   return config;
+}
+
+pool::PoolConfig DrawOtherConfig(const pool::PoolConfig& config, Dice& dice) {
+  pool::PoolConfig other = DrawConfig(dice);
+  other.backoff_base = config.backoff_base;
+  other.backoff_cap = config.backoff_cap;
+  if (dice.Chance(0.5)) return other;
+  pool::PoolConfig resized = config;
+  resized.min = other.min;
+  resized.max = other.max;
+  return resized;
 }
 
 }  // namespace dbsidecar::simulation

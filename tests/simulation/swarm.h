@@ -56,7 +56,9 @@ struct Swarm {
   double vain_evictions = 0;
   double check = 0;
   double outage = 0;  // The database goes away for a while.
-  double drain = 0;   // By run: drained in the middle of the storm.
+  double pause = 0;
+  double reconfigure = 0;
+  double drain = 0;  // By run: drained in the middle of the storm.
   uint64_t burst = 1;
   uint64_t callers = 1;
   pool::Duration arrival_gap;
@@ -69,5 +71,7 @@ struct Swarm {
 
 Swarm DrawSwarm(Dice& dice);
 pool::PoolConfig DrawConfig(Dice& dice);
+// Some of `config` anew. The back-off stays, as it does in a reload.
+pool::PoolConfig DrawOtherConfig(const pool::PoolConfig& config, Dice& dice);
 
 }  // namespace dbsidecar::simulation

@@ -44,6 +44,7 @@ SidecarProcess::SidecarProcess(SidecarOptions options) : folder_(MakeTemporaryFo
   std::vector<std::string> arguments = {"serve", "--profile=" + options.profile,
                                         "--listen=" + address_,
                                         "--http-listen=unix:" + http_socket()};
+  if (options.admin) arguments.push_back("--admin-listen=unix:" + admin_socket());
   // In the environment, because a URL with a password does not belong on a command line.
   if (!options.database_url.empty()) options.environment["DATABASE_URL"] = options.database_url;
   arguments.insert(arguments.end(), options.flags.begin(), options.flags.end());
@@ -94,7 +95,9 @@ FailedStart SidecarProcess::Run(const std::vector<std::string>& arguments,
   return outcome;
 }
 
-std::shared_ptr<grpc::Channel> SidecarProcess::NewChannel() const {
+namespace {
+
+std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
@@ -102,7 +105,15 @@ std::shared_ptr<grpc::Channel> SidecarProcess::NewChannel() const {
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);
-  return grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> SidecarProcess::NewChannel() const { return ChannelTo(address_); }
+
+std::shared_ptr<grpc::Channel> SidecarProcess::NewAdminChannel() const {
+  return ChannelTo("unix:" + admin_socket());
 }
 
 long SidecarProcess::ResidentBytes() const {

@@ -20,6 +20,7 @@ struct SidecarOptions {
   std::vector<std::string> flags;  // After the others, so that they may be anything.
   std::map<std::string, std::string> environment;
   bool unix_socket = false;  // Listen on a Unix socket instead of a TCP port.
+  bool admin = false;        // Serve Admin, on a Unix socket.
 };
 
 // What came of a start that was expected to fail.
@@ -47,8 +48,11 @@ class SidecarProcess {
   const std::string& address() const { return address_; }
   // Where it serves HTTP.
   std::string http_socket() const { return folder_ + "/http"; }
+  // Where it serves Admin, if it does.
+  std::string admin_socket() const { return folder_ + "/admin"; }
   // A connection of its own on every call. Messages of any size are accepted.
   std::shared_ptr<grpc::Channel> NewChannel() const;
+  std::shared_ptr<grpc::Channel> NewAdminChannel() const;
 
   pid_t pid() const { return process_->pid(); }
   bool Running() { return process_->Running(); }

@@ -310,6 +310,7 @@ TEST(ConfigProblemTest, ValuesOutOfRangeAreRefusedWithTheRange) {
 TEST(ConfigProblemTest, AnUnknownVariableIsRefusedUnlessAClientVerbReadsIt) {
   EXPECT_EQ(Problems(LoadVariables({{"DBSIDECAR_MAX_CONECTIONS", "5"},
                                     {"DBSIDECAR_ADDR", "127.0.0.1:1"},
+                                    {"DBSIDECAR_ADMIN_ADDR", "unix:/a"},
                                     {"OTHER_PROGRAM", "x"}})),
             Strings{"environment DBSIDECAR_MAX_CONECTIONS: is not known; did you mean "
                     "DBSIDECAR_MAX_CONNECTIONS?"});
@@ -866,6 +867,18 @@ TEST(ConfigRobustnessTest, GarbageInAnySourceIsAProblemAndNeverAnException) {
         << report;
   }
   EXPECT_GT(refused, 300U);
+}
+
+TEST(ConfigTest, AdminListensWhereThisHostAloneReachesIt) {
+  for (const char* address :
+       {"unix:/run/admin.sock", "127.0.0.1:1", "127.3.2.1:1", "localhost:1", "[::1]:1", "off"}) {
+    EXPECT_TRUE(LoadFlags({"--admin-listen", address}).ok()) << address;
+  }
+  for (const char* address : {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "db.example:1"}) {
+    const Strings problems = Problems(LoadFlags({"--admin-listen", address}));
+    ASSERT_EQ(problems.size(), 1u) << address;
+    EXPECT_NE(problems[0].find("other hosts may reach"), std::string::npos) << problems[0];
+  }
 }
 
 }  // namespace

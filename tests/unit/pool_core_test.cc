@@ -928,5 +928,176 @@ TEST_F(PoolCoreDeathTest, AConnectThatFailsAfterItSucceededIsAProgrammersError) 
   EXPECT_DEATH(ConnectFailed(1), "check failed");
 }
 
+TEST_F(PoolCoreTest, APausedPoolClosesWhatIsFreeAndGrantsAndOpensNothing) {
+  OpenIdle(Quiet(), 2);
+  Arrive(1);
+  EXPECT_THAT(Did(), ElementsAre("grant 2 to 1"));
+  core_->Pause(now_, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 1"));
+  EXPECT_EQ(last_.close_reason, CloseReason::kPause);
+  core_->Closed(now_, 1, actions_);
+  Arrive(2);
+  core_->Check(now_, actions_);
+  EXPECT_THAT(Did(), IsEmpty());
+  Released(2);
+  EXPECT_THAT(Did(), ElementsAre("close 2"));
+  core_->Closed(now_, 2, actions_);
+  EXPECT_EQ(core_->total(), 0u);
+  EXPECT_EQ(core_->NextTick(), kNever) << "nothing to do";
+  EXPECT_TRUE(core_->database_up()) << "as far as is known";
+  core_->Unpause(now_, actions_);
+  EXPECT_THAT(Did(), ElementsAre("open 3", "open 4"));
+  Connected(3);
+  EXPECT_THAT(Did(), ElementsAre("grant 3 to 2"));
+}
+
+TEST_F(PoolCoreTest, WhoeverWaitsInAPauseIsRefusedWhenItsTimeIsUp) {
+  PoolConfig config = Quiet();
+  config.wait_timeout = seconds(2);
+  Use(config);
+  Start();
+  Connected(1);
+  core_->Pause(now_, actions_);
+  Arrive(1, now_ + seconds(1));
+  Arrive(2);
+  Did();
+  EXPECT_EQ(core_->NextTick(), now_ + seconds(1));
+  now_ += seconds(1);
+  Tick();
+  EXPECT_THAT(Did(), ElementsAre("refuse 1"));
+  EXPECT_EQ(last_.refuse_reason, RefuseReason::kDeadline);
+  now_ += seconds(1);
+  Tick();
+  EXPECT_THAT(Did(), ElementsAre("refuse 2"));
+  EXPECT_EQ(last_.refuse_reason, RefuseReason::kWaitTimeout);
+}
+
+TEST_F(PoolCoreTest, NobodyJoinsASharedConnectionInAPause) {
+  PoolConfig config = Quiet();
+  config.shared_max = 1;
+  OpenIdle(config, 1);
+  ArriveToShare(1);
+  EXPECT_THAT(Did(), ElementsAre("share 1 to 1"));
+  core_->Pause(now_, actions_);
+  ArriveToShare(2);
+  EXPECT_THAT(Did(), IsEmpty());
+  Released(1);
+  EXPECT_THAT(Did(), ElementsAre("close 1"));
+}
+
+TEST_F(PoolCoreTest, ADrainEndsAPauseAndServesWhoeverWaits) {
+  OpenIdle(Quiet(), 1);
+  core_->Pause(now_, actions_);
+  core_->Closed(now_, 1, actions_);
+  Arrive(1);
+  Did();
+  core_->Drain(now_, actions_);
+  EXPECT_FALSE(core_->paused());
+  EXPECT_THAT(Did(), ElementsAre("open 2"));
+  core_->Pause(now_, actions_);
+  EXPECT_FALSE(core_->paused()) << "it stops already";
+}
+
+TEST_F(PoolCoreTest, ALowerMaximumClosesTheIdleAtOnceAndTheOthersAsTheyBecomeFree) {
+  PoolConfig config = Quiet();
+  config.max = 4;
+  OpenIdle(config, 4);
+  Arrive(1);
+  Arrive(2);
+  Arrive(3);
+  Did();
+  config.min = 1;
+  config.max = 2;
+  core_->Reconfigure(now_, config, actions_);
+  EXPECT_THAT(Did(), ElementsAre("close 1"));
+  EXPECT_EQ(last_.close_reason, CloseReason::kResize);
+  core_->Closed(now_, 1, actions_);
+  Arrive(4);
+  EXPECT_THAT(Did(), IsEmpty()) << "three are in use, and two are allowed";
+  Released(3);
+  EXPECT_THAT(Did(), ElementsAre("close 3"));
+  core_->Closed(now_, 3, actions_);
+  Released(2);
+  EXPECT_THAT(Did(), ElementsAre("grant 2 to 4"));
+}
+
+TEST_F(PoolCoreTest, AHigherMaximumServesWhoeverWaits) {
+  PoolConfig config = Quiet();
+  config.max = 1;
+  OpenIdle(config, 1);
+  Arrive(1);
+  Arrive(2);
+  EXPECT_THAT(Did(), ElementsAre("grant 1 to 1"));
+  config.max = 2;
+  core_->Reconfigure(now_, config, actions_);
+  EXPECT_THAT(Did(), ElementsAre("open 2"));
+}
+
+TEST_F(PoolCoreTest, OfSharedConnectionsUnderALowerMaximumAllButOneAreLeftToBecomeFree) {
+  PoolConfig config = Quiet();
+  config.max = 3;
+  config.shared_max = 3;
+  config.shared_spread = 1;
+  OpenIdle(config, 3);
+  for (WaiterId waiter = 1; waiter <= 3; ++waiter) ArriveToShare(waiter);
+  EXPECT_THAT(Did(), ElementsAre("share 3 to 1", "share 2 to 2", "share 1 to 3"));
+  config.min = 0;
+  config.max = 1;
+  core_->Reconfigure(now_, config, actions_);
+  ArriveToShare(4);
+  ArriveToShare(5);
+  EXPECT_THAT(Did(), ElementsAre("share 1 to 4", "share 1 to 5"));
+  Released(3);
+  Released(2);
+  EXPECT_THAT(Did(), ElementsAre("close 3", "close 2"));
+}
+
+TEST_F(PoolCoreTest, WhoeverCameToShareIsServedSoWhenSharingIsSwitchedOff) {
+  PoolConfig config = Quiet();
+  config.max = 1;
+  config.shared_max = 1;
+  config.shared_depth = 1;
+  OpenIdle(config, 1);
+  ArriveToShare(1);
+  ArriveToShare(2);
+  Arrive(3);
+  Did();
+  config.shared_max = 0;
+  core_->Reconfigure(now_, config, actions_);
+  ArriveToShare(4);
+  Released(1);
+  EXPECT_THAT(Did(), ElementsAre("grant 1 to 3"));
+  Released(1);
+  EXPECT_THAT(Did(), ElementsAre("share 1 to 2"));
+  Released(1);
+  EXPECT_THAT(Did(), ElementsAre("grant 1 to 4"));
+}
+
+TEST_F(PoolCoreTest, AShorterLifetimeHoldsForConnectionsThatAreOpen) {
+  PoolConfig config = Quiet();
+  OpenIdle(config, 1);
+  now_ += seconds(10);
+  config.lifetime = seconds(5);
+  config.lifetime_jitter_percent = 0;
+  core_->Reconfigure(now_, config, actions_);
+  Tick();
+  EXPECT_THAT(Did(), ElementsAre("close 1"));
+  EXPECT_EQ(last_.close_reason, CloseReason::kLifetime);
+}
+
+TEST_F(PoolCoreTest, NewTimesHoldForWhatIsUnderWay) {
+  PoolConfig config = Quiet();
+  config.connect_timeout = seconds(60);
+  Use(config);
+  Start();
+  EXPECT_THAT(Did(), ElementsAre("open 1"));
+  now_ += seconds(10);
+  config.connect_timeout = seconds(5);
+  core_->Reconfigure(now_, config, actions_);
+  EXPECT_LE(core_->NextTick(), now_);
+  Tick();
+  EXPECT_THAT(Did(), testing::Contains("close 1"));
+}
+
 }  // namespace
 }  // namespace dbsidecar::pool

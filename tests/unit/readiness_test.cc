@@ -71,6 +71,12 @@ TEST(AnswersLatelyTest, AnAnswerCountsUntilItIsTooOld) {
   EXPECT_FALSE(AnswersLately(Stats(std::nullopt), seconds(5)));
 }
 
+TEST(AnswersLatelyTest, NobodyAsksWhatIsPaused) {
+  pool::PoolStats stats = Stats(seconds(6));
+  stats.paused = true;
+  EXPECT_TRUE(AnswersLately(stats, seconds(5)));
+}
+
 TEST(AnswersLatelyTest, AFullPoolHasNoConnectionToAskBy) {
   pool::PoolStats stats = Stats(seconds(60));
   auto& leased = stats.connections[static_cast<size_t>(pool::ConnectionState::kLeased)];
