@@ -143,6 +143,8 @@ TEST_F(PageTest, AFullPoolIsSeen) {
                                ") > 5 && "
                                "document.querySelectorAll('.figures dd.trouble').length >= 2",
                            kPatience));
+  EXPECT_TRUE(
+      browser_->Eventually(TextOf("#alerts") + ".includes('PoolUtilizationHigh')", kPatience));
   if (Shooting()) std::this_thread::sleep_for(40s);
   Shoot("page-saturated");
   ExpectNoErrors();
@@ -164,7 +166,7 @@ TEST_F(PageTest, ADatabaseThatIsDownIsSeenAndComesBack) {
   Shoot("page-database-down");
   server.Start();
   EXPECT_TRUE(Eventually(20s, [&] { return fixture.client.Query("select 1").ok(); }));
-  EXPECT_TRUE(browser_->Eventually(TextOf("#status") + " === 'healthy'", kPatience));
+  EXPECT_TRUE(browser_->Eventually(TextOf("#status") + " !== 'unhealthy'", kPatience));
   EXPECT_TRUE(browser_->Eventually(TextOf("#events") + ".includes('database up')", kPatience));
   ExpectNoErrors();
 }
