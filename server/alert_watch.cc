@@ -53,12 +53,13 @@ AlertFigures AlertFiguresOf(const FiguresSampler::Looks& minute, const PoolTrend
 
 void AlertWatch::Look(const FiguresSampler::Looks& minute) {
   const LookTime now{.steady = minute.back().time, .wall = std::chrono::system_clock::now()};
+  const auto restarts = static_cast<double>(options_.restarts_last_hour().value_or(0));
   std::vector<AlertState> changes;
   {
     const std::lock_guard lock(mutex_);
     hour_.Note(minute.back());
     AlertFigures figures = AlertFiguresOf(minute, hour_);
-    figures.restarts_last_hour = static_cast<double>(options_.restarts_last_hour().value_or(0));
+    figures.restarts_last_hour = restarts;
     changes = alerts_.Judge(now, figures);
   }
   for (const AlertState& change : changes) LogChange(change);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
 
 #include "server/process_figures.h"
 #include "server/text.h"
@@ -123,6 +124,17 @@ double FaultsIn(const std::map<std::string, uint64_t>& outcomes) {
     if (found != outcomes.end()) faults += static_cast<double>(found->second);
   }
   return faults;
+}
+
+size_t RestartsIn(std::span<const double> uptimes) {
+  size_t restarts = 0;
+  double last = 0;
+  for (const double uptime : uptimes) {
+    if (std::isnan(uptime)) continue;
+    if (uptime < last) ++restarts;
+    last = uptime;
+  }
+  return restarts;
 }
 
 std::span<const AlertRule> AlertRules() { return kRules; }

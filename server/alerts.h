@@ -43,6 +43,9 @@ double FaultsIn(const std::map<std::string, uint64_t>& outcomes);
 // The outcomes that it counts.
 std::span<const std::string_view> FaultOutcomes();
 
+// How often the sidecar was started again, by its uptimes one after the other; NaN = not known.
+size_t RestartsIn(std::span<const double> uptimes);
+
 // How long a condition has to hold before its alert fires, as a share of the configured hold time.
 enum class AlertHold {
   kNone,

@@ -7,7 +7,10 @@
 #include <iterator>
 #include <limits>
 #include <map>
+#include <string>
 #include <utility>
+
+#include "server/alerts.h"
 
 namespace dbsidecar::server {
 namespace {
@@ -212,6 +215,17 @@ void WriteTimes(Writer& writer, const v1::MetricsResponse& metrics) {
             [](const v1::PoolMetrics& pool) { return pool.head_of_line_wait(); });
 }
 
+// Those that alerts count are there from the start: a series that begins with its first burst of
+// errors has not grown by any.
+std::map<std::string, uint64_t> OutcomesOf(const v1::PoolMetrics& pool) {
+  std::map<std::string, uint64_t> outcomes = {{"ok", 0}};
+  for (const std::string_view fault : FaultOutcomes()) outcomes[std::string(fault)] = 0;
+  for (const auto& [outcome, count] : pool.statements_by_outcome_total()) {
+    outcomes[outcome] = count;
+  }
+  return outcomes;
+}
+
 void WriteCounters(Writer& writer, const v1::MetricsResponse& metrics) {
   const auto counter = [&](std::string_view name, std::string_view help, auto value) {
     PerPool(writer, metrics, name, Type::kCounter, "", help, [&](const v1::PoolMetrics& pool) {
@@ -228,9 +242,8 @@ void WriteCounters(Writer& writer, const v1::MetricsResponse& metrics) {
       }
     });
   };
-  by(
-      "dbsidecar_statements", "outcome", "Statements answered, by the gRPC code of the answer.",
-      [](const v1::PoolMetrics& pool) -> auto& { return pool.statements_by_outcome_total(); });
+  by("dbsidecar_statements", "outcome", "Statements answered, by the gRPC code of the answer.",
+     &OutcomesOf);
   by(
       "dbsidecar_refused", "reason", "Calls refused before anything was sent.",
       [](const v1::PoolMetrics& pool) -> auto& { return pool.refused_total(); });

@@ -67,6 +67,7 @@ Reports::Reports(Database& database, Readiness& readiness, const ConfigInForce& 
       statement_series_(static_cast<size_t>(config.Get()->metrics.statements)),
       webhook_(NewWebhook(config.Get()->alerts)),
       alerts_({.hold = config.Get()->alerts.hold,
+               .restarts_last_hour = [this] { return RestartsLastHour(); },
                .on_change =
                    [this](const std::vector<AlertState>& changes) {
                      if (webhook_ != nullptr) webhook_->Tell(changes);
@@ -170,6 +171,23 @@ void Reports::FillConfiguration(v1::DatabaseHealth& health) const {
     entry.set_source(SourceOf(value.source));
     entry.set_reloadable(value.option->reload);
   }
+}
+
+// An hour is much to look through, so it is not done at every look.
+std::optional<size_t> Reports::RestartsLastHour() {
+  constexpr std::chrono::seconds kInterval{10};
+  const auto now = std::chrono::steady_clock::now();
+  if (!history_ || now < restarts_due_) return restarts_;
+  restarts_due_ = now + kInterval;
+  v1::MetricsHistoryRequest request;
+  request.add_series("uptime_seconds");
+  request.mutable_step()->set_seconds(1);
+  request.set_points_max(std::chrono::seconds(std::chrono::hours(1)).count());
+  v1::MetricsHistoryResponse response;
+  if (history_->Fill(request, response) || response.series().empty()) return restarts_;
+  const auto& uptimes = response.series(0).means();
+  restarts_ = RestartsIn(std::span(uptimes.data(), static_cast<size_t>(uptimes.size())));
+  return restarts_;
 }
 
 void Reports::FillRecommendations(v1::DatabaseHealth& health) {

@@ -74,6 +74,8 @@ class Reports {
   void FillFigures(const v1::MetricsRequest& request, v1::PoolMetrics& metrics);
   // REQUIRES: page_mutex_ is held.
   std::string MakePage(MetricsFormat format);
+  // The sampler's thread.
+  std::optional<size_t> RestartsLastHour();
 
   Database& database_;
   Readiness& readiness_;
@@ -90,6 +92,8 @@ class Reports {
   std::atomic<uint64_t> memory_limit_bytes_ = 0;  // Of the last look, so that scrapes cost little.
   const std::unique_ptr<Webhook> webhook_;        // Null = there is none.
   AlertWatch alerts_;
+  std::optional<size_t> restarts_;  // The sampler's, with the next.
+  std::chrono::steady_clock::time_point restarts_due_{};
   const double available_cpus_ = system_.AvailableCpus();
   const std::unique_ptr<History> history_;  // None = switched off.
   LiveFeed live_;

@@ -151,6 +151,29 @@ TEST(IncidentTest, ALostDatabaseIsToldCriticallyAndReadinessFollowsTheDatabaseAl
   EXPECT_EQ(Count(fixture.sidecar.Log(), "alert.firing name=DatabaseDown"), 1u);
 }
 
+TEST(RestartTest, ASidecarThatStartsAgainAndAgainSaysSoByItsHistory) {
+  const std::string file = test_support::MakeTemporaryFolder("restarts") + "/history.db";
+  for (int start = 0;; ++start) {
+    SidecarProcess sidecar({.database_url = "sqlite::memory:",
+                            .flags = {"--history-file=" + file},
+                            .environment = {}});
+    QueryClient client(sidecar.NewChannel());
+    const auto fires = [&] {
+      return AlertsIn(HealthOf(client, v1::HEALTH_LEVEL_BASIC)).contains("RestartsFrequent");
+    };
+    if (start == 3) {
+      EXPECT_TRUE(Eventually(30s, fires)) << "the third restart";
+      break;
+    }
+    EXPECT_FALSE(fires());
+    // It lives for some looks, and writes what it saw when it ends.
+    ASSERT_TRUE(Eventually(
+        10s, [&] { return HealthOf(client, v1::HEALTH_LEVEL_BASIC).uptime().seconds() >= 3; }));
+    sidecar.Signal(SIGTERM);
+    ASSERT_EQ(sidecar.WaitExit(10s), 0);
+  }
+}
+
 TEST(SessionFiguresTest, AnIdleTransactionIsToldWithItsAge) {
   PostgresSidecar fixture;
   const auto figures = [&] {

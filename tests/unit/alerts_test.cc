@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "server/alert_watch.h"
 
@@ -171,6 +172,13 @@ TEST_F(AlertsTest, AnUnhealthyReportStaysSo) {
   FillAlerts(alerts_.states(), health);
   EXPECT_EQ(health.status(), v1::HEALTH_STATUS_UNHEALTHY);
   EXPECT_EQ(health.alerts_size(), 1);
+}
+
+TEST(RestartsTest, AFallOfTheUptimeIsOneAndAGapIsNone) {
+  const double gap = std::nan("");
+  EXPECT_EQ(RestartsIn(std::vector<double>{}), 0u);
+  EXPECT_EQ(RestartsIn(std::vector<double>{500, 501, gap, gap, 504}), 0u);
+  EXPECT_EQ(RestartsIn(std::vector<double>{gap, 500, gap, 1, 2, 0.5, 1.5, gap}), 2u);
 }
 
 TEST(FaultsTest, WhatTheCallerBroughtAboutIsNotAmongThem) {
