@@ -25,9 +25,9 @@ class OneCall final : public Call {
 };
 
 // A pool with one session open, on a loop that is run by hand.
-class OpenSession {
+class HeldSession {
  public:
-  OpenSession() : driver_(loop_), pool_(loop_, driver_, Options(), observer_) {
+  HeldSession() : driver_(loop_), pool_(loop_, driver_, Options(), observer_) {
     driver_.script.sessions = true;
     loop_.RunOrPost([this] { pool_.Start(); });
     OneCall opening;
@@ -100,7 +100,7 @@ std::string Forge(fuzz::Input& input, const std::string& token) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static auto& session = *new OpenSession();
+  static auto& session = *new HeldSession();
   fuzz::Input input(data, size);
   SessionUse use;
   use.kind = input.TakeUpTo(1) == 0 ? SessionUse::Kind::kContinue : SessionUse::Kind::kEnd;
