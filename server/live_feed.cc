@@ -13,6 +13,11 @@ void LiveFeed::SetServers(std::vector<HttpServer*> servers) {
   servers_ = std::move(servers);
 }
 
+void LiveFeed::SetLists(std::function<LiveLists()> lists) {
+  const std::lock_guard lock(mutex_);
+  lists_ = std::move(lists);
+}
+
 void LiveFeed::OnLook(const FiguresSample& sample) {
   {
     const std::lock_guard lock(mutex_);
@@ -60,7 +65,7 @@ std::string LiveFeed::Snapshot() const {
   reports_.FillHealth(request, pool::kNever, health);
   health.mutable_database()->clear_configuration();
   health.mutable_detailed()->clear_pools();
-  return SnapshotJson(health, rates_);
+  return SnapshotJson(health, rates_, lists_ ? lists_() : LiveLists());
 }
 
 }  // namespace dbsidecar::server

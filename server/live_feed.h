@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -26,6 +27,8 @@ class LiveFeed {
 
   // Where to publish: borrowed, until others are set. Waits for what is being published.
   void SetServers(std::vector<HttpServer*> servers);
+  // Who tells what runs, asked for each snapshot. Without one the lists are empty.
+  void SetLists(std::function<LiveLists()> lists);
   // A look at the figures, each second: publishes.
   void OnLook(const FiguresSample& sample);
   // The same between two looks, for what cannot wait.
@@ -41,6 +44,7 @@ class LiveFeed {
   const RecentEvents& events_;
   std::mutex mutex_;  // Guards all below.
   std::vector<HttpServer*> servers_;
+  std::function<LiveLists()> lists_;
   std::optional<FiguresSample> last_look_;
   std::vector<Rates> rates_;  // Of the stretch up to the last look.
   uint64_t told_ = 0;         // The number of the last event that was published.

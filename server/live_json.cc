@@ -28,16 +28,28 @@ Json ObjectOf(const Rates& rates) {
   return object;
 }
 
+template <typename Messages>
+std::string ArrayOf(const Messages& messages) {
+  std::string array;
+  for (const auto& message : messages) {
+    array += Concat(array.empty() ? "" : ",", ToCompactJson(message));
+  }
+  return Concat("[", array, "]");
+}
+
 }  // namespace
 
 std::string ServerSentEvent(std::string_view name, std::string_view data) {
   return Concat("event: ", name, "\ndata: ", data, "\n\n");
 }
 
-std::string SnapshotJson(const v1::HealthResponse& health, const std::vector<Rates>& rates) {
+std::string SnapshotJson(const v1::HealthResponse& health, const std::vector<Rates>& rates,
+                         const LiveLists& lists) {
   Json all = Json::array();
   for (const Rates& one : rates) all.push_back(ObjectOf(one));
-  return Concat("{\"health\":", ToCompactJson(health), ",\"rates\":", Compact(all), "}");
+  return Concat("{\"health\":", ToCompactJson(health), ",\"rates\":", Compact(all),
+                ",\"statements\":", ArrayOf(lists.statements.statements()),
+                ",\"sessions\":", ArrayOf(lists.sessions.sessions()), "}");
 }
 
 std::string EventsJson(const std::vector<PoolEvent>& events) {

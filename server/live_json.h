@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dbsidecar/v1/admin.pb.h"
 #include "dbsidecar/v1/health.pb.h"
 #include "server/recent_events.h"
 
@@ -19,7 +20,14 @@ struct Rates {
 // `event: NAME` with `data`, which is one line.
 std::string ServerSentEvent(std::string_view name, std::string_view data);
 
-std::string SnapshotJson(const v1::HealthResponse& health, const std::vector<Rates>& rates);
+// What runs and what is held open at a moment.
+struct LiveLists {
+  v1::ListStatementsResponse statements;
+  v1::ListSessionsResponse sessions;
+};
+
+std::string SnapshotJson(const v1::HealthResponse& health, const std::vector<Rates>& rates,
+                         const LiveLists& lists);
 // An array, the oldest first.
 std::string EventsJson(const std::vector<PoolEvent>& events);
 

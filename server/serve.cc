@@ -158,6 +158,12 @@ class Server {
         encoder_(std::make_unique<LoopThread>(encoder_loop_, "encoder")) {
     in_force_.OnChange(
         [this](const Config& before, const Config& now) { return GoBy(before, now); });
+    reports_.live().SetLists([this] {
+      LiveLists lists;
+      operations_.ListStatements({}, lists.statements);
+      operations_.ListSessions({}, lists.sessions);
+      return lists;
+    });
     orders_.OnHangup([this] {
       v1::ReloadResponse ignored;  // The log has it.
       operations_.Reload({}, ignored);
@@ -168,6 +174,7 @@ class Server {
     orders_.OnHangup({});
     admin_.reset();
     reports_.live().SetServers({});
+    reports_.live().SetLists({});
     if (server_ != nullptr) {
       server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
       server_->Wait();

@@ -145,6 +145,10 @@ TEST_F(PageTest, AFullPoolIsSeen) {
                            kPatience));
   EXPECT_TRUE(
       browser_->Eventually(TextOf("#alerts") + ".includes('PoolUtilizationHigh')", kPatience));
+  // Those that run and those that wait, below a head; no text without --show-sql.
+  EXPECT_TRUE(browser_->Eventually("document.querySelectorAll('#statements tr').length > 4 && !" +
+                                       TextOf("#statements") + ".includes('pg_sleep')",
+                                   kPatience));
   if (Shooting()) std::this_thread::sleep_for(40s);
   Shoot("page-saturated");
   ExpectNoErrors();

@@ -37,7 +37,7 @@ TEST(LiveJsonTest, WhatIsToldIsOneLineWhateverIsInIt) {
   health.add_causes("two\nlines");
   const std::string json = EventsJson(events.After(0));
   EXPECT_EQ(json.find_first_of("\r\n"), std::string::npos);
-  EXPECT_EQ(SnapshotJson(health, {}).find_first_of("\r\n"), std::string::npos);
+  EXPECT_EQ(SnapshotJson(health, {}, {}).find_first_of("\r\n"), std::string::npos);
   EXPECT_EQ(ServerSentEvent("events", json), "event: events\ndata: " + json + "\n\n");
   const Json parsed = Json::parse(json);
   EXPECT_EQ(parsed[0]["number"], 1);
@@ -46,12 +46,24 @@ TEST(LiveJsonTest, WhatIsToldIsOneLineWhateverIsInIt) {
   EXPECT_EQ(parsed[0]["connection"], 7);
 }
 
+TEST(LiveJsonTest, WhatRunsIsListed) {
+  LiveLists lists;
+  lists.statements.add_statements()->set_fingerprint("a");
+  lists.statements.add_statements()->set_fingerprint("b");
+  lists.sessions.add_sessions()->set_id(7);
+  const Json snapshot = Json::parse(SnapshotJson({}, {}, lists));
+  EXPECT_EQ(snapshot["statements"].size(), 2U);
+  EXPECT_EQ(snapshot["statements"][1]["fingerprint"], "b");
+  EXPECT_EQ(snapshot["sessions"][0]["id"], 7);
+  EXPECT_TRUE(Json::parse(SnapshotJson({}, {}, {}))["sessions"].empty());
+}
+
 TEST(LiveJsonTest, RatesBearTheNamesOfTheHistorysSeries) {
   std::vector<float> values(PoolSeries().size(), 2);
   values[1] = std::numeric_limits<float>::quiet_NaN();
   const std::vector<Rates> rates = {{.pool = "", .values = {1, 2, 3}},
                                     {.pool = "orders", .values = values}};
-  const Json snapshot = Json::parse(SnapshotJson({}, rates));
+  const Json snapshot = Json::parse(SnapshotJson({}, rates, {}));
   EXPECT_EQ(snapshot["health"]["status"], "unspecified");
   EXPECT_EQ(snapshot["rates"][0]["cpu_percent"], 1);
   EXPECT_EQ(snapshot["rates"][1]["pool"], "orders");
