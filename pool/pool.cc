@@ -490,7 +490,11 @@ void Pool::Answer(CallState& state, Outcome outcome) {
     }
     ++errors_;
     if (outcome.error->outcome_unknown) ++outcomes_unknown_;
-    last_error_ = outcome.error->message;
+    // The database's own words may repeat a parameter, or a piece of the statement.
+    last_error_ =
+        outcome.error->kind == ErrorKind::kDatabase
+            ? fmt::format("a statement failed with SQLSTATE {}", outcome.error->sql.sqlstate)
+            : outcome.error->message;
     last_error_at_ = loop_.now();
   }
   CountAnswer(state, outcome);
@@ -598,6 +602,7 @@ void Pool::OnReply(ConnectionId id, Call& call, Outcome outcome, Condition condi
 
 bool Pool::OnPart(ConnectionId /*id*/, Call& call, Part part) {
   CallState& state = calls_.at(call.id);
+  last_success_ = loop_.now();
   // Nobody wants it; its cancel is on its way.
   if (state.gave_up != GiveUp::kNone) return true;
   state.rows_in_parts += part.result.rows.row_count();

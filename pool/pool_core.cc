@@ -588,8 +588,9 @@ void PoolCore::Close(Instant now, ConnectionId id, CloseReason reason, Actions& 
                         reason == CloseReason::kBroken || reason == CloseReason::kResetFailed;
   if (bad_sign) in_doubt_ = true;
   if (bad_sign && OpenCount() == 0) {
-    // The last connection went without our wish: find out whether the database is still there.
-    database_up_ = false;
+    // The last connection went without our wish: find out whether the database is still there, but
+    // not while a pause is there for work on it.
+    database_up_ = database_up_ && paused_;
     probe_wanted_ = true;
   }
 }

@@ -62,6 +62,11 @@ std::optional<Error> Pool::Reconfigure(const PoolOptions& options) {
                                 "because it divides them otherwise",
                                 driver_.name(), options_.core.max, options.core.max));
   }
+  if (!hub_->empty() && LaneConfig(options.core, shapes[0]).max < 2) {
+    return OwnError(ErrorKind::kInvalidArgument,
+                    "the connection that hears notifications takes one place while there are "
+                    "subscribers, and none would be left for statements; keep at least 2");
+  }
   const bool other_interval = options.health_check_interval != options_.health_check_interval;
   PoolOptions now_in_force = options;
   now_in_force.name = options_.name;
@@ -172,7 +177,9 @@ void Pool::CancelStatement(CallId id, std::optional<Duration> terminate_after,
   const auto it = calls_.find(id);  // What had waited is gone by now.
   if (it != calls_.end() && terminate_after) {
     CallState& state = it->second;
-    state.terminate_at = loop_.now() + *terminate_after;
+    // On a shared connection others would lose theirs with it: there the grace of every cancel
+    // holds.
+    if (!state.shares) state.terminate_at = loop_.now() + *terminate_after;
     if (state.answered) SetTimer(state, std::min(state.timer, state.terminate_at));
   }
   Act();

@@ -67,6 +67,12 @@ std::shared_ptr<StatementFigures> StatementTable::Find(std::string_view sql) {
   return figures;
 }
 
+void StatementTable::KeepTexts(bool keeps_texts) {
+  keeps_texts_ = keeps_texts;
+  if (keeps_texts) return;
+  for (auto& [fingerprint, figures] : entries_) figures->text.clear();
+}
+
 void StatementTable::MakeRoom() {
   const auto oldest = std::min_element(
       entries_.begin(), entries_.end(),

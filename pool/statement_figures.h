@@ -59,8 +59,8 @@ class StatementTable {
   // 0 entries = nothing is counted. The driver is borrowed.
   StatementTable(const Driver& driver, size_t entries_max, bool keeps_texts);
 
-  // Of the shapes that are new from now on.
-  void KeepTexts(bool keeps_texts) { keeps_texts_ = keeps_texts; }
+  // Of the shapes that are new from now on; or of none, not even of those that are there.
+  void KeepTexts(bool keeps_texts);
 
   // Where calls of this text are counted, null = nowhere. `place` is what the driver keeps with it,
   // null = nothing.

@@ -109,14 +109,16 @@ class AdminServerOnGrpc final : public AdminServer {
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.RegisterService(&service_);
     queue_ = builder.AddCompletionQueue();
+    const mode_t before = umask(S_IXUSR | S_IRWXG | S_IRWXO);  // From the first moment on.
     server_ = builder.BuildAndStart();
+    umask(before);
     if (server_ == nullptr) return false;
     for (size_t i = 0; i < ports.size(); ++i) {
       if (!addresses_[i].IsUnix()) {
         addresses_[i].port = static_cast<uint16_t>(ports[i]);
       } else {
         // Whoever may write to it may connect: this user alone.
-        chmod(addresses_[i].path.c_str(), S_IRUSR | S_IWUSR);
+        if (chmod(addresses_[i].path.c_str(), S_IRUSR | S_IWUSR) != 0) return false;
       }
     }
     return true;

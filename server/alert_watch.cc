@@ -22,7 +22,7 @@ void LogChange(const AlertState& state) {
 // Not before there is evidence; and while it stops, the pool closes its connections itself.
 bool IsDown(const pool::PoolStats& stats) {
   const bool known = stats.last_success_age || stats.last_connect_error_age;
-  return known && !stats.database_up && !stats.draining;
+  return known && !stats.database_up && !stats.draining && !stats.paused;
 }
 
 }  // namespace

@@ -157,6 +157,11 @@ Operations::Trouble Operations::Pause(const v1::PauseRequest& request, const Pat
   database_.Pause();
   Log(LogLevel::kWarn, "pool.paused", {{"remedy", "Admin.Resume serves again"}});
   while (!database_.at_rest()) {
+    if (!database_.Report().stats.paused) {
+      return pool::OwnError(pool::ErrorKind::kDraining,
+                            "the pause has ended before connections were at rest: the pool was "
+                            "resumed, or the sidecar stops");
+    }
     if (pool::Clock::now() >= until || patience.has_left()) {
       const pool::PoolStats stats = database_.Report().stats;
       return DeadlineError(

@@ -203,7 +203,7 @@ Actions:
                       open transactions and pinned connections, the oldest first
   cancel-session ID   roll a session back and end it
   resize [--min N] [--max N]
-                      change the pool's size until the next restart
+                      change the pool's size until a reload changes it, or a restart
   reset-statistics    let `dbsidecar metrics` count from now on; Prometheus' counters go on
   log-level LEVEL [--for D]
                       debug, info, warn or error; with --for, go back after that time

@@ -33,6 +33,7 @@ class Poster final : public HttpPoster {
     client_.set_read_timeout(kReadMax);
     client_.set_keep_alive(false);
     client_.set_follow_location(false);
+    client_.set_url_encode(false);  // It is sent as it was given; see ParseWebhookUrl.
     if (!url.user.empty() || !url.password.empty()) {
       client_.set_basic_auth(url.user, url.password);
     }

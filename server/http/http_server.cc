@@ -128,7 +128,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
       return Answer(Refusal(http::status::bad_request, "this is not HTTP: " + error.message()),
                     true);
     }
-    if (error) return Close();
+    // It had to make room for another while this was on its way.
+    if (error || !place_) return Close();
     NoteUse();
     const auto& request = parser_->get();
     const bool last = !request.keep_alive();

@@ -463,6 +463,7 @@ const silenceMax = 5000;
 const retryAfter = 3000;
 
 let lastHeard = 0;
+let lastTry = 0;
 let lastPhase = '';
 let source = null;
 
@@ -498,6 +499,7 @@ function hear(snapshot) {
 }
 
 function connect() {
+  lastTry = Date.now();
   if (source) source.close();
   source = new EventSource('api/events');
   source.addEventListener('open', () => { knownEvents = new Map(); });
@@ -511,7 +513,10 @@ function connect() {
 }
 
 setInterval(() => {
-  if (lastHeard && Date.now() - lastHeard > silenceMax) showLost();
+  if (!lastHeard || Date.now() - lastHeard <= silenceMax) return;
+  showLost();
+  // A connection that went without a word does not come back by itself.
+  if (Date.now() - lastTry > silenceMax) connect();
 }, 1000);
 
 connect();

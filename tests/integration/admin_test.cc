@@ -295,6 +295,21 @@ TEST(AdminTest, AStatementThatIgnoresItsCancelLosesItsConnection) {
   EXPECT_EQ(call->Wait().reason, "OUTCOME_UNKNOWN");
 }
 
+TEST(AdminTest, APoolWhoseNotificationsAreHeardKeepsAConnectionForStatements) {
+  AdminSidecar fixture({"--max-connections=3", "--min-connections=0"});
+  grpc::ClientContext context;
+  v1::ListenRequest request;
+  request.add_channels("news");
+  const auto stream = fixture.client.stub().Listen(&context, request);
+  v1::ListenResponse event;
+  ASSERT_TRUE(stream->Read(&event));
+  EXPECT_EQ(fixture.Resize(0, 1).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(fixture.client.Query("select 1").Scalar(), "1");
+  EXPECT_TRUE(fixture.Resize(0, 2).ok());
+  EXPECT_EQ(fixture.client.Query("select 2").Scalar(), "2");
+  context.TryCancel();
+}
+
 TEST(AdminTest, APoolIsResizedUnderLoadAndNoCallFails) {
   AdminSidecar fixture(
       {"--max-connections=2", "--min-connections=1", "--shared-max=0", "--wait-timeout=20s"});

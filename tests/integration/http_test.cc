@@ -42,6 +42,15 @@ void ListShape(const Json& value, const std::string& path, std::string& into) {
   }
 }
 
+TEST(HttpHealthTest, TheDatabasesOwnWordsMayRepeatAParameterAndAreNotShown) {
+  PostgresSidecar fixture;
+  const QueryOutcome outcome = fixture.client.Query("select $1::text::int", "4111-1111");
+  ASSERT_EQ(outcome.sql.sqlstate(), "22P02") << outcome;
+  const std::string report = HttpGet(fixture.sidecar.http_socket(), "/api/health/database").body;
+  EXPECT_THAT(report, HasSubstr("a statement failed with SQLSTATE 22P02"));
+  EXPECT_THAT(report, Not(HasSubstr("4111")));
+}
+
 TEST(HttpHealthTest, TheRoutesTellWhatTheRpcTellsInMoreAndMoreDetail) {
   if (kThreadSanitized) GTEST_SKIP() << "reflection cannot read maps under ThreadSanitizer";
   PostgresSidecar fixture;

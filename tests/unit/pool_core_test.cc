@@ -951,6 +951,18 @@ TEST_F(PoolCoreTest, APausedPoolClosesWhatIsFreeAndGrantsAndOpensNothing) {
   EXPECT_THAT(Did(), ElementsAre("grant 3 to 2"));
 }
 
+TEST_F(PoolCoreTest, AConnectionLostInAPauseSaysNothingOfTheDatabase) {
+  OpenIdle(Quiet(), 1);
+  Arrive(1);
+  core_->Pause(now_, actions_);
+  Released(1, Condition::kBroken);
+  EXPECT_TRUE(core_->database_up());
+  core_->Closed(now_, 1, actions_);
+  Did();
+  core_->Unpause(now_, actions_);
+  EXPECT_THAT(Did(), ElementsAre("open 2")) << "then it is looked";
+}
+
 TEST_F(PoolCoreTest, WhoeverWaitsInAPauseIsRefusedWhenItsTimeIsUp) {
   PoolConfig config = Quiet();
   config.wait_timeout = seconds(2);

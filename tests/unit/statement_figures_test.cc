@@ -53,6 +53,14 @@ class StatementTableTest : public testing::Test {
   Instant now_{};
 };
 
+TEST_F(StatementTableTest, TextsThatMayNoLongerBeShownAreForgotten) {
+  StatementTable table(driver_, 10, true);
+  Run(table, "select 1");
+  EXPECT_EQ(table.Report().statements.at(0).text, "select $1");
+  table.KeepTexts(false);
+  EXPECT_EQ(table.Report().statements.at(0).text, "");
+}
+
 TEST_F(StatementTableTest, TextsOfOneShapeAreCountedTogether) {
   StatementTable table(driver_, 10, false);
   Run(table, "select 1");
