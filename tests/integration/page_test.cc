@@ -194,12 +194,21 @@ TEST_F(PageTest, AStopIsSaidAndARestartFound) {
   EXPECT_TRUE(browser_->Eventually(TextOf("#banner") + ".includes('is lost')", kPatience));
 }
 
+// Opens a session, which the page lists by its caller.
+void OpenSessionOf(const std::string& caller, PostgresSidecar& fixture) {
+  v1::QueryRequest request = MakeQuery("select 1");
+  request.mutable_session()->mutable_begin();
+  (*request.mutable_tags())["caller"] = caller;
+  const QueryOutcome outcome = fixture.client.Run(request);
+  EXPECT_TRUE(outcome.ok()) << outcome;
+}
+
 TEST_F(PageTest, ItFitsEveryWidthInLightAndDark) {
   PostgresSidecar fixture({PortFlag()});
-  fixture.client.Query("select 'a_rather_long_word_" + std::string(200, 'x') + "'::int");
+  OpenSessionOf("a_rather_long_word_" + std::string(200, 'x'), fixture);
   OpenPage();
   EXPECT_TRUE(browser_->Eventually("document.querySelectorAll('#charts svg').length === 6 && " +
-                                       TextOf(".pool") + ".includes('rather_long')",
+                                       TextOf("#sessions") + ".includes('rather_long')",
                                    kPatience));
   std::vector<std::string> papers;
   for (const bool dark : {false, true}) {
@@ -262,8 +271,8 @@ TEST_F(PageTest, WhatTheServerSaysIsTextAndNothingIsRunFromIt) {
   OpenPage();
   const std::string markup =
       "<img src=x onerror=\"window.hacked=1\"><script>window.hacked=1</script>";
-  fixture.client.Query("select '" + markup + "'::int");
-  EXPECT_TRUE(browser_->Eventually(TextOf(".pool") + ".includes('<img src=x')", kPatience));
+  OpenSessionOf(markup, fixture);
+  EXPECT_TRUE(browser_->Eventually(TextOf("#sessions") + ".includes('<img src=x')", kPatience));
   EXPECT_EQ(browser_->Evaluate("document.querySelectorAll('main img, main script').length"), 0);
   ExpectNoErrors();
   // And if it were not: the policy.
