@@ -112,8 +112,8 @@ void StatementSeries::Add(const pool::StatementFigures& statement) {
 
 // `counted` is all that it has, by name or before.
 void StatementSeries::Drop(uint64_t id, const pool::StatementCounts& counted) {
-  listed_.erase(id);
   told_by_name_ += counted;
+  listed_.erase(id);  // Last: `counted` may be its own.
 }
 
 }  // namespace dbsidecar::server
