@@ -19,25 +19,6 @@ bool KeepOldest(const ListFilter& filter, Entries& entries) {
   return truncated;
 }
 
-std::string_view RpcOf(const Call& call) {
-  if (call.session.kind == SessionUse::Kind::kEnd) return "EndSession";
-  if (call.flow_controlled) return "Pipeline";
-  if (call.batch != nullptr) return "Batch";
-  if (call.rows != nullptr) return "ExecuteMany";
-  if (call.description != nullptr) return "Describe";
-  switch (call.statement.form) {
-    case StatementForm::kSingle:
-      return call.sink != nullptr ? "QueryStream" : "Query";
-    case StatementForm::kScript:
-      return "Script";
-    case StatementForm::kCopyIn:
-      return "CopyIn";
-    case StatementForm::kCopyOut:
-      return "CopyOut";
-  }
-  return "";
-}
-
 }  // namespace
 
 void Pool::Pause() {
@@ -123,7 +104,7 @@ RunningStatement Pool::ShownOf(const CallState& state) const {
   shown.session = state.session == nullptr ? 0 : state.session->id;
   shown.lane = LaneNameOf(state);
   shown.server_pid = ServerPidOf(state.connection);
-  shown.rpc = RpcOf(call);
+  shown.rpc = call.rpc;
   return shown;
 }
 
