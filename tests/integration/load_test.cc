@@ -392,7 +392,7 @@ TEST_P(StopTest, ASignalUnderLoadCutsNoAcceptedCall) {
   std::set<int64_t> acknowledged;
   std::set<std::string> unexpected;
   std::atomic<long> refused{0};
-  std::atomic<long> reset{0};
+  std::vector<Clock::time_point> reset;
   std::optional<int> exit_code;
   {
     Callers callers(kCallers, [&](int i) {
@@ -405,7 +405,7 @@ TEST_P(StopTest, ASignalUnderLoadCutsNoAcceptedCall) {
       } else if (outcome.status.error_code() == grpc::StatusCode::UNAVAILABLE) {
         ++refused;
       } else if (outcome.status.error_code() == grpc::StatusCode::CANCELLED) {
-        ++reset;
+        reset.push_back(Clock::now());
       } else {
         unexpected.insert(CodeAndSqlstate(outcome) + " " + outcome.status.error_message());
       }
@@ -435,13 +435,13 @@ TEST_P(StopTest, ASignalUnderLoadCutsNoAcceptedCall) {
   for (const auto& row : work.exec("select id from t")) stored.insert(row[0].as<int64_t>());
   std::cout << "[ figures  ] " << accepted.size() << " calls in flight all answered; "
             << acknowledged.size() << " writes acknowledged, " << stored.size() << " stored, "
-            << refused << " refused, " << reset << " reset\n";
+            << refused << " refused, " << reset.size() << " reset\n";
   EXPECT_EQ(stored, acknowledged);
   // gRPC's server resets, with CANCELLED, the streams that arrive between the start of its shutdown
-  // and the client's learning of it, which takes a sanitized one longer. The sidecar never sees
-  // them, so they are not in the table.
-  if (!kSanitized) {
-    EXPECT_LE(reset, kCallers);
+  // and the client's learning of it. The sidecar never sees them, so they are not in the table. How
+  // many calls fit in that moment is the machine's affair; that it is a moment is ours.
+  if (!reset.empty()) {
+    EXPECT_LT(reset.back() - reset.front(), 250ms + kScheduling);
   }
   EXPECT_EQ(fixture.server.Connections(fixture.database), 1) << "only the test's own";
 }
