@@ -96,7 +96,8 @@ class Call {
   // Nothing refers to this call any more; it may delete itself.
   virtual void Done() = 0;
 
-  CallId id = 0;  // Unique among the calls in the pool; set by whoever submits.
+  CallId id = 0;               // Unique among the calls of all pools; set by whoever submits.
+  std::string_view pool_name;  // In which it is to run; empty = the default one. Not Pool's affair.
   Statement statement;
   SessionUse session;
   Instant deadline = kNever;     // The caller's own.

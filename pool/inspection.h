@@ -20,6 +20,7 @@ struct RunningStatement {
     kCancelling,  // Nobody waits for it any more, and its cancel is on its way.
   };
 
+  std::string pool;
   CallId id = 0;
   State state = State::kWaiting;
   Duration age{};                 // Since it arrived.
@@ -34,6 +35,7 @@ struct RunningStatement {
 };
 
 struct OpenSession {
+  std::string pool;
   uint64_t id = 0;
   bool pinned = false;  // Otherwise it ends with its transaction.
   bool failed = false;  // Its transaction can only be rolled back.

@@ -50,7 +50,8 @@ class Subscriber {
   // Pool::SubscriberCaughtUp.
   virtual size_t Backlog() const = 0;
 
-  SubscriberId id = 0;  // Unique among the pool's subscribers; set by whoever subscribes.
+  SubscriberId id = 0;    // Unique among the subscribers of all pools; set by whoever subscribes.
+  std::string pool_name;  // As Call::pool_name.
   std::vector<std::string> channels;  // At least one, each once. Unchanged until Done.
 };
 

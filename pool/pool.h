@@ -140,6 +140,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void Start();
   // REQUIRES: call.id is not in the pool. The call is answered exactly once, always.
   void Submit(Call& call);
+  // Whether it knows the session of this token, or what became of it.
+  bool KnowsSession(std::string_view token) const;
   // The caller of `id` left; nothing happens if it is answered already.
   void Cancel(CallId id);
   // The sink of `id`, which was full, takes more, or its source has more; nothing happens if the
@@ -152,7 +154,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   // Ends every session that was opened by this owner (SessionUse::owner), with a rollback.
   void EndSessionsOf(uint64_t owner);
   // A client process and the end of it, with which its sessions (SessionUse::client_id) are rolled
-  // back; see AttachedClient.
+  // back.
   void Attach(AttachedClient& client);
   void Detach(AttachedClient& client);
 
@@ -369,7 +371,6 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   absl::flat_hash_map<CallId, CallState> calls_;
   std::set<std::pair<Instant, CallId>> timers_;
   absl::flat_hash_map<std::string, std::unique_ptr<Session>> sessions_;  // By token.
-  uint64_t next_session_id_ = 1;
   std::map<std::string, uint64_t> sessions_revoked_;
   absl::flat_hash_map<CallId, std::vector<CancelWatch>> watches_;
   // Why sessions that we ended are no more, for whoever comes with their token: the last ones.

@@ -92,6 +92,7 @@ RunningStatement Pool::ShownOf(const CallState& state) const {
   const Call& call = *state.call;
   const bool waits = state.connection == 0;
   RunningStatement shown;
+  shown.pool = options_.name;
   shown.id = call.id;
   shown.state = state.gave_up != GiveUp::kNone ? RunningStatement::State::kCancelling
                 : waits                        ? RunningStatement::State::kWaiting
@@ -121,6 +122,7 @@ Listing<RunningStatement> Pool::Statements(const ListFilter& filter) const {
 
 OpenSession Pool::ShownOf(const Session& session) const {
   OpenSession shown;
+  shown.pool = options_.name;
   shown.id = session.id;
   shown.pinned = session.pinned;
   shown.failed = session.status == TransactionStatus::kFailed;
@@ -136,14 +138,14 @@ OpenSession Pool::ShownOf(const Session& session) const {
 }
 
 Listing<OpenSession> Pool::Sessions(const ListFilter& filter) const {
-  std::vector<std::pair<uint64_t, const Session*>> oldest;  // Ids rise with time.
+  std::vector<std::pair<Instant, const Session*>> oldest;
   for (const auto& [token, session] : sessions_) {
     if (loop_.now() - session->began < filter.age_min) continue;
-    oldest.emplace_back(session->id, session.get());
+    oldest.emplace_back(session->began, session.get());
   }
   Listing<OpenSession> listing;
   listing.truncated = KeepOldest(filter, oldest);
-  for (const auto& [id, session] : oldest) listing.entries.push_back(ShownOf(*session));
+  for (const auto& [began, session] : oldest) listing.entries.push_back(ShownOf(*session));
   return listing;
 }
 

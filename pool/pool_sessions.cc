@@ -63,6 +63,10 @@ Error Pool::SessionLost() {
                   "its transaction is rolled back");
 }
 
+bool Pool::KnowsSession(std::string_view token) const {
+  return sessions_.contains(std::string(token)) || revoked_.Peek(token) != nullptr;
+}
+
 // Whoever has the token of a session may know what became of it.
 Error Pool::NoSession(std::string_view token) const {
   const std::string* reason = revoked_.Peek(token);
@@ -190,7 +194,7 @@ bool Pool::OpensSession(const CallState& state, const Outcome& outcome, Conditio
 Session& Pool::BeginSession(ConnectionId id, const CallState& state) {
   const SessionUse& use = state.call->session;
   auto session = std::make_unique<Session>();
-  session->id = next_session_id_++;
+  session->id = state.call->id;
   session->token = NewSessionToken();
   session->connection = id;
   session->lane = state.lane;
@@ -367,7 +371,6 @@ bool Pool::ClientIsGone(std::string_view client_id) const {
 void Pool::Attach(AttachedClient& client) {
   DBSIDECAR_CHECK(!client.client_id.empty() && !clients_.contains(client.client_id));
   clients_[client.client_id] = &client;
-  client.OnAttached();
 }
 
 void Pool::Detach(AttachedClient& client) {
@@ -378,7 +381,6 @@ void Pool::Detach(AttachedClient& client) {
   }
   for (Session* session : owned) Revoke(*session, "client_gone");
   Act();
-  client.Done();
 }
 
 void Pool::EndSessionsOf(uint64_t owner) {

@@ -51,7 +51,7 @@ struct SessionUse {
 
 // An open session. Calls of one session run one at a time, in the order in which they came.
 struct Session {
-  uint64_t id = 0;  // For operators, who must not know the token.
+  uint64_t id = 0;  // Of the call that opened it: for operators, who must not know the token.
   std::string token;
   uint64_t connection = 0;
   size_t lane = 0;
@@ -97,18 +97,14 @@ struct SessionAudit {
   std::vector<std::string> survived{};  // The connection is closed.
 };
 
-// A client process that is there as long as it is attached. Life: Pool::Attach, OnAttached and what
-// happens from then on; after Pool::Detach exactly one Done. Loop thread.
+// A client process that is there as long as it is attached: from Pool::Attach to Pool::Detach. Loop
+// thread.
 class AttachedClient {
  public:
   virtual ~AttachedClient() = default;
 
-  // From now on calls may name it.
-  virtual void OnAttached() = 0;
   // A session of this client was rolled back and ended without its doing.
   virtual void OnSessionRevoked(const std::string& token, std::string_view reason) = 0;
-  // Nothing refers to this client any more; it may delete itself.
-  virtual void Done() = 0;
 
   std::string client_id;    // Unique and unguessable; set by whoever attaches.
   std::string client_name;  // As it calls itself; may be empty.

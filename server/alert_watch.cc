@@ -25,9 +25,7 @@ bool IsDown(const pool::PoolStats& stats) {
   return known && !stats.database_up && !stats.draining && !stats.paused;
 }
 
-}  // namespace
-
-AlertFigures AlertFiguresOf(const FiguresSampler::Looks& minute, const PoolTrend& hour) {
+PoolAlertFigures FiguresOf(const FiguresSampler::Looks& minute, const PoolTrend& hour) {
   const FiguresSample& now = minute.back();
   const pool::PoolStats& stats = now.stats;
   PoolAlertFigures pool{
@@ -43,7 +41,16 @@ AlertFigures AlertFiguresOf(const FiguresSampler::Looks& minute, const PoolTrend
     pool.utilization_percent =
         100 * static_cast<double>(stats.in_use()) / static_cast<double>(stats.max);
   }
-  AlertFigures figures{.pools = {pool}, .memory_used_percent = 0, .restarts_last_hour = 0};
+  return pool;
+}
+
+}  // namespace
+
+AlertFigures AlertFiguresOf(const std::vector<FiguresSampler::Looks>& minute,
+                            const std::vector<PoolTrend>& hour) {
+  AlertFigures figures;
+  for (size_t i = 0; i < minute.size(); ++i) figures.pools.push_back(FiguresOf(minute[i], hour[i]));
+  const FiguresSample& now = minute[0].back();
   if (now.memory_limit_bytes > 0) {
     figures.memory_used_percent =
         100 * static_cast<double>(now.resident_bytes) / static_cast<double>(now.memory_limit_bytes);
@@ -51,13 +58,14 @@ AlertFigures AlertFiguresOf(const FiguresSampler::Looks& minute, const PoolTrend
   return figures;
 }
 
-void AlertWatch::Look(const FiguresSampler::Looks& minute) {
-  const LookTime now{.steady = minute.back().time, .wall = std::chrono::system_clock::now()};
+void AlertWatch::Look(const std::vector<FiguresSampler::Looks>& minute) {
+  const LookTime now{.steady = minute[0].back().time, .wall = std::chrono::system_clock::now()};
   const auto restarts = static_cast<double>(options_.restarts_last_hour().value_or(0));
   std::vector<AlertState> changes;
   {
     const std::lock_guard lock(mutex_);
-    hour_.Note(minute.back());
+    hour_.resize(minute.size());
+    for (size_t i = 0; i < minute.size(); ++i) hour_[i].Note(minute[i].back());
     AlertFigures figures = AlertFiguresOf(minute, hour_);
     figures.restarts_last_hour = restarts;
     changes = alerts_.Judge(now, figures);
@@ -71,7 +79,7 @@ std::vector<AlertState> AlertWatch::states() const {
   return alerts_.states();
 }
 
-PoolTrend AlertWatch::hour() const {
+std::vector<PoolTrend> AlertWatch::hour() const {
   const std::lock_guard lock(mutex_);
   return hour_;
 }

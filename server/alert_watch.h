@@ -12,9 +12,10 @@
 
 namespace dbsidecar::server {
 
-// What the rules judge, from the looks of the last minute and the last hour. REQUIRES: there is
-// one.
-AlertFigures AlertFiguresOf(const FiguresSampler::Looks& minute, const PoolTrend& hour);
+// What the rules judge, from the looks of the last minute and the last hour at each pool. REQUIRES:
+// there is one at each.
+AlertFigures AlertFiguresOf(const std::vector<FiguresSampler::Looks>& minute,
+                            const std::vector<PoolTrend>& hour);
 
 struct AlertWatchOptions {
   std::chrono::nanoseconds hold{};  // See Alerts.
@@ -32,16 +33,16 @@ class AlertWatch {
       : options_(std::move(options)), alerts_(options_.hold) {}
 
   // One thread only, at each look.
-  void Look(const FiguresSampler::Looks& minute);
+  void Look(const std::vector<FiguresSampler::Looks>& minute);
 
   std::vector<AlertState> states() const;
-  // The last hour, for recommendations. Empty before the first look.
-  PoolTrend hour() const;
+  // The last hour of each pool, for recommendations. Empty before the first look.
+  std::vector<PoolTrend> hour() const;
 
  private:
   const AlertWatchOptions options_;
   mutable std::mutex mutex_;  // Guards all below.
-  PoolTrend hour_;
+  std::vector<PoolTrend> hour_;
   Alerts alerts_;
 };
 

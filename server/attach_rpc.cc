@@ -39,9 +39,9 @@ class AttachStream final : public EventStream, public pool::AttachedClient {
                                   accepted_.Tag());
   }
 
-  // --- AttachedClient; loop thread. ---
+  // --- Loop thread. ---
 
-  void OnAttached() override {
+  void OnAttached() {
     v1::AttachResponse event;
     event.mutable_attached()->set_client_id(client_id);
     SetDuration(heartbeat_, *event.mutable_attached()->mutable_heartbeat_interval());
@@ -50,14 +50,13 @@ class AttachStream final : public EventStream, public pool::AttachedClient {
     attached_.store(true);
   }
 
+  // AttachedClient.
   void OnSessionRevoked(const std::string& token, std::string_view reason) override {
     v1::AttachResponse event;
     event.mutable_session_revoked()->set_session(token);
     event.mutable_session_revoked()->set_reason(std::string(reason));
     Tell(event);
   }
-
-  void Done() override { Release(); }
 
   // --- Any thread. ---
 
@@ -104,7 +103,7 @@ class AttachStream final : public EventStream, public pool::AttachedClient {
     Log(LogLevel::kInfo, "client.attached", {{"name", client_name}});
     pooled_ = true;
     Hold();
-    rpc().database().Attach(*this);
+    rpc().pools().Attach(*this, [this] { OnAttached(); });
     SetAlarm();
   }
 
@@ -114,7 +113,7 @@ class AttachStream final : public EventStream, public pool::AttachedClient {
     over_already_ = true;
     alarm_.Cancel();
     attach_.Remove(*this);
-    rpc().database().Detach(*this);
+    rpc().pools().Detach(*this, [this] { Release(); });
   }
 
   void SetAlarm() {

@@ -246,7 +246,6 @@ pool::Statement ToStatement(const v1::ExecuteManyRequest& request, const Request
 std::optional<pool::Error> CheckDescribe(const v1::DescribeRequest& request,
                                          const RequestLimits& limits) {
   if (request.sql().empty()) return Invalid("the statement is empty; set `sql`");
-  if (auto trouble = CheckPool(request.pool())) return trouble;
   const v1::SessionControl& session = request.session();
   if (session.has_begin() || session.has_pin() || session.commit() || session.auto_pin()) {
     return Invalid("Describe takes a session's token, and no other session control");

@@ -19,9 +19,10 @@ grpc::Status Failure(grpc::ServerContext& context, const pool::Error& error) {
 }
 
 template <typename Request>
-void Prepare(Database& database, const RequestLimits& limits, const grpc::ServerContext& context,
+void Prepare(Pools& pools, const RequestLimits& limits, const grpc::ServerContext& context,
              const Request& request, Rpc rpc, AwaitedCall& call) {
-  call.id = database.NextCallId();
+  call.id = pools.NextCallId();
+  call.pool_name = request.pool();
   call.statement = ToStatement(request, limits);
   call.session = ToSessionUse(request.session(), 0);
   call.deadline = DeadlineOf(context);
@@ -30,9 +31,9 @@ void Prepare(Database& database, const RequestLimits& limits, const grpc::Server
   call.trace = TraceOf(request.tags(), TraceOf(context));
 }
 
-pool::Outcome Run(Database& database, const grpc::ServerContext& context, AwaitedCall& call) {
-  database.Submit(call);
-  return call.Await([&] { return context.IsCancelled(); }, [&] { database.Cancel(call.id); });
+pool::Outcome Run(Pools& pools, const grpc::ServerContext& context, AwaitedCall& call) {
+  pools.Submit(call);
+  return call.Await([&] { return context.IsCancelled(); }, [&] { pools.Cancel(call.id); });
 }
 
 template <typename Response>
@@ -42,45 +43,44 @@ bool IsTooLarge(const RequestLimits& limits, const Response& response) {
 
 }  // namespace
 
-grpc::Status RunBatch(Database& database, const RequestLimits& limits, grpc::ServerContext& context,
+grpc::Status RunBatch(Pools& pools, const RequestLimits& limits, grpc::ServerContext& context,
                       const v1::BatchRequest& request, v1::BatchResponse& response) {
   if (const auto trouble = CheckBatch(request, limits)) return Failure(context, *trouble);
   const pool::Batch batch = ToBatch(request, limits);
   AwaitedCall call;
-  Prepare(database, limits, context, request, Rpc::kBatch, call);
+  Prepare(pools, limits, context, request, Rpc::kBatch, call);
   call.batch = &batch;
-  const pool::Outcome outcome = Run(database, context, call);
+  const pool::Outcome outcome = Run(pools, context, call);
   if (outcome.error) return Failure(context, *outcome.error);
   FillBatch(outcome, request.format(), request.want_timing(), response);
   if (!IsTooLarge(limits, response)) return grpc::Status::OK;
   return Failure(context, pool::ResultTooLarge(call.statement.limits, !request.read_only()));
 }
 
-grpc::Status RunExecuteMany(Database& database, const RequestLimits& limits,
-                            grpc::ServerContext& context, const v1::ExecuteManyRequest& request,
+grpc::Status RunExecuteMany(Pools& pools, const RequestLimits& limits, grpc::ServerContext& context,
+                            const v1::ExecuteManyRequest& request,
                             v1::ExecuteManyResponse& response) {
   if (const auto trouble = CheckExecuteMany(request, limits)) return Failure(context, *trouble);
   const ColumnRows rows(request);
   AwaitedCall call;
-  Prepare(database, limits, context, request, Rpc::kExecuteMany, call);
+  Prepare(pools, limits, context, request, Rpc::kExecuteMany, call);
   call.rows = &rows;
   call.wants_rows_affected = request.want_rows_affected_by_row();
-  const pool::Outcome outcome = Run(database, context, call);
+  const pool::Outcome outcome = Run(pools, context, call);
   if (outcome.error) return Failure(context, *outcome.error);
   FillMany(outcome, request.format(), request.want_timing(), response);
   if (!IsTooLarge(limits, response)) return grpc::Status::OK;
   return Failure(context, pool::ResultTooLarge(call.statement.limits, !request.read_only()));
 }
 
-grpc::Status RunDescribe(Database& database, const RequestLimits& limits,
-                         grpc::ServerContext& context, const v1::DescribeRequest& request,
-                         v1::DescribeResponse& response) {
+grpc::Status RunDescribe(Pools& pools, const RequestLimits& limits, grpc::ServerContext& context,
+                         const v1::DescribeRequest& request, v1::DescribeResponse& response) {
   if (const auto trouble = CheckDescribe(request, limits)) return Failure(context, *trouble);
   pool::Description description;
   AwaitedCall call;
-  Prepare(database, limits, context, request, Rpc::kDescribe, call);
+  Prepare(pools, limits, context, request, Rpc::kDescribe, call);
   call.description = &description;
-  const pool::Outcome outcome = Run(database, context, call);
+  const pool::Outcome outcome = Run(pools, context, call);
   if (outcome.error) return Failure(context, *outcome.error);
   FillDescription(description, response);
   return grpc::Status::OK;

@@ -51,9 +51,9 @@ ConfigInForce::Reloaded ConfigInForce::Reload(bool dry_run) {
 }
 
 std::vector<std::string> ConfigInForce::Change(const std::vector<WantedValue>& wanted,
-                                               const std::string& origin) {
+                                               const std::string& origin, const std::string& pool) {
   const std::lock_guard lock(changing_);
-  server::Change change = PlanChange(*Get(), wanted, origin);
+  server::Change change = PlanChange(*Get(), wanted, origin, pool);
   if (!change.problems.empty()) return TextsOf(change.problems);
   if (std::optional<std::string> trouble = Put(std::move(change.config))) {
     return {*std::move(trouble)};

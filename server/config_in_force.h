@@ -37,8 +37,9 @@ class ConfigInForce {
   // `dry_run`: only says what would change.
   Reloaded Reload(bool dry_run);
   // By hand; the problems, and then nothing has changed.
-  std::vector<std::string> Change(const std::vector<WantedValue>& wanted,
-                                  const std::string& origin);
+  // REQUIRES: there is such a pool.
+  std::vector<std::string> Change(const std::vector<WantedValue>& wanted, const std::string& origin,
+                                  const std::string& pool);
 
  private:
   std::optional<std::string> Put(Config config);

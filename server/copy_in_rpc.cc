@@ -113,7 +113,7 @@ class CopyInCall final : public pool::Call, public pool::CopySource, public pool
       ReadMore();
       more = TakeStarved();
     }
-    if (more) rpc_.database().Resume(id);
+    if (more) rpc_.pools().Resume(id);
     if (std::exchange(submit_, false)) rpc_.Submit({this});
     Release();
   }
@@ -126,7 +126,7 @@ class CopyInCall final : public pool::Call, public pool::CopySource, public pool
       at_end_ = ok;
       more = ok && TakeStarved();
     }
-    if (more) rpc_.database().Resume(id);
+    if (more) rpc_.pools().Resume(id);
     Release();
   }
 
@@ -138,7 +138,7 @@ class CopyInCall final : public pool::Call, public pool::CopySource, public pool
       cancel = submitted_ && context_.IsCancelled();
       if (!submitted_ && !finishing_) FinishWith(Invalid("the client left"));
     }
-    if (cancel) rpc_.database().Cancel(id);
+    if (cancel) rpc_.pools().Cancel(id);
     Release();
   }
 
@@ -214,7 +214,8 @@ class CopyInCall final : public pool::Call, public pool::CopySource, public pool
       return;
     }
     start_ = std::move(start);
-    id = rpc_.database().NextCallId();
+    id = rpc_.pools().NextCallId();
+    pool_name = start_.pool();
     statement = ToStatement(start_, pool::StatementForm::kCopyIn);
     session = ToSessionUse(start_.session(), 0);
     deadline = DeadlineOf(context_);

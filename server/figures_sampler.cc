@@ -85,8 +85,8 @@ void FillCpuShares(const std::deque<FiguresSample>& samples, v1::CpuHealth& into
   }
 }
 
-FiguresSampler::FiguresSampler(std::function<FiguresSample()> look,
-                               std::function<void(const Looks&)> looked)
+FiguresSampler::FiguresSampler(std::function<std::vector<FiguresSample>()> look,
+                               std::function<void(const std::vector<Looks>&)> looked)
     : look_(std::move(look)), looked_(std::move(looked)), thread_([this] { Run(); }) {
   pthread_setname_np(thread_.native_handle(), "sampler");
 }
@@ -100,7 +100,7 @@ FiguresSampler::~FiguresSampler() {
   thread_.join();
 }
 
-FiguresSampler::Looks FiguresSampler::LastMinute() {
+std::vector<FiguresSampler::Looks> FiguresSampler::LastMinute() {
   const std::lock_guard lock(mutex_);
   return samples_;
 }
@@ -110,10 +110,13 @@ void FiguresSampler::Run() {
   std::unique_lock lock(mutex_);
   while (!stopped_) {
     lock.unlock();
-    FiguresSample sample = look_();
+    std::vector<FiguresSample> pools = look_();
     lock.lock();
-    samples_.push_back(std::move(sample));
-    if (samples_.size() > kSamplesMax) samples_.pop_front();
+    samples_.resize(pools.size());
+    for (size_t i = 0; i < pools.size(); ++i) {
+      samples_[i].push_back(std::move(pools[i]));
+      if (samples_[i].size() > kSamplesMax) samples_[i].pop_front();
+    }
     lock.unlock();
     looked_(samples_);  // No other thread changes them.
     lock.lock();

@@ -11,13 +11,15 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "dbsidecar/v1/health.pb.h"
 #include "pool/pool.h"
 
 namespace dbsidecar::server {
 
-// What one look saw. Counters count from the start of the process.
+// What one look saw of the process and of one of its pools. Counters count from the start of the
+// process.
 struct FiguresSample {
   std::chrono::steady_clock::time_point time;
   double cpu_seconds = 0;
@@ -42,26 +44,28 @@ pool::Duration QuantileOf(const pool::Histogram& earlier, const pool::Histogram&
 // Threads: any, but for the constructor and destructor.
 class FiguresSampler {
  public:
-  // The looks of the last minute, the oldest first.
+  // The looks of the last minute at a pool, the oldest first.
   using Looks = std::deque<FiguresSample>;
 
-  // Both are called on a thread of the sampler's: `look` once a second, then `looked`.
+  // Both are called on a thread of the sampler's: `look`, which looks at each pool, always in the
+  // same order, once a second; then `looked`, with a list for each.
   explicit FiguresSampler(
-      std::function<FiguresSample()> look,
-      std::function<void(const Looks&)> looked = [](const Looks&) {});
+      std::function<std::vector<FiguresSample>()> look,
+      std::function<void(const std::vector<Looks>&)> looked = [](const std::vector<Looks>&) {});
   ~FiguresSampler();
 
-  Looks LastMinute();
+  // Of each pool; empty before the first look.
+  std::vector<Looks> LastMinute();
 
  private:
   void Run();
 
-  const std::function<FiguresSample()> look_;
-  const std::function<void(const Looks&)> looked_;
+  const std::function<std::vector<FiguresSample>()> look_;
+  const std::function<void(const std::vector<Looks>&)> looked_;
   std::mutex mutex_;  // Guards all below.
   std::condition_variable stopping_;
   bool stopped_ = false;
-  Looks samples_;
+  std::vector<Looks> samples_;
   std::thread thread_;
 };
 

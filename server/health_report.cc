@@ -33,6 +33,17 @@ void FillDatabase(const pool::PoolStats& stats, v1::DatabaseCheck& check) {
   }
 }
 
+// One line for each pool whose database cannot be reached.
+void AddUnreachable(const std::vector<pool::PoolStats>& pools, v1::HealthResponse& health) {
+  for (const pool::PoolStats& stats : pools) {
+    if (stats.database_up) continue;
+    const std::string which = pools.size() > 1 ? " of the pool \"" + stats.name + "\"" : "";
+    health.add_causes("the database" + which + " is not reachable: " +
+                      (stats.last_connect_error.empty() ? std::string("no connection yet")
+                                                        : stats.last_connect_error));
+  }
+}
+
 }  // namespace
 
 void FillPoolHealth(const pool::PoolStats& stats, v1::PoolHealth& pool) {
@@ -57,26 +68,29 @@ void FillPoolHealth(const pool::PoolStats& stats, v1::PoolHealth& pool) {
   }
 }
 
-void FillHealth(const pool::PoolStats& stats, v1::LifecyclePhase phase, bool ready,
+void FillHealth(const std::vector<pool::PoolStats>& pools, v1::LifecyclePhase phase, bool ready,
                 v1::HealthResponse& health) {
   SetTimestamp(system_clock::now(), *health.mutable_time());
   health.set_phase(phase);
   health.set_ready(ready);
-  FillDatabase(stats, *health.add_databases());
-  if (!stats.database_up) {
+  for (const pool::PoolStats& stats : pools) FillDatabase(stats, *health.add_databases());
+  AddUnreachable(pools, health);
+  if (health.causes_size() > 0) {
     health.set_status(v1::HEALTH_STATUS_UNHEALTHY);
-    health.add_causes("the database is not reachable: " + (stats.last_connect_error.empty()
-                                                               ? std::string("no connection yet")
-                                                               : stats.last_connect_error));
-  } else if (phase != v1::LIFECYCLE_PHASE_SERVING) {
-    health.set_status(v1::HEALTH_STATUS_DEGRADED);
+    return;
+  }
+  health.set_status(v1::HEALTH_STATUS_DEGRADED);
+  if (phase != v1::LIFECYCLE_PHASE_SERVING) {
     health.add_causes("the sidecar is starting or stopping");
-  } else if (stats.paused) {
-    health.set_status(v1::HEALTH_STATUS_DEGRADED);
+    return;
+  }
+  for (const pool::PoolStats& stats : pools) {
+    if (!stats.paused) continue;
     health.add_causes("an operator has paused the pool \"" + stats.name +
                       "\": calls wait until it is resumed");
-  } else if (!ready) {
-    health.set_status(v1::HEALTH_STATUS_DEGRADED);
+  }
+  if (health.causes_size() > 0) return;
+  if (!ready) {
     health.add_causes(
         "not ready: the database has not answered lately, or it was lost twice within a minute and "
         "is not back for long enough");

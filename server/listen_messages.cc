@@ -32,11 +32,6 @@ std::string ToText(std::string text) {
 }  // namespace
 
 std::optional<pool::Error> CheckListen(const v1::ListenRequest& request) {
-  if (!request.pool().empty() && request.pool() != "default") {
-    return pool::OwnError(
-        pool::ErrorKind::kPoolNotFound,
-        fmt::format("there is no pool \"{}\"; leave `pool` empty", request.pool()));
-  }
   if (request.channels().empty()) return Invalid("name at least one channel in `channels`");
   if (request.channels_size() > kChannelsMax) {
     return Invalid(fmt::format("{} channels given; a stream takes {} at most",

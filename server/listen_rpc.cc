@@ -33,7 +33,7 @@ class ListenStream final : public EventStream, public pool::Subscriber {
     // Gaps, too, are not buffered without a limit.
     OnEnded(pool::OwnError(pool::ErrorKind::kSubscriberDropped,
                            "the subscriber does not read, and its buffer is full (listen-buffer)"));
-    rpc().database().Unsubscribe(id);
+    rpc().pools().Unsubscribe(id);
   }
   void OnEnded(const pool::Error& error) override {
     if (error.kind == pool::ErrorKind::kSubscriberDropped) {
@@ -61,19 +61,20 @@ class ListenStream final : public EventStream, public pool::Subscriber {
       Finish(ToGrpcStatus(*refusal));
       return;
     }
-    id = rpc().database().NextCallId();
+    id = rpc().pools().NextCallId();
+    pool_name = request.pool();
     channels = ChannelsOf(request);
     subscribed_ = true;
     Hold();
-    rpc().database().Subscribe(*this);
+    rpc().pools().Subscribe(*this);
   }
 
   void Ended() override {
-    if (subscribed_) rpc().database().Unsubscribe(id);
+    if (subscribed_) rpc().pools().Unsubscribe(id);
   }
 
   void Taken(size_t left) override {
-    if (left == listen_.buffer_max() / 2) rpc().database().SubscriberCaughtUp();
+    if (left == listen_.buffer_max() / 2) rpc().pools().SubscriberCaughtUp();
   }
 
   void Tell(grpc::Slice event) {
@@ -101,7 +102,7 @@ const grpc::Slice& ListenRpc::Encoded(const pool::Notification& notification) {
 }
 
 void ListenRpc::WriteSoon(EventStream& stream) {
-  if (to_write_.empty()) rpc_.database().AtTurnEnd(*this);
+  if (to_write_.empty()) rpc_.pools().AtTurnEnd(*this);
   stream.Hold();
   to_write_.push_back(&stream);
 }

@@ -18,16 +18,19 @@ void LiveFeed::SetLists(std::function<LiveLists()> lists) {
   lists_ = std::move(lists);
 }
 
-void LiveFeed::OnLook(const FiguresSample& sample) {
+void LiveFeed::OnLook(const std::vector<FiguresSample>& pools) {
   {
     const std::lock_guard lock(mutex_);
-    if (last_look_) {
-      const double seconds = std::chrono::duration<double>(sample.time - last_look_->time).count();
-      rates_ = {{.pool = "", .values = ProcessValues(*last_look_, sample)},
-                {.pool = sample.stats.name,
-                 .values = PoolValues(last_look_->stats, sample.stats, seconds)}};
+    if (!last_look_.empty()) {
+      const double seconds =
+          std::chrono::duration<double>(pools[0].time - last_look_[0].time).count();
+      rates_ = {{.pool = "", .values = ProcessValues(last_look_[0], pools[0])}};
+      for (size_t i = 0; i < pools.size(); ++i) {
+        rates_.push_back({.pool = pools[i].stats.name,
+                          .values = PoolValues(last_look_[i].stats, pools[i].stats, seconds)});
+      }
     }
-    last_look_ = sample;
+    last_look_ = pools;
   }
   Publish();
 }

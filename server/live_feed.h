@@ -6,7 +6,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,8 +28,8 @@ class LiveFeed {
   void SetServers(std::vector<HttpServer*> servers);
   // Who tells what runs, asked for each snapshot. Without one the lists are empty.
   void SetLists(std::function<LiveLists()> lists);
-  // A look at the figures, each second: publishes.
-  void OnLook(const FiguresSample& sample);
+  // A look at the figures of each pool, each second: publishes.
+  void OnLook(const std::vector<FiguresSample>& pools);
   // The same between two looks, for what cannot wait.
   void Publish();
   // What a new watch gets first: the figures of now, and what has happened lately.
@@ -45,9 +44,9 @@ class LiveFeed {
   std::mutex mutex_;  // Guards all below.
   std::vector<HttpServer*> servers_;
   std::function<LiveLists()> lists_;
-  std::optional<FiguresSample> last_look_;
-  std::vector<Rates> rates_;  // Of the stretch up to the last look.
-  uint64_t told_ = 0;         // The number of the last event that was published.
+  std::vector<FiguresSample> last_look_;  // Empty = there was none.
+  std::vector<Rates> rates_;              // Of the stretch up to the last look.
+  uint64_t told_ = 0;                     // The number of the last event that was published.
 };
 
 }  // namespace dbsidecar::server

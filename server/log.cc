@@ -47,7 +47,10 @@ class Secrets {
  public:
   void Add(std::string_view secret) {
     const std::unique_lock lock(mutex_);
-    replacements_.emplace_back(secret, "***");
+    const std::pair<std::string, std::string> replacement(secret, "***");
+    if (std::ranges::find(replacements_, replacement) == replacements_.end()) {
+      replacements_.push_back(replacement);
+    }
   }
 
   std::string Redact(std::string_view text) const {

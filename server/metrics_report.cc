@@ -52,7 +52,7 @@ void FillExemplars(const pool::Exemplars& exemplars, v1::Histogram& into) {
 }
 
 void FillPoolMetrics(const pool::PoolStats& stats, const std::map<std::string, uint64_t>& outcomes,
-                     size_t waiters_max, v1::PoolMetrics& metrics) {
+                     v1::PoolMetrics& metrics) {
   metrics.set_pool(stats.name);
   metrics.set_driver(stats.driver);
   metrics.set_state(StateOf(stats));
@@ -69,7 +69,7 @@ void FillPoolMetrics(const pool::PoolStats& stats, const std::map<std::string, u
   metrics.set_reserved(static_cast<uint32_t>(stats.total - in_pool));
   metrics.set_min(static_cast<uint32_t>(stats.min));
   metrics.set_max(static_cast<uint32_t>(stats.max));
-  metrics.set_waiting_max(static_cast<uint32_t>(waiters_max));
+  metrics.set_waiting_max(static_cast<uint32_t>(stats.waiters_max));
   if (stats.max > 0) {
     metrics.set_utilization_percent(100.0 * metrics.active() / static_cast<double>(stats.max));
   }

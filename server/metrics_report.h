@@ -11,7 +11,7 @@
 namespace dbsidecar::server {
 
 void FillPoolMetrics(const pool::PoolStats& stats, const std::map<std::string, uint64_t>& outcomes,
-                     size_t waiters_max, v1::PoolMetrics& metrics);
+                     v1::PoolMetrics& metrics);
 
 // Those with the most time, `statements_max` of them, and "other".
 void FillStatements(pool::StatementsReport report, size_t statements_max, v1::PoolMetrics& metrics);

@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "server/config_in_force.h"
-#include "server/database.h"
 #include "server/log.h"
 #include "server/metrics_report.h"
 #include "server/operator_lists.h"
+#include "server/pools.h"
 #include "server/reports.h"
 #include "server/request_parser.h"
 #include "server/stop_orders.h"
@@ -116,6 +116,26 @@ void LogReload(const ConfigInForce::Reloaded& reloaded) {
       {{"applied", reloaded.applied.size()}, {"need_restart", reloaded.refused.size()}});
 }
 
+// What runs in all pools.
+struct InProgress {
+  uint32_t calls = 0;
+  uint32_t sessions = 0;
+};
+
+InProgress InProgressIn(Pools& pools) {
+  InProgress open;
+  for (const PoolReport& report : pools.Report()) {
+    open.calls += static_cast<uint32_t>(report.stats.running + report.stats.waiting);
+    open.sessions += static_cast<uint32_t>(report.stats.sessions);
+  }
+  return open;
+}
+
+// Of a list: "" means all pools, and elsewhere the default one.
+std::optional<size_t> Only(const std::string& name, size_t pool) {
+  return name.empty() ? std::nullopt : std::optional(pool);
+}
+
 // Waits for what the pool will say. Shared with the pool, which may say it when nobody waits.
 template <typename Verdict>
 class Awaited {
@@ -147,40 +167,43 @@ Operations::Trouble Operations::CheckServing() const {
 
 Operations::Trouble Operations::Pause(const v1::PauseRequest& request, const Patience& patience,
                                       v1::PauseResponse& response) {
-  if (Trouble trouble = CheckPool(request.pool())) return trouble;
+  size_t pool = 0;
+  if (Trouble trouble = pools_.Find(request.pool(), pool)) return trouble;
   if (Trouble trouble = CheckTime(request.timeout(), "timeout")) return trouble;
   if (Trouble trouble = CheckServing()) return trouble;
   pool::Instant until = patience.deadline;
   if (request.has_timeout()) {
     until = std::min(until, pool::Clock::now() + ToDuration(request.timeout()));
   }
-  database_.Pause();
-  Log(LogLevel::kWarn, "pool.paused", {{"remedy", "Admin.Resume serves again"}});
-  while (!database_.at_rest()) {
-    if (!database_.Report().stats.paused) {
+  pools_.Pause(pool);
+  Log(LogLevel::kWarn, "pool.paused",
+      {{"pool", pools_.names()[pool]}, {"remedy", "Admin.Resume serves again"}});
+  while (!pools_.at_rest(pool)) {
+    if (!pools_.Report(pool).stats.paused) {
       return pool::OwnError(pool::ErrorKind::kDraining,
                             "the pause has ended before connections were at rest: the pool was "
                             "resumed, or the sidecar stops");
     }
     if (pool::Clock::now() >= until || patience.has_left()) {
-      const pool::PoolStats stats = database_.Report().stats;
+      const pool::PoolStats stats = pools_.Report(pool).stats;
       return DeadlineError(
           fmt::format("connections still in use: {} (by open sessions: {}); the pool stays paused",
                       stats.in_use(), stats.sessions));
     }
     std::this_thread::sleep_for(kPoll);
   }
-  response.set_state(StateOf(database_.Report().stats));
+  response.set_state(StateOf(pools_.Report(pool).stats));
   return std::nullopt;
 }
 
 Operations::Trouble Operations::Resume(const v1::ResumeRequest& request,
                                        v1::ResumeResponse& response) {
-  if (Trouble trouble = CheckPool(request.pool())) return trouble;
-  database_.Unpause();
-  const pool::PoolStats stats = database_.Report().stats;
+  size_t pool = 0;
+  if (Trouble trouble = pools_.Find(request.pool(), pool)) return trouble;
+  pools_.Unpause(pool);
+  const pool::PoolStats stats = pools_.Report(pool).stats;
   response.set_state(StateOf(stats));
-  Log(LogLevel::kInfo, "pool.resumed", {{"waiting", stats.waiting}});
+  Log(LogLevel::kInfo, "pool.resumed", {{"pool", stats.name}, {"waiting", stats.waiting}});
   return std::nullopt;
 }
 
@@ -199,9 +222,9 @@ Operations::Trouble Operations::Drain(const v1::DrainRequest& request,
                                       v1::DrainResponse& response) {
   if (Trouble trouble = CheckTime(request.timeout(), "timeout")) return trouble;
   if (Trouble trouble = CheckTime(request.delay(), "delay")) return trouble;
-  const pool::PoolStats stats = database_.Report().stats;
-  response.set_calls_in_progress(static_cast<uint32_t>(stats.running + stats.waiting));
-  response.set_sessions(static_cast<uint32_t>(stats.sessions));
+  const InProgress open = InProgressIn(pools_);
+  response.set_calls_in_progress(open.calls);
+  response.set_sessions(open.sessions);
   StopOrders::Drain drain;
   if (request.has_delay()) drain.delay = ToDuration(request.delay());
   if (request.has_timeout()) drain.timeout = ToDuration(request.timeout());
@@ -211,26 +234,27 @@ Operations::Trouble Operations::Drain(const v1::DrainRequest& request,
 }
 
 Operations::Trouble Operations::Quit(v1::QuitResponse& response) {
-  const pool::PoolStats stats = database_.Report().stats;
-  response.set_calls_cancelled(static_cast<uint32_t>(stats.running + stats.waiting));
-  Log(LogLevel::kWarn, "server.quit_ordered", {{"calls", stats.running + stats.waiting}});
+  const InProgress open = InProgressIn(pools_);
+  response.set_calls_cancelled(open.calls);
+  Log(LogLevel::kWarn, "server.quit_ordered", {{"calls", open.calls}});
   orders_.OrderQuit();
   return std::nullopt;
 }
 
 Operations::Trouble Operations::ListStatements(const v1::ListStatementsRequest& request,
                                                v1::ListStatementsResponse& response) {
-  if (Trouble trouble = CheckPool(request.pool())) return trouble;
+  size_t pool = 0;
+  if (Trouble trouble = pools_.Find(request.pool(), pool)) return trouble;
   if (Trouble trouble = CheckTime(request.age_min(), "age_min")) return trouble;
   const auto listing =
-      database_.Statements(FilterOf(ToDuration(request.age_min()), request.statements_max()));
+      pools_.Statements(Only(request.pool(), pool),
+                        FilterOf(ToDuration(request.age_min()), request.statements_max()));
   response.set_truncated(listing.truncated);
   const bool show_sql = config_.Get()->log.show_sql;
   for (const pool::RunningStatement& statement : listing.entries) {
     v1::RunningStatement& entry = *response.add_statements();
     FillStatement(statement, entry);
-    entry.set_pool(database_.pool_name());
-    entry.set_fingerprint(database_.Fingerprint(statement.text));
+    entry.set_fingerprint(pools_.Fingerprint(statement.pool, statement.text));
     if (show_sql) entry.set_sql(ShownText(statement.text));
   }
   return std::nullopt;
@@ -243,7 +267,7 @@ Operations::Trouble Operations::CancelStatement(const v1::CancelStatementRequest
   std::optional<pool::Duration> terminate_after;
   if (request.has_terminate_after()) terminate_after = ToDuration(request.terminate_after());
   Awaited<pool::CancelVerdict> awaited;
-  database_.CancelStatement(request.id(), terminate_after, awaited.Hear());
+  pools_.CancelStatement(request.id(), terminate_after, awaited.Hear());
   const std::optional<pool::CancelVerdict> verdict = awaited.Await(patience);
   if (!verdict) {
     return DeadlineError("the database has not confirmed the cancel yet; it is on its way");
@@ -265,16 +289,16 @@ Operations::Trouble Operations::CancelStatement(const v1::CancelStatementRequest
 
 Operations::Trouble Operations::ListSessions(const v1::ListSessionsRequest& request,
                                              v1::ListSessionsResponse& response) {
-  if (Trouble trouble = CheckPool(request.pool())) return trouble;
+  size_t pool = 0;
+  if (Trouble trouble = pools_.Find(request.pool(), pool)) return trouble;
   if (Trouble trouble = CheckTime(request.age_min(), "age_min")) return trouble;
-  const auto listing =
-      database_.Sessions(FilterOf(ToDuration(request.age_min()), request.sessions_max()));
+  const auto listing = pools_.Sessions(
+      Only(request.pool(), pool), FilterOf(ToDuration(request.age_min()), request.sessions_max()));
   response.set_truncated(listing.truncated);
   for (const pool::OpenSession& session : listing.entries) {
     v1::OpenSession& entry = *response.add_sessions();
     FillSession(session, entry);
-    entry.set_pool(database_.pool_name());
-    entry.set_last_fingerprint(database_.Fingerprint(session.last_text));
+    entry.set_last_fingerprint(pools_.Fingerprint(session.pool, session.last_text));
   }
   return std::nullopt;
 }
@@ -283,7 +307,7 @@ Operations::Trouble Operations::CancelSession(const v1::CancelSessionRequest& re
                                               const Patience& patience,
                                               v1::CancelSessionResponse& response) {
   Awaited<pool::SessionVerdict> awaited;
-  database_.CancelSession(request.id(), awaited.Hear());
+  pools_.CancelSession(request.id(), awaited.Hear());
   const std::optional<pool::SessionVerdict> verdict = awaited.Await(patience);
   if (!verdict) {
     return DeadlineError("the session's statement has not ended yet; its cancel is on its way");
@@ -299,25 +323,28 @@ Operations::Trouble Operations::CancelSession(const v1::CancelSessionRequest& re
 
 Operations::Trouble Operations::ResizePool(const v1::ResizePoolRequest& request,
                                            v1::ResizePoolResponse& response) {
-  if (Trouble trouble = CheckPool(request.pool())) return trouble;
+  size_t pool = 0;
+  if (Trouble trouble = pools_.Find(request.pool(), pool)) return trouble;
   if (Trouble trouble = CheckServing()) return trouble;
   std::vector<WantedValue> wanted;
   if (request.has_min()) wanted.push_back({"min-connections", std::to_string(request.min())});
   if (request.has_max()) wanted.push_back({"max-connections", std::to_string(request.max())});
-  const std::vector<std::string> problems = config_.Change(wanted, "Admin.ResizePool");
+  const std::vector<std::string> problems =
+      config_.Change(wanted, "Admin.ResizePool", pools_.names()[pool]);
   if (!problems.empty()) return Refused(problems);
-  const pool::PoolStats stats = database_.Report().stats;
+  const pool::PoolStats stats = pools_.Report(pool).stats;
   response.set_min(static_cast<uint32_t>(stats.min));
   response.set_max(static_cast<uint32_t>(stats.max));
   response.set_total(static_cast<uint32_t>(stats.total));
   Log(LogLevel::kInfo, "pool.resized",
-      {{"min", stats.min}, {"max", stats.max}, {"total", stats.total}});
+      {{"pool", stats.name}, {"min", stats.min}, {"max", stats.max}, {"total", stats.total}});
   return std::nullopt;
 }
 
 Operations::Trouble Operations::ResetStatistics(const v1::ResetStatisticsRequest& request,
                                                 v1::ResetStatisticsResponse& response) {
-  if (Trouble trouble = CheckPool(request.pool())) return trouble;
+  size_t pool = 0;
+  if (Trouble trouble = pools_.Find(request.pool(), pool)) return trouble;
   *response.mutable_counting_since_time() = reports_.ResetStatistics(request.pool());
   return std::nullopt;
 }
@@ -334,7 +361,8 @@ Operations::Trouble Operations::SetLogLevel(const v1::SetLogLevelRequest& reques
     log_level_.Set(*level, ToDuration(request.duration()));
   } else {
     const std::vector<std::string> problems =
-        config_.Change({{"log-level", std::string(LogLevelName(*level))}}, "Admin.SetLogLevel");
+        config_.Change({{"log-level", std::string(LogLevelName(*level))}}, "Admin.SetLogLevel",
+                       std::string(kDefaultPool));
     if (!problems.empty()) return Refused(problems);
     // It may be what is configured, while another holds for a while.
     log_level_.Forget();

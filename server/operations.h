@@ -11,7 +11,7 @@
 namespace dbsidecar::server {
 
 class ConfigInForce;
-class Database;
+class Pools;
 class Reports;
 class StopOrders;
 class TemporaryLogLevel;
@@ -26,13 +26,9 @@ class Operations {
   };
 
   // All are borrowed.
-  Operations(Database& database, Reports& reports, ConfigInForce& config, StopOrders& orders,
+  Operations(Pools& pools, Reports& reports, ConfigInForce& config, StopOrders& orders,
              TemporaryLogLevel& log_level)
-      : database_(database),
-        reports_(reports),
-        config_(config),
-        orders_(orders),
-        log_level_(log_level) {}
+      : pools_(pools), reports_(reports), config_(config), orders_(orders), log_level_(log_level) {}
 
   using Trouble = std::optional<pool::Error>;
 
@@ -58,7 +54,7 @@ class Operations {
  private:
   Trouble CheckServing() const;
 
-  Database& database_;
+  Pools& pools_;
   Reports& reports_;
   ConfigInForce& config_;
   StopOrders& orders_;

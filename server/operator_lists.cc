@@ -35,6 +35,7 @@ pool::ListFilter FilterOf(pool::Duration age_min, uint32_t count_max) {
 }
 
 void FillStatement(const pool::RunningStatement& statement, v1::RunningStatement& into) {
+  into.set_pool(statement.pool);
   into.set_id(statement.id);
   into.set_state(StateOf(statement.state));
   SetTimestamp(Ago(statement.age), *into.mutable_arrival_time());
@@ -48,6 +49,7 @@ void FillStatement(const pool::RunningStatement& statement, v1::RunningStatement
 }
 
 void FillSession(const pool::OpenSession& session, v1::OpenSession& into) {
+  into.set_pool(session.pool);
   into.set_id(session.id);
   into.set_kind(session.pinned ? v1::SESSION_KIND_PINNED : v1::SESSION_KIND_TRANSACTION);
   SetTimestamp(Ago(session.age), *into.mutable_begin_time());

@@ -130,7 +130,7 @@ class PipelineStream final : public pool::TurnEndHandler {
     const bool first = Reply(call.request(), std::move(outcome));
     if (!first) return;
     Hold();
-    rpc_.database().AtTurnEnd(*this);
+    rpc_.pools().AtTurnEnd(*this);
   }
 
   void OnTurnEnd() override {
@@ -213,8 +213,8 @@ class PipelineStream final : public pool::TurnEndHandler {
       for (const auto& [id, call] : in_flight_) left.push_back(call);
       WriteMore();
     }
-    for (const pool::CallId call : left) rpc_.database().Cancel(call);
-    rpc_.database().EndSessionsOf(id_);
+    for (const pool::CallId call : left) rpc_.pools().Cancel(call);
+    rpc_.pools().EndSessionsOf(id_);
     Release();
   }
 
@@ -284,7 +284,7 @@ class PipelineStream final : public pool::TurnEndHandler {
     }
     // Cancels come after the calls of their own frame.
     if (!calls.empty()) rpc_.Submit(std::move(calls));
-    for (const pool::CallId call : cancels) rpc_.database().Cancel(call);
+    for (const pool::CallId call : cancels) rpc_.pools().Cancel(call);
     frame->Release();
   }
 
@@ -292,13 +292,14 @@ class PipelineStream final : public pool::TurnEndHandler {
     PipelineCall& call = frame.NewCall(*this, request);
     frame.Hold();
     Hold();
-    call.id = rpc_.database().NextCallId();
+    call.id = rpc_.pools().NextCallId();
     call.flow_controlled = true;
     if (request.has_end_session()) {
       call.session = ToSessionUse(request.end_session());
     } else {
       call.statement = ToStatement(request.query(), rpc_.limits());
       call.session = ToSessionUse(request.query().session(), id_);
+      call.pool_name = request.query().pool();
     }
     call.deadline = stream_deadline;
     if (request.has_timeout()) {
@@ -392,7 +393,7 @@ class PipelineStream final : public pool::TurnEndHandler {
   }
 
   RpcContext& rpc_;
-  const uint64_t id_ = rpc_.database().NextCallId();  // Owns the sessions that are begun on it.
+  const uint64_t id_ = rpc_.pools().NextCallId();  // Owns the sessions that are begun on it.
   grpc::ServerCompletionQueue& queue_;
   grpc::ServerContext context_;
   grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> stream_;

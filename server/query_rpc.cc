@@ -65,7 +65,8 @@ class QueryCall final : public pool::Call {
   }
 
   void Submit() {
-    id = rpc_.database().NextCallId();
+    id = rpc_.pools().NextCallId();
+    pool_name = request_->pool();
     statement = ToStatement(*request_, rpc_.limits());
     session = ToSessionUse(request_->session(), 0);
     deadline = DeadlineOf(context_);
@@ -79,7 +80,7 @@ class QueryCall final : public pool::Call {
 
   // The caller has its answer, or has left.
   void OnEnded(bool /*ok*/) {
-    if (submitted_.load() && context_.IsCancelled()) rpc_.database().Cancel(id);
+    if (submitted_.load() && context_.IsCancelled()) rpc_.pools().Cancel(id);
     Release();
   }
 

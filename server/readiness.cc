@@ -24,8 +24,12 @@ bool AnswersLately(const pool::PoolStats& stats, pool::Duration answer_max) {
   return stats.last_success_age && *stats.last_success_age <= answer_max;
 }
 
-Readiness::Readiness(ReadinessOptions options, std::function<void(ReadinessState)> publish)
-    : options_(options), publish_(std::move(publish)), damper_(options.hold) {
+Readiness::Readiness(ReadinessOptions options, size_t pools,
+                     std::function<void(const ReadinessState&)> publish)
+    : options_(options),
+      publish_(std::move(publish)),
+      pools_(pools, {.damper = FlapDamper(options.hold)}),
+      state_{.databases = std::vector<bool>(pools)} {
   publish_(state_);
 }
 
@@ -35,9 +39,9 @@ void Readiness::SetServing(bool serving) {
   Update();
 }
 
-void Readiness::SetDatabaseUp(bool up) {
+void Readiness::SetDatabaseUp(size_t pool, bool up) {
   const std::lock_guard lock(mutex_);
-  up_ = up;
+  pools_[pool].up = up;
   Update();
 }
 
@@ -46,9 +50,9 @@ void Readiness::SetAnswerMax(pool::Duration answer_max) {
   options_.answer_max = answer_max;
 }
 
-void Readiness::Look(const pool::PoolStats& stats) {
+void Readiness::Look(size_t pool, const pool::PoolStats& stats) {
   const std::lock_guard lock(mutex_);
-  answers_ = AnswersLately(stats, options_.answer_max);
+  pools_[pool].answers = AnswersLately(stats, options_.answer_max);
   Update();
 }
 
@@ -59,12 +63,16 @@ bool Readiness::ready() const {
 
 void Readiness::Update() {
   const bool asks_for_answers = options_.policy == ReadinessPolicy::kDatabase;
-  const bool up = damper_.Update(up_ && (answers_ || !asks_for_answers), pool::Clock::now());
   const bool needs_database = options_.policy != ReadinessPolicy::kProcess;
-  const ReadinessState state = {.ready = serving_ && (up || !needs_database),
-                                .database = serving_ && up};
-  if (state.ready == state_.ready && state.database == state_.database) return;
-  state_ = state;
+  ReadinessState state{.ready = serving_, .databases = {}};
+  for (Evidence& pool : pools_) {
+    const bool up =
+        pool.damper.Update(pool.up && (pool.answers || !asks_for_answers), pool::Clock::now());
+    state.ready = state.ready && (up || !needs_database);
+    state.databases.push_back(serving_ && up);
+  }
+  if (state == state_) return;
+  state_ = std::move(state);
   publish_(state_);
 }
 

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <mutex>
+#include <vector>
 
 #include "pool/pool.h"
 #include "server/config/config.h"
@@ -25,7 +26,7 @@ class FlapDamper {
   bool Update(bool up, pool::Instant now);
 
  private:
-  const pool::Duration hold_;
+  pool::Duration hold_;
   bool up_ = false;
   pool::Instant up_since_ = pool::Instant::min();
   // The latest times when it went; min() = never.
@@ -46,38 +47,47 @@ struct ReadinessOptions {
 };
 
 struct ReadinessState {
-  bool ready = false;     // By the policy.
-  bool database = false;  // Serving, and the database is up: of the pool, whatever the policy.
+  bool ready = false;  // By the policy.
+  // Serving, and the database is up: of each pool, whatever the policy.
+  std::vector<bool> databases;
+
+  bool operator==(const ReadinessState&) const = default;
 };
 
 // Threads: any.
 class Readiness {
  public:
-  // `publish` is told the state at once and whenever it changes, one call at a time.
-  Readiness(ReadinessOptions options, std::function<void(ReadinessState)> publish);
+  // `publish` is told the state at once and whenever it changes, one call at a time. Pools are
+  // numbered; all of them count.
+  Readiness(ReadinessOptions options, size_t pools,
+            std::function<void(const ReadinessState&)> publish);
 
   // The process serves; or does no longer.
   void SetServing(bool serving);
-  // The pool's evidence has changed.
-  void SetDatabaseUp(bool up);
+  // A pool's evidence has changed.
+  void SetDatabaseUp(size_t pool, bool up);
   // See ReadinessOptions.
   void SetAnswerMax(pool::Duration answer_max);
-  // A look at the pool, about once a second.
-  void Look(const pool::PoolStats& stats);
+  // A look at a pool, about once a second.
+  void Look(size_t pool, const pool::PoolStats& stats);
 
   bool ready() const;
 
  private:
+  struct Evidence {
+    bool up = false;
+    bool answers = true;
+    FlapDamper damper;
+  };
+
   // REQUIRES: mutex_ is held.
   void Update();
 
   ReadinessOptions options_;
-  const std::function<void(ReadinessState)> publish_;
+  const std::function<void(const ReadinessState&)> publish_;
   mutable std::mutex mutex_;  // Guards all below, and `options_`.
   bool serving_ = false;
-  bool up_ = false;
-  bool answers_ = true;
-  FlapDamper damper_;
+  std::vector<Evidence> pools_;
   ReadinessState state_;
 };
 

@@ -5,15 +5,16 @@
 #include <algorithm>
 #include <array>
 #include <climits>
+#include <deque>
 #include <limits>
 #include <string>
 #include <utility>
 
 #include "server/awaited_call.h"
 #include "server/config/options.h"
-#include "server/database.h"
 #include "server/health_report.h"
 #include "server/metrics_report.h"
+#include "server/pools.h"
 #include "server/process_figures.h"
 #include "server/readiness.h"
 #include "server/recommendations.h"
@@ -26,9 +27,32 @@ constexpr std::chrono::seconds kCheckMax{5};
 // Whoever scrapes more often gets the same again: then it costs a copy of the text.
 constexpr std::chrono::milliseconds kPageAgeMax{100};
 
-pool::Error NoSuchPool(const std::string& name, const std::string& known) {
-  return pool::OwnError(pool::ErrorKind::kPoolNotFound,
-                        "there is no pool \"" + name + "\"; there is \"" + known + "\"");
+std::vector<pool::PoolStats> StatsOf(const std::vector<size_t>& pools,
+                                     const std::vector<PoolReport>& reports) {
+  std::vector<pool::PoolStats> stats;
+  for (const size_t pool : pools) stats.push_back(reports[pool].stats);
+  return stats;
+}
+
+// As `config check` shows it.
+std::string UrlOf(const Config& config) {
+  for (const OptionValue& value : config.values) {
+    if (value.option->flag == "database-url") return value.value;
+  }
+  return "";
+}
+
+const Config& ConfigOf(const Config& config, size_t pool) {
+  return pool == 0 ? config : config.pools[pool - 1];
+}
+
+AdviceSettings SettingsOf(const Config& config) {
+  return {.waiters_max = static_cast<size_t>(config.pool.waiters_max),
+          .wait_timeout = config.pool.wait_timeout,
+          .idle_timeout = config.pool.idle_timeout,
+          .lifetime = config.pool.lifetime,
+          .session_idle_timeout = config.query.session_idle_timeout,
+          .replicas = static_cast<size_t>(config.replicas)};
 }
 
 v1::ConfigurationSource SourceOf(ValueSource source) {
@@ -47,6 +71,8 @@ v1::ConfigurationSource SourceOf(ValueSource source) {
       return v1::CONFIGURATION_SOURCE_ADMIN;
     case ValueSource::kRule:
       return v1::CONFIGURATION_SOURCE_RULE;
+    case ValueSource::kInherited:
+      break;  // Told of where it comes from.
   }
   return v1::CONFIGURATION_SOURCE_UNSPECIFIED;
 }
@@ -60,11 +86,12 @@ std::unique_ptr<Webhook> NewWebhook(const AlertConfig& config) {
 
 }  // namespace
 
-Reports::Reports(Database& database, Readiness& readiness, const ConfigInForce& config)
-    : database_(database),
+Reports::Reports(Pools& pools, Readiness& readiness, const ConfigInForce& config)
+    : pools_(pools),
       readiness_(readiness),
       config_(config),
-      statement_series_(static_cast<size_t>(config.Get()->metrics.statements)),
+      statement_series_(pools.names().size(),
+                        StatementSeries(static_cast<size_t>(config.Get()->metrics.statements))),
       webhook_(NewWebhook(config.Get()->alerts)),
       alerts_({.hold = config.Get()->alerts.hold,
                .restarts_last_hour = [this] { return RestartsLastHour(); },
@@ -74,27 +101,31 @@ Reports::Reports(Database& database, Readiness& readiness, const ConfigInForce& 
                    }}),
       history_(config.Get()->history.enabled ? std::make_unique<History>(config.Get()->history.file)
                                              : nullptr),
-      live_(*this, database.recent_events()),
+      live_(*this, pools.recent_events()),
       sampler_([this] { return Look(); },
-               [this](const FiguresSampler::Looks& looks) { alerts_.Look(looks); }) {}
+               [this](const std::vector<FiguresSampler::Looks>& looks) { alerts_.Look(looks); }) {}
 
-FiguresSample Reports::Look() {
-  DatabaseReport report = database_.Report();
+std::vector<FiguresSample> Reports::Look() {
+  std::vector<PoolReport> reports = pools_.Report();
   memory_limit_bytes_ = system_.MemoryLimit();
-  FiguresSample sample = {.time = std::chrono::steady_clock::now(),
-                          .cpu_seconds = ProcessorSeconds(),
-                          .throttled_seconds = system_.ThrottledSeconds(),
-                          .available_cpus = available_cpus_,
-                          .uptime_seconds = 0,
-                          .resident_bytes = ResidentBytes(),
-                          .memory_limit_bytes = memory_limit_bytes_,
-                          .stats = std::move(report.stats),
-                          .outcomes = std::move(report.outcomes)};
-  sample.uptime_seconds = std::chrono::duration<double>(sample.time - started_).count();
-  if (history_) history_->Add(std::chrono::system_clock::now(), sample);
-  readiness_.Look(sample.stats);
-  live_.OnLook(sample);
-  return sample;
+  FiguresSample process = {.time = std::chrono::steady_clock::now(),
+                           .cpu_seconds = ProcessorSeconds(),
+                           .throttled_seconds = system_.ThrottledSeconds(),
+                           .available_cpus = available_cpus_,
+                           .uptime_seconds = 0,
+                           .resident_bytes = ResidentBytes(),
+                           .memory_limit_bytes = memory_limit_bytes_,
+                           .stats = {}};
+  process.uptime_seconds = std::chrono::duration<double>(process.time - started_).count();
+  std::vector<FiguresSample> samples(reports.size(), process);
+  for (size_t i = 0; i < reports.size(); ++i) {
+    samples[i].stats = std::move(reports[i].stats);
+    samples[i].outcomes = std::move(reports[i].outcomes);
+    readiness_.Look(i, samples[i].stats);
+  }
+  if (history_) history_->Add(std::chrono::system_clock::now(), samples);
+  live_.OnLook(samples);
+  return samples;
 }
 
 std::optional<pool::Error> Reports::FillHistory(const v1::MetricsHistoryRequest& request,
@@ -104,69 +135,95 @@ std::optional<pool::Error> Reports::FillHistory(const v1::MetricsHistoryRequest&
                         "the history is switched off; start the sidecar with --history");
 }
 
-// Through the pool, as calls go: what it finds is what they would. Its error is in the pool's
+// Through the pools, as calls go: what it finds is what they would. Its error is in a pool's
 // figures afterwards.
-void Reports::Check(pool::Instant deadline) {
-  // It would only wait; and what is paused is not to be asked.
-  if (database_.Report().stats.paused) return;
-  AwaitedCall call;
-  call.id = database_.NextCallId();
-  call.statement.sql = "SELECT 1";
-  call.statement.read_only = true;
-  call.caller = "health check";
-  call.deadline = std::min(deadline, pool::Clock::now() + kCheckMax);
-  database_.Submit(call);
-  call.Await();
+void Reports::Check(std::optional<size_t> pool, pool::Instant deadline) {
+  std::deque<AwaitedCall> calls;
+  const std::vector<PoolReport> reports = pools_.Report();
+  for (size_t i = 0; i < reports.size(); ++i) {
+    // It would only wait; and what is paused is not to be asked.
+    if ((pool && *pool != i) || reports[i].stats.paused) continue;
+    AwaitedCall& call = calls.emplace_back();
+    call.id = pools_.NextCallId();
+    call.pool_name = pools_.names()[i];
+    call.statement.sql = "SELECT 1";
+    call.statement.read_only = true;
+    call.caller = "health check";
+    call.deadline = std::min(deadline, pool::Clock::now() + kCheckMax);
+    pools_.Submit(call);
+  }
+  for (AwaitedCall& call : calls) call.Await();
+}
+
+std::optional<pool::Error> Reports::Choose(const std::vector<std::string>& names,
+                                           std::vector<size_t>& pools) const {
+  for (const std::string& name : names) {
+    size_t pool = 0;
+    if (auto trouble = pools_.Find(name, pool)) return trouble;
+    if (std::ranges::find(pools, pool) == pools.end()) pools.push_back(pool);
+  }
+  for (size_t i = 0; names.empty() && i < pools_.names().size(); ++i) pools.push_back(i);
+  return std::nullopt;
 }
 
 std::optional<pool::Error> Reports::FillHealth(const v1::HealthRequest& request,
                                                pool::Instant deadline, v1::HealthResponse& health) {
-  if (request.check_now()) Check(deadline);
-  const DatabaseReport report = database_.Report();
-  const pool::PoolStats& stats = report.stats;
-  if (!request.pool().empty() && request.pool() != stats.name) {
-    return NoSuchPool(request.pool(), stats.name);
+  std::vector<std::string> names;
+  if (!request.pool().empty()) names.push_back(request.pool());
+  std::vector<size_t> pools;
+  if (auto trouble = Choose(names, pools)) return trouble;
+  if (request.check_now()) {
+    Check(names.empty() ? std::nullopt : std::optional(pools[0]), deadline);
   }
-  server::FillHealth(stats, phase(), readiness_.ready(), health);
+  const std::vector<PoolReport> reports = pools_.Report();
+  server::FillHealth(StatsOf(pools, reports), phase(), readiness_.ready(), health);
   FillAlerts(alerts_.states(), health);
   health.set_version(DBSIDECAR_VERSION);
   SetDuration(std::chrono::steady_clock::now() - started_, *health.mutable_uptime());
   const bool all = request.level() == v1::HEALTH_LEVEL_DATABASE;
   if (all || request.level() == v1::HEALTH_LEVEL_DETAILED) {
-    FillDetails(stats, *health.mutable_detailed());
-    FillPoolMetrics(stats, report.outcomes, report.stats.waiters_max,
-                    *health.mutable_detailed()->add_pools());
+    FillDetails(pools, reports, *health.mutable_detailed());
   }
-  if (all) {
-    v1::PoolHealth& pool = *health.mutable_database()->add_pools();
-    FillPoolHealth(stats, pool);
-    pool.set_url(DatabaseUrlText());
-    *pool.mutable_check() = health.databases(0);
-    *pool.mutable_metrics() = health.detailed().pools(0);
-    FillConfiguration(*health.mutable_database());
-    FillRecommendations(*health.mutable_database());
-  }
+  if (all) FillPools(pools, reports, health);
   return std::nullopt;
 }
 
-void Reports::FillDetails(const pool::PoolStats& stats, v1::DetailedHealth& details) {
-  const std::deque<FiguresSample> minute = sampler_.LastMinute();
+void Reports::FillDetails(const std::vector<size_t>& pools, const std::vector<PoolReport>& reports,
+                          v1::DetailedHealth& details) {
+  const std::vector<FiguresSampler::Looks> minute = sampler_.LastMinute();
   FillProcessMetrics(*details.mutable_process());
   details.mutable_process()->set_memory_limit_bytes(memory_limit_bytes_);
   system_.FillSystem(details.process(), *details.mutable_system());
   system_.FillMemory(details.process(), *details.mutable_memory());
   system_.FillCpu(*details.mutable_cpu());
-  FillCpuShares(minute, *details.mutable_cpu());
-  v1::PerformanceIndicators& performance = *details.add_performance();
-  performance.set_pool(stats.name);
-  FillPerformance(minute, performance);
+  if (!minute.empty()) FillCpuShares(minute[0], *details.mutable_cpu());
+  for (const size_t pool : pools) {
+    FillPoolMetrics(reports[pool].stats, reports[pool].outcomes, *details.add_pools());
+    v1::PerformanceIndicators& performance = *details.add_performance();
+    performance.set_pool(reports[pool].stats.name);
+    if (!minute.empty()) FillPerformance(minute[pool], performance);
+  }
+}
+
+void Reports::FillPools(const std::vector<size_t>& pools, const std::vector<PoolReport>& reports,
+                        v1::HealthResponse& health) {
+  const std::shared_ptr<const Config> config = config_.Get();
+  for (size_t i = 0; i < pools.size(); ++i) {
+    v1::PoolHealth& pool = *health.mutable_database()->add_pools();
+    FillPoolHealth(reports[pools[i]].stats, pool);
+    pool.set_url(UrlOf(ConfigOf(*config, pools[i])));
+    *pool.mutable_check() = health.databases(static_cast<int>(i));
+    *pool.mutable_metrics() = health.detailed().pools(static_cast<int>(i));
+  }
+  FillConfiguration(*health.mutable_database());
+  FillRecommendations(pools, *health.mutable_database());
 }
 
 void Reports::FillConfiguration(v1::DatabaseHealth& health) const {
   const std::shared_ptr<const Config> config = config_.Get();
-  for (const OptionValue& value : config->values) {
+  for (const auto& [name, value] : ToldValues(*config)) {
     v1::ConfigurationEntry& entry = *health.add_configuration();
-    entry.set_name(std::string(value.option->flag));
+    entry.set_name(name);
     entry.set_value(value.value);
     entry.set_source(SourceOf(value.source));
     entry.set_reloadable(value.option->reload);
@@ -190,27 +247,21 @@ std::optional<size_t> Reports::RestartsLastHour() {
   return restarts_;
 }
 
-void Reports::FillRecommendations(v1::DatabaseHealth& health) {
-  const AdviceFigures figures{.minute = sampler_.LastMinute(), .hour = alerts_.hour()};
-  if (figures.minute.empty() || figures.hour.empty()) return;  // It has only just begun.
+void Reports::FillRecommendations(const std::vector<size_t>& pools, v1::DatabaseHealth& health) {
+  const std::vector<FiguresSampler::Looks> minute = sampler_.LastMinute();
+  const std::vector<PoolTrend> hour = alerts_.hour();
+  if (minute.empty() || hour.empty()) return;  // It has only just begun.
   const std::shared_ptr<const Config> config = config_.Get();
-  const AdviceSettings settings{.waiters_max = static_cast<size_t>(config->pool.waiters_max),
-                                .wait_timeout = config->pool.wait_timeout,
-                                .idle_timeout = config->pool.idle_timeout,
-                                .lifetime = config->pool.lifetime,
-                                .session_idle_timeout = config->query.session_idle_timeout,
-                                .replicas = static_cast<size_t>(config->replicas)};
-  for (v1::Recommendation& advice : Recommend(figures, settings)) {
-    *health.add_recommendations() = std::move(advice);
+  for (const size_t pool : pools) {
+    const AdviceFigures figures{.minute = minute[pool], .hour = hour[pool]};
+    const AdviceSettings settings = SettingsOf(ConfigOf(*config, pool));
+    for (v1::Recommendation& advice : Recommend(figures, settings)) {
+      *health.add_recommendations() = std::move(advice);
+    }
   }
-}
-
-std::string Reports::DatabaseUrlText() const {
-  const std::shared_ptr<const Config> config = config_.Get();
-  for (const OptionValue& value : config->values) {
-    if (value.option->flag == "database-url") return value.value;
-  }
-  return "";
+  std::stable_sort(health.mutable_recommendations()->begin(),
+                   health.mutable_recommendations()->end(),
+                   [](const auto& a, const auto& b) { return a.severity() > b.severity(); });
 }
 
 std::optional<pool::Error> Reports::FillMetrics(const v1::MetricsRequest& request,
@@ -233,14 +284,20 @@ google::protobuf::Timestamp Reports::ResetStatistics(const std::string& pool) {
 
 std::optional<pool::Error> Reports::FillTotals(const v1::MetricsRequest& request,
                                                v1::MetricsResponse& metrics) {
-  const DatabaseReport report = database_.Report();
-  for (const std::string& pool : request.pools()) {
-    if (pool != report.stats.name) return NoSuchPool(pool, report.stats.name);
+  std::vector<size_t> pools;
+  if (auto trouble = Choose({request.pools().begin(), request.pools().end()}, pools)) {
+    return trouble;
   }
+  const std::vector<PoolReport> reports = pools_.Report();
   SetTimestamp(std::chrono::system_clock::now(), *metrics.mutable_time());
   SetTimestamp(started_at_, *metrics.mutable_counting_since_time());
-  FillPoolMetrics(report.stats, report.outcomes, report.stats.waiters_max, *metrics.add_pools());
-  FillFigures(request, *metrics.mutable_pools(0));
+  std::vector<PoolFigures> figures;
+  if (request.statements_max() > 0 || request.callers()) figures = pools_.Figures();
+  for (const size_t pool : pools) {
+    v1::PoolMetrics& into = *metrics.add_pools();
+    FillPoolMetrics(reports[pool].stats, reports[pool].outcomes, into);
+    if (!figures.empty()) FillFigures(request, std::move(figures[pool]), into);
+  }
   if (request.rpcs()) rpcs_.Fill(metrics);
   FillProcessMetrics(*metrics.mutable_process());
   metrics.mutable_process()->set_memory_limit_bytes(memory_limit_bytes_);
@@ -250,9 +307,8 @@ std::optional<pool::Error> Reports::FillTotals(const v1::MetricsRequest& request
   return std::nullopt;
 }
 
-void Reports::FillFigures(const v1::MetricsRequest& request, v1::PoolMetrics& metrics) {
-  if (request.statements_max() == 0 && !request.callers()) return;
-  DatabaseFigures figures = database_.Figures();
+void Reports::FillFigures(const v1::MetricsRequest& request, PoolFigures figures,
+                          v1::PoolMetrics& metrics) {
   const bool counted = config_.Get()->metrics.statements > 0;
   if (request.statements_max() > 0 && counted) {
     FillStatements(std::move(figures.statements), request.statements_max(), metrics);
@@ -274,15 +330,17 @@ std::string Reports::MakePage(MetricsFormat format) {
   v1::MetricsResponse metrics;
   FillTotals({}, metrics);
   rpcs_.Fill(metrics);
-  const DatabaseFigures figures = database_.Figures();
-  v1::PoolMetrics& pool = *metrics.mutable_pools(0);
-  if (config_.Get()->metrics.statements > 0) {
+  const std::vector<PoolFigures> figures = pools_.Figures();
+  const bool counted = config_.Get()->metrics.statements > 0;
+  for (size_t i = 0; i < figures.size(); ++i) {
+    v1::PoolMetrics& pool = *metrics.mutable_pools(static_cast<int>(i));
+    FillCallers(figures[i].callers, pool);
+    if (!counted) continue;
     for (const pool::StatementFigures& statement :
-         statement_series_.List(figures.statements, pool::Clock::now())) {
+         statement_series_[i].List(figures[i].statements, pool::Clock::now())) {
       FillStatement(statement, *pool.add_statements());
     }
   }
-  FillCallers(figures.callers, pool);
   return MetricsText(metrics, format);
 }
 

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "dbsidecar/v1/health.pb.h"
 #include "dbsidecar/v1/metrics.pb.h"
@@ -19,6 +20,7 @@
 #include "server/live_feed.h"
 #include "server/metrics_baseline.h"
 #include "server/metrics_text.h"
+#include "server/pools.h"
 #include "server/rpc_figures.h"
 #include "server/statement_series.h"
 #include "server/system_figures.h"
@@ -26,14 +28,13 @@
 
 namespace dbsidecar::server {
 
-class Database;
 class Readiness;
 
 // Threads: any.
 class Reports {
  public:
   // All are borrowed. Looks at `readiness` too, once a second.
-  Reports(Database& database, Readiness& readiness, const ConfigInForce& config);
+  Reports(Pools& pools, Readiness& readiness, const ConfigInForce& config);
 
   void SetPhase(v1::LifecyclePhase phase) { phase_.store(phase); }
   v1::LifecyclePhase phase() const { return phase_.load(); }
@@ -65,19 +66,27 @@ class Reports {
     std::chrono::steady_clock::time_point made;
   };
 
-  FiguresSample Look();
-  void Check(pool::Instant deadline);
-  void FillDetails(const pool::PoolStats& stats, v1::DetailedHealth& details);
+  std::vector<FiguresSample> Look();
+  // Of all pools, or of one.
+  void Check(std::optional<size_t> pool, pool::Instant deadline);
+  // Of these pools, by their numbers; so the next.
+  void FillDetails(const std::vector<size_t>& pools, const std::vector<PoolReport>& reports,
+                   v1::DetailedHealth& details);
+  void FillPools(const std::vector<size_t>& pools, const std::vector<PoolReport>& reports,
+                 v1::HealthResponse& health);
   void FillConfiguration(v1::DatabaseHealth& health) const;
-  void FillRecommendations(v1::DatabaseHealth& health);
-  std::string DatabaseUrlText() const;
-  void FillFigures(const v1::MetricsRequest& request, v1::PoolMetrics& metrics);
+  void FillRecommendations(const std::vector<size_t>& pools, v1::DatabaseHealth& health);
+  void FillFigures(const v1::MetricsRequest& request, PoolFigures figures,
+                   v1::PoolMetrics& metrics);
+  // The numbers of the pools that `names` name; without any, all.
+  std::optional<pool::Error> Choose(const std::vector<std::string>& names,
+                                    std::vector<size_t>& pools) const;
   // REQUIRES: page_mutex_ is held.
   std::string MakePage(MetricsFormat format);
   // The sampler's thread.
   std::optional<size_t> RestartsLastHour();
 
-  Database& database_;
+  Pools& pools_;
   Readiness& readiness_;
   const ConfigInForce& config_;
   const SystemFigures system_;
@@ -85,8 +94,8 @@ class Reports {
   const std::chrono::system_clock::time_point started_at_ = std::chrono::system_clock::now();
   std::atomic<v1::LifecyclePhase> phase_{v1::LIFECYCLE_PHASE_STARTING};
   RpcFigures rpcs_;
-  std::mutex page_mutex_;  // Guards the three below.
-  StatementSeries statement_series_;
+  std::mutex page_mutex_;                          // Guards the three below.
+  std::vector<StatementSeries> statement_series_;  // By pool.
   Page prometheus_page_;
   Page open_metrics_page_;
   std::atomic<uint64_t> memory_limit_bytes_ = 0;  // Of the last look, so that scrapes cost little.

@@ -190,12 +190,6 @@ std::optional<pool::Error> CheckEndSession(const v1::EndSessionRequest& request)
   return std::nullopt;
 }
 
-std::optional<pool::Error> CheckPool(const std::string& pool) {
-  if (pool.empty() || pool == "default") return std::nullopt;
-  return pool::OwnError(pool::ErrorKind::kPoolNotFound,
-                        fmt::format("there is no pool \"{}\"; leave `pool` empty", pool));
-}
-
 std::optional<pool::Error> CheckSession(const v1::SessionControl& session) {
   if (session.has_session() && session.session().empty()) {
     return Invalid("`session` is empty; send the token of an earlier reply, or leave it unset");

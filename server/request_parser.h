@@ -56,14 +56,12 @@ pool::SessionUse ToSessionUse(const v1::EndSessionRequest& request);
 std::optional<pool::Error> CheckEndSession(const v1::EndSessionRequest& request);
 std::optional<pool::Error> CheckCopy(const v1::CopyStart& start);
 std::optional<pool::Error> CheckScript(const v1::ScriptRequest& request);
-std::optional<pool::Error> CheckPool(const std::string& pool);
 std::optional<pool::Error> CheckSession(const v1::SessionControl& session);
 std::optional<pool::Error> CheckSettings(const v1::CallSettings& settings);
 std::optional<pool::Error> CheckFormat(v1::ResultFormat format);
 // The same of all that requests that run something have in common.
 template <typename Request>
 std::optional<pool::Error> CheckPlace(const Request& request) {
-  if (auto trouble = CheckPool(request.pool())) return trouble;
   if (auto trouble = CheckSession(request.session())) return trouble;
   return CheckSettings(request.settings());
 }

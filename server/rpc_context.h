@@ -11,7 +11,7 @@
 #include "pool/event_loop.h"
 #include "pool/time.h"
 #include "server/current_limits.h"
-#include "server/database.h"
+#include "server/pools.h"
 #include "server/request_parser.h"
 #include "server/rpc_figures.h"
 #include "server/sidecar_service.h"
@@ -21,13 +21,13 @@ namespace dbsidecar::server {
 class RpcContext {
  public:
   // All borrowed.
-  RpcContext(SidecarService& service, Database& database, const CurrentLimits& limits,
+  RpcContext(SidecarService& service, Pools& pools, const CurrentLimits& limits,
              pool::EventLoop& encoder)
-      : service_(service), database_(database), limits_(limits), encoder_(encoder) {}
+      : service_(service), pools_(pools), limits_(limits), encoder_(encoder) {}
 
   SidecarService& service() { return service_; }
   RpcFigures& rpcs() { return service_.rpcs(); }
-  Database& database() { return database_; }
+  Pools& pools() { return pools_; }
   RequestLimits limits() const { return limits_.Get(); }
   // A thread for results that take long to encode.
   pool::EventLoop& encoder() { return encoder_; }
@@ -45,15 +45,15 @@ class RpcContext {
   // be gained by waiting for more (docs/adr/0018).
   void Submit(std::vector<pool::Call*> calls) {
     if (open_calls() <= calls.size()) {
-      database_.SubmitAtOnce(std::move(calls));
+      pools_.SubmitAtOnce(std::move(calls));
     } else {
-      database_.Submit(std::move(calls));
+      pools_.Submit(std::move(calls));
     }
   }
 
  private:
   SidecarService& service_;
-  Database& database_;
+  Pools& pools_;
   const CurrentLimits& limits_;
   pool::EventLoop& encoder_;
   std::atomic<size_t> open_calls_{0};

@@ -22,7 +22,6 @@
 #include "server/config_in_force.h"
 #include "server/copy_in_rpc.h"
 #include "server/copy_out_rpc.h"
-#include "server/database.h"
 #include "server/health_listener.h"
 #include "server/health_service.h"
 #include "server/http/http_server.h"
@@ -32,6 +31,7 @@
 #include "server/loop_thread.h"
 #include "server/operations.h"
 #include "server/pipeline_rpc.h"
+#include "server/pools.h"
 #include "server/query_rpc.h"
 #include "server/query_stream_rpc.h"
 #include "server/readiness.h"
@@ -50,12 +50,15 @@ using std::chrono::steady_clock;
 constexpr steady_clock::duration kStreamEndMax = std::chrono::seconds(1);
 
 // Tells whoever probes.
-void Publish(ReadinessState state, HealthService& service) {
+void Publish(const ReadinessState& state, const std::vector<std::string>& pools,
+             HealthService& service) {
   service.SetServing("liveness", true);
   for (const char* name : {"", "readiness", "dbsidecar.v1.Sidecar"}) {
     service.SetServing(name, state.ready);
   }
-  service.SetServing("pool/default", state.database);
+  for (size_t i = 0; i < pools.size(); ++i) {
+    service.SetServing("pool/" + pools[i], state.databases[i]);
+  }
 }
 
 ReadinessOptions ReadinessOptionsOf(const Config& config) {
@@ -124,8 +127,18 @@ RequestLimits LimitsOf(const Config& config) {
 
 void RegisterSecretsOf(const Config& config) {
   for (const std::string& secret : config.alerts.webhook.Secrets()) RegisterSecret(secret);
-  if (config.database.driver != DatabaseDriver::kPostgres) return;
-  for (const std::string& secret : SecretsInUrl(config.database.name)) RegisterSecret(secret);
+  const auto register_all = [](const DatabaseUrl& url) {
+    if (url.driver != DatabaseDriver::kPostgres) return;
+    for (const std::string& secret : SecretsInUrl(url.name)) RegisterSecret(secret);
+  };
+  register_all(config.database);
+  for (const Config& pool : config.pools) register_all(pool.database);
+}
+
+std::vector<std::string> PoolNamesOf(const Config& config) {
+  std::vector<std::string> names = {config.pool_name};
+  for (const Config& pool : config.pools) names.push_back(pool.pool_name);
+  return names;
 }
 
 void OnGrpcLog(gpr_log_func_args* args) {
@@ -141,17 +154,18 @@ class Server {
         orders_(orders),
         in_force_(config, std::move(load)),
         limits_(LimitsOf(config)),
-        readiness_(ReadinessOptionsOf(config),
-                   [this](ReadinessState state) {
-                     Publish(state, health_);
-                     Publish(state, health_listener_.service());
+        pool_names_(PoolNamesOf(config)),
+        readiness_(ReadinessOptionsOf(config), pool_names_.size(),
+                   [this](const ReadinessState& state) {
+                     Publish(state, pool_names_, health_);
+                     Publish(state, pool_names_, health_listener_.service());
                    }),
-        database_(config, [this](bool up) { readiness_.SetDatabaseUp(up); }),
-        reports_(database_, readiness_, in_force_),
+        pools_(config, [this](size_t pool, bool up) { readiness_.SetDatabaseUp(pool, up); }),
+        reports_(pools_, readiness_, in_force_),
         log_level_([this] { return in_force_.Get()->log.level; }),
-        operations_(database_, reports_, in_force_, orders_, log_level_),
-        service_(database_, reports_, limits_),
-        rpc_(service_, database_, limits_, encoder_loop_),
+        operations_(pools_, reports_, in_force_, orders_, log_level_),
+        service_(pools_, reports_, limits_),
+        rpc_(service_, pools_, limits_, encoder_loop_),
         attach_(rpc_),
         listen_(rpc_, static_cast<size_t>(config.query.listen_buffer)),
         watch_metrics_(rpc_, reports_),
@@ -187,14 +201,14 @@ class Server {
   int Run() {
     if (!Listen()) return 1;
     bool stopped = false;
-    const std::string trouble = database_.Start(config_.lifecycle.start_timeout, [&] {
+    const std::string trouble = pools_.Start(config_.lifecycle.start_timeout, [&] {
       stopped = stopped || orders_.Wait(steady_clock::duration::zero());
       return stopped;
     });
     if (!trouble.empty()) {
       Log(LogLevel::kError, "server.start_failed",
           {{"error", trouble}, {"remedy", "check --database-url and that the database runs"}});
-      database_.Stop(steady_clock::duration::zero(), [] { return true; });
+      pools_.Stop(steady_clock::duration::zero(), [] { return true; });
       return 1;
     }
     if (!stopped) ServeUntilTold();
@@ -260,8 +274,8 @@ class Server {
 
   // After a reload, or a change by hand. What is not named here goes by `in_force_` itself.
   std::optional<pool::Error> GoBy(const Config& before, const Config& now) {
-    if (now.database != before.database) RegisterSecretsOf(now);
-    if (auto trouble = database_.Reconfigure(now)) return trouble;
+    RegisterSecretsOf(now);
+    if (auto trouble = pools_.Reconfigure(before, now)) return trouble;
     limits_.Set(LimitsOf(now));
     readiness_.SetAnswerMax(ReadinessOptionsOf(now).answer_max);
     if (now.log.format != before.log.format) InitLog(CurrentLogLevel(), now.log.format);
@@ -333,7 +347,7 @@ class Server {
       hurry = hurry || orders_.Wait(steady_clock::duration::zero());
       return hurry;
     };
-    const size_t given_up = database_.Stop(limit, hurried);
+    const size_t given_up = pools_.Stop(limit, hurried);
     // The last replies may still be on their way to callers that read slowly.
     while (rpc_.open_calls() > 0 && steady_clock::now() < give_up && !hurried()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -355,8 +369,9 @@ class Server {
   CurrentLimits limits_;
   HealthService health_;
   HealthListener health_listener_;
+  const std::vector<std::string> pool_names_;
   Readiness readiness_;
-  Database database_;
+  Pools pools_;
   Reports reports_;
   TemporaryLogLevel log_level_;
   Operations operations_;

@@ -36,7 +36,7 @@ class ServerStreamCall : public pool::Call, public pool::PartSink, public Stream
   }
 
   void Done() override { Release(); }
-  void OnRoom() override { rpc_.database().Resume(id); }
+  void OnRoom() override { rpc_.pools().Resume(id); }
   void OnFinished() override {
     rpc_.CallsClosed(1);
     Release();
@@ -94,7 +94,8 @@ class ServerStreamCall : public pool::Call, public pool::PartSink, public Stream
   }
 
   void Submit() {
-    id = rpc_.database().NextCallId();
+    id = rpc_.pools().NextCallId();
+    pool_name = start().pool();
     session = ToSessionUse(start().session(), 0);
     deadline = DeadlineOf(context_);
     caller = CallerOf(start().tags());
@@ -112,7 +113,7 @@ class ServerStreamCall : public pool::Call, public pool::PartSink, public Stream
     record_.End(left ? Code::kCancelled : Code::kOk);  // Unless it ended with an error.
     if (left) {
       writer_.Break();
-      if (submitted_.load()) rpc_.database().Cancel(id);
+      if (submitted_.load()) rpc_.pools().Cancel(id);
     }
     Release();
   }

@@ -3,9 +3,9 @@
 #include "pool/error.h"
 #include "server/awaited_call.h"
 #include "server/batch_rpc.h"
-#include "server/database.h"
 #include "server/deadline.h"
 #include "server/grpc_status.h"
+#include "server/pools.h"
 #include "server/reports.h"
 #include "server/request_parser.h"
 #include "server/result_encoder.h"
@@ -47,14 +47,14 @@ grpc::Status SidecarService::Metrics(grpc::ServerContext*, const v1::MetricsRequ
 grpc::Status SidecarService::Batch(grpc::ServerContext* context, const v1::BatchRequest* request,
                                    v1::BatchResponse* response) {
   return Counted(rpcs(), Rpc::kBatch,
-                 [&] { return RunBatch(database_, limits_.Get(), *context, *request, *response); });
+                 [&] { return RunBatch(pools_, limits_.Get(), *context, *request, *response); });
 }
 
 grpc::Status SidecarService::ExecuteMany(grpc::ServerContext* context,
                                          const v1::ExecuteManyRequest* request,
                                          v1::ExecuteManyResponse* response) {
   return Counted(rpcs(), Rpc::kExecuteMany, [&] {
-    return RunExecuteMany(database_, limits_.Get(), *context, *request, *response);
+    return RunExecuteMany(pools_, limits_.Get(), *context, *request, *response);
   });
 }
 
@@ -70,16 +70,17 @@ grpc::Status SidecarService::RunScript(grpc::ServerContext* context,
     return ToGrpcStatus(*trouble);
   }
   AwaitedCall call;
-  call.id = database_.NextCallId();
+  call.id = pools_.NextCallId();
+  call.pool_name = request->pool();
   call.statement = ToStatement(*request, limits_.Get());
   call.session = ToSessionUse(request->session(), 0);
   call.deadline = DeadlineOf(*context);
   call.caller = CallerOf(request->tags());
   call.rpc = RpcName(Rpc::kScript);
   call.trace = TraceOf(request->tags(), TraceOf(*context));
-  database_.Submit(call);
+  pools_.Submit(call);
   const pool::Outcome outcome =
-      call.Await([context] { return context->IsCancelled(); }, [&] { database_.Cancel(call.id); });
+      call.Await([context] { return context->IsCancelled(); }, [&] { pools_.Cancel(call.id); });
   if (outcome.error) {
     KeepRetriesAway(*context, *outcome.error);
     return ToGrpcStatus(*outcome.error);
@@ -107,12 +108,12 @@ grpc::Status SidecarService::RunEnd(grpc::ServerContext* context,
     return ToGrpcStatus(*trouble);
   }
   AwaitedCall call;
-  call.id = database_.NextCallId();
+  call.id = pools_.NextCallId();
   call.session = ToSessionUse(*request);
   call.deadline = DeadlineOf(*context);
   call.rpc = RpcName(Rpc::kEndSession);
   call.trace = TraceOf(*context);
-  database_.Submit(call);
+  pools_.Submit(call);
   const pool::Outcome outcome = call.Await();
   if (outcome.error) return ToGrpcStatus(*outcome.error);
   WireWriter reply;
@@ -124,9 +125,8 @@ grpc::Status SidecarService::RunEnd(grpc::ServerContext* context,
 grpc::Status SidecarService::Describe(grpc::ServerContext* context,
                                       const v1::DescribeRequest* request,
                                       v1::DescribeResponse* response) {
-  return Counted(rpcs(), Rpc::kDescribe, [&] {
-    return RunDescribe(database_, limits_.Get(), *context, *request, *response);
-  });
+  return Counted(rpcs(), Rpc::kDescribe,
+                 [&] { return RunDescribe(pools_, limits_.Get(), *context, *request, *response); });
 }
 
 grpc::Status SidecarService::MetricsHistory(grpc::ServerContext*,

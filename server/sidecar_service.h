@@ -14,7 +14,7 @@
 
 namespace dbsidecar::server {
 
-class Database;
+class Pools;
 class Reports;
 class RpcFigures;
 
@@ -26,8 +26,8 @@ class SidecarService final
                       v1::Sidecar::WithRawMethod_WatchMetrics<v1::Sidecar::Service>>>>>>>> {
  public:
   // Borrowed.
-  SidecarService(Database& database, Reports& reports, const CurrentLimits& limits)
-      : database_(database), reports_(reports), limits_(limits) {}
+  SidecarService(Pools& pools, Reports& reports, const CurrentLimits& limits)
+      : pools_(pools), reports_(reports), limits_(limits) {}
 
   // Where they are counted.
   RpcFigures& rpcs();
@@ -57,7 +57,7 @@ class SidecarService final
   grpc::Status RunEnd(grpc::ServerContext* context, const v1::EndSessionRequest* request,
                       v1::EndSessionResponse* response);
 
-  Database& database_;
+  Pools& pools_;
   Reports& reports_;
   const CurrentLimits& limits_;
 };

@@ -89,7 +89,6 @@ absl::Status TakeFlag(const Argument& argument, AdminOptions& options) {
   if (argument.flag == "--drain-timeout") return SetDuration(argument, options.drain_timeout);
   if (argument.flag == "--terminate-after") return SetDuration(argument, options.terminate_after);
   if (argument.flag == "--older-than") return SetDuration(argument, options.age_min);
-  if (argument.flag == "--pool") options.pool = argument.value;
   if (argument.flag == "--dry-run") options.dry_run = true;
   if (argument.flag == "--json") options.json = true;
   return absl::OkStatus();
@@ -148,8 +147,9 @@ absl::StatusOr<AdminOptions> ReadAdminOptions(const std::vector<std::string>& ar
 
 absl::StatusOr<TopOptions> ReadTopOptions(const std::vector<std::string>& arguments,
                                           const Environment& environment) {
-  static constexpr std::array<Flag, 5> kFlags{{{"--addr", true},
+  static constexpr std::array<Flag, 6> kFlags{{{"--addr", true},
                                                {"--admin-addr", true},
+                                               {"--pool", true},
                                                {"--timeout", true},
                                                {"--interval", true},
                                                {"--once", false}}};
@@ -232,6 +232,7 @@ Keys:
   h  help                        c  cancel it, after a question
 
 Flags:
+  --pool NAME         the pool that p pauses (default: the default pool)
   --once              print one view as plain text, and return
   --interval D        the time between two looks (default 1s)
   --timeout DURATION  give up a look after this long (default 5s)

@@ -18,7 +18,6 @@ struct AdminOptions {
   std::string action = {};  // "pause", "resume"...: one of those in the help.
   std::string word = {};    // The id or level after it.
   std::uint64_t id = 0;     // Of cancel and cancel-session.
-  std::string pool = {};
   std::optional<std::uint32_t> min = {};
   std::optional<std::uint32_t> max = {};
   std::uint32_t count_max = 0;  // Of a list; 0 = the sidecar's own.

@@ -37,7 +37,7 @@ class Administrator {
 
   int Pause() {
     v1::PauseRequest request;
-    request.set_pool(options_.pool);
+    request.set_pool(options_.client.pool);
     *request.mutable_timeout() = DurationOf(options_.client.timeout);
     v1::PauseResponse response;
     // The sidecar is to say what was still in use.
@@ -48,7 +48,7 @@ class Administrator {
 
   int Resume() {
     v1::ResumeRequest request;
-    request.set_pool(options_.pool);
+    request.set_pool(options_.client.pool);
     v1::ResumeResponse response;
     return Report(client_.Resume(request, timeout(), response), response,
                   [&] { return StateText(response.state()); });
@@ -82,7 +82,7 @@ class Administrator {
 
   int Statements() {
     v1::ListStatementsRequest request;
-    request.set_pool(options_.pool);
+    request.set_pool(options_.client.pool);
     request.set_statements_max(options_.count_max);
     if (options_.age_min) *request.mutable_age_min() = DurationOf(*options_.age_min);
     v1::ListStatementsResponse response;
@@ -103,7 +103,7 @@ class Administrator {
 
   int Sessions() {
     v1::ListSessionsRequest request;
-    request.set_pool(options_.pool);
+    request.set_pool(options_.client.pool);
     request.set_sessions_max(options_.count_max);
     if (options_.age_min) *request.mutable_age_min() = DurationOf(*options_.age_min);
     v1::ListSessionsResponse response;
@@ -124,7 +124,7 @@ class Administrator {
 
   int Resize() {
     v1::ResizePoolRequest request;
-    request.set_pool(options_.pool);
+    request.set_pool(options_.client.pool);
     if (options_.min) request.set_min(*options_.min);
     if (options_.max) request.set_max(*options_.max);
     v1::ResizePoolResponse response;
@@ -136,7 +136,7 @@ class Administrator {
 
   int ResetStatistics() {
     v1::ResetStatisticsRequest request;
-    request.set_pool(options_.pool);
+    request.set_pool(options_.client.pool);
     v1::ResetStatisticsResponse response;
     return Report(client_.ResetStatistics(request, timeout(), response), response, [&] {
       return Concat("counting since ", TimeUtil::ToString(response.counting_since_time()), "\n");

@@ -4,6 +4,7 @@
 #include "server/config/listen_address.h"
 #include "server/config/values.h"
 #include "server/text.h"
+#include "server/utf8.h"
 
 namespace dbsidecar::server::cli {
 namespace {
@@ -73,6 +74,9 @@ absl::Status ReadClientArguments(ClientOptions& client, const std::vector<std::s
       status = SetAddress(source.flag, argument.value, client);
     } else if (argument.flag == "--timeout") {
       status = SetTimeout(argument.value, client);
+    } else if (argument.flag == "--pool") {
+      client.pool = argument.value;
+      if (!IsValidUtf8(client.pool)) status = Bad("--pool", "is not valid UTF-8");
     } else {
       status = take(argument);
     }

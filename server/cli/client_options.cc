@@ -154,8 +154,9 @@ absl::Status CheckTogether(const QueryOptions& options, bool sql_given) {
 
 absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& arguments,
                                               const Environment& environment) {
-  static constexpr std::array<Flag, 20> kFlags{{{"--addr", true},
+  static constexpr std::array<Flag, 21> kFlags{{{"--addr", true},
                                                 {"--timeout", true},
+                                                {"--pool", true},
                                                 {"--json", false},
                                                 {"--csv", false},
                                                 {"--param", true},
@@ -209,8 +210,9 @@ absl::StatusOr<QueryOptions> ReadQueryOptions(const std::vector<std::string>& ar
 
 absl::StatusOr<PromptOptions> ReadPromptOptions(const std::vector<std::string>& arguments,
                                                 const Environment& environment) {
-  static constexpr std::array<Flag, 5> kFlags{{{"--addr", true},
+  static constexpr std::array<Flag, 6> kFlags{{{"--addr", true},
                                                {"--timeout", true},
+                                               {"--pool", true},
                                                {"--json", false},
                                                {"--csv", false},
                                                {"--no-history", false}}};
@@ -236,8 +238,8 @@ absl::StatusOr<PromptOptions> ReadPromptOptions(const std::vector<std::string>& 
 
 absl::StatusOr<DescribeOptions> ReadDescribeOptions(const std::vector<std::string>& arguments,
                                                     const Environment& environment) {
-  static constexpr std::array<Flag, 3> kFlags{
-      {{"--addr", true}, {"--timeout", true}, {"--json", false}}};
+  static constexpr std::array<Flag, 4> kFlags{
+      {{"--addr", true}, {"--timeout", true}, {"--pool", true}, {"--json", false}}};
   DescribeOptions options{.client = {.timeout = 30s}};
   const auto take = [&](const Argument& argument) {
     if (argument.flag == "--json") {
@@ -364,8 +366,11 @@ absl::StatusOr<WaitOptions> ReadWaitOptions(const std::vector<std::string>& argu
 
 absl::StatusOr<ListenOptions> ReadListenOptions(const std::vector<std::string>& arguments,
                                                 const Environment& environment) {
-  static constexpr std::array<Flag, 4> kFlags{
-      {{"--addr", true}, {"--timeout", true}, {"--count", true}, {"--json", false}}};
+  static constexpr std::array<Flag, 5> kFlags{{{"--addr", true},
+                                               {"--timeout", true},
+                                               {"--pool", true},
+                                               {"--count", true},
+                                               {"--json", false}}};
   ListenOptions options;
   const auto take = [&](const Argument& argument) -> absl::Status {
     if (argument.flag == "--json") {
@@ -415,6 +420,7 @@ Flags:
   --statement-timeout DURATION  --lock-timeout DURATION
                       settings for this statement alone (SQLite: --statement-timeout only)
   --timeout DURATION  give up after this long (default 30s; 24h with --stream and copies)
+  --pool NAME         the pool to use (default: the default pool)
   --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
   --                  only SQL and values follow
   --help              print this
@@ -433,6 +439,7 @@ Flags:
   --no-history        do not keep what is typed in ~/.dbsidecar_history (a line that begins with a
                       space is never kept)
   --timeout DURATION  give up a statement after this long (default 24h; Ctrl-C stops one)
+  --pool NAME         the pool to use (default: the default pool)
   --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
   --help              print this
 
@@ -448,6 +455,7 @@ it. SQL - reads it from standard input. Types are named by their OIDs, as in pg_
 Flags:
   --json              print JSON
   --timeout DURATION  give up after this long (default 30s)
+  --pool NAME         the pool to use (default: the default pool)
   --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
   --help              print this
 
@@ -514,6 +522,7 @@ Flags:
   --count N           stop after so many notifications
   --json              a line of JSON for each event, those that are no notifications included
   --timeout DURATION  stop after this long (default: never)
+  --pool NAME         the pool to use (default: the default pool)
   --addr ADDRESS      127.0.0.1:50051, or unix:/path (default DBSIDECAR_ADDR, else 127.0.0.1:50051)
   --                  only channels follow
   --help              print this

@@ -18,6 +18,7 @@ namespace dbsidecar::server::cli {
 struct ClientOptions {
   std::string address = {};  // As gRPC takes it.
   std::chrono::milliseconds timeout{};
+  std::string pool = {};     // "" = the default one.
   bool help_wanted = false;  // Then nothing else counts.
 };
 

@@ -44,6 +44,7 @@ using std::chrono_literals::operator""s;
 v1::QueryRequest RequestOf(const QueryOptions& options) {
   v1::QueryRequest request;
   request.set_sql(options.sql);
+  request.set_pool(options.client.pool);
   for (const v1::Value& parameter : options.parameters) *request.add_params() = parameter;
   request.set_format(v1::RESULT_FORMAT_COLUMNS);
   request.set_max_rows(options.rows_max);
@@ -78,6 +79,7 @@ absl::Status ReadScript(const std::string& path, std::string& sql) {
 v1::ScriptRequest ScriptRequestOf(const QueryOptions& options) {
   v1::ScriptRequest request;
   request.set_sql(options.sql);
+  request.set_pool(options.client.pool);
   request.set_format(v1::RESULT_FORMAT_COLUMNS);
   request.set_max_rows(options.rows_max);
   request.set_want_timing(options.timing);
@@ -129,6 +131,7 @@ std::string_view FailedStatement(const CallOutcome& outcome,
 // All or none: the first that fails says why nothing was done.
 int RunTransaction(SidecarClient& client, const QueryOptions& options) {
   v1::BatchRequest request;
+  request.set_pool(options.client.pool);
   request.set_mode(v1::BATCH_MODE_ATOMIC);
   request.set_format(v1::RESULT_FORMAT_COLUMNS);
   request.set_max_rows(options.rows_max);
@@ -248,6 +251,7 @@ int RunListen(const std::vector<std::string>& arguments, const Environment& envi
   if (!options.ok()) return UsageError("listen", options.status());
   if (options->client.help_wanted) return Print(kListenHelp);
   v1::ListenRequest request;
+  request.set_pool(options->client.pool);
   for (const std::string& channel : options->channels) {
     if (!IsValidUtf8(channel)) {
       return UsageError("listen", absl::InvalidArgumentError("a channel is not valid UTF-8"));
@@ -328,6 +332,7 @@ int RunDescribe(const std::vector<std::string>& arguments, const Environment& en
   SidecarClient client(options->client.address);
   v1::DescribeRequest request;
   request.set_sql(options->sql);
+  request.set_pool(options->client.pool);
   v1::DescribeResponse response;
   const CallOutcome outcome = client.Describe(request, options->client.timeout, response);
   if (!outcome.ok()) return ReportFailure(outcome, options->client, options->sql);

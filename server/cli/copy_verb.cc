@@ -17,6 +17,7 @@ constexpr size_t kChunkBytes = 64 * 1024;
 v1::CopyStart StartOf(const QueryOptions& options) {
   v1::CopyStart start;
   start.set_sql(options.sql);
+  start.set_pool(options.client.pool);
   start.set_want_timing(options.timing);
   if (options.settings) *start.mutable_settings() = *options.settings;
   return start;

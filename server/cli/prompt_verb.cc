@@ -54,7 +54,7 @@ class Prompt {
   int RunCommand(std::string_view line);
   int ShowCatalog(const std::vector<CatalogQuery>& queries);
   int Pin();
-  CallOutcome Ask(const v1::QueryRequest& request, v1::QueryResponse& response);
+  CallOutcome Ask(v1::QueryRequest& request, v1::QueryResponse& response);
   void EndSession();
   std::string PromptFor(const StatementReader& reader) const;
 
@@ -71,8 +71,9 @@ class Prompt {
 
 int Prompt::Greet() {
   v1::MetricsResponse metrics;
-  const CallOutcome outcome =
-      client_.Metrics(v1::MetricsRequest(), std::chrono::seconds(10), metrics);
+  v1::MetricsRequest request;
+  request.add_pools(query_.client.pool);
+  const CallOutcome outcome = client_.Metrics(request, std::chrono::seconds(10), metrics);
   if (!outcome.ok()) return ReportFailure(outcome, query_.client);
   for (const v1::PoolMetrics& pool : metrics.pools()) sqlite_ = pool.driver() == "sqlite";
   if (interactive_) {
@@ -118,7 +119,8 @@ int Prompt::RunLine(const std::string& line, StatementReader& reader) {
   return kOk;
 }
 
-CallOutcome Prompt::Ask(const v1::QueryRequest& request, v1::QueryResponse& response) {
+CallOutcome Prompt::Ask(v1::QueryRequest& request, v1::QueryResponse& response) {
+  request.set_pool(query_.client.pool);
   CallOutcome outcome = client_.Query(request, query_.client.timeout, response);
   if (outcome.ok()) {
     session_ = response.session();

@@ -177,9 +177,11 @@ class Top {
 
   void AskToPause() {
     const auto& pools = observer_.seen().metrics.pools();
-    if (pools.empty()) return;
-    const std::string pool = pools[0].pool();
-    if (pools[0].state() == v1::POOL_STATE_PAUSED) {
+    const std::string pool = options_.client.pool.empty() ? "default" : options_.client.pool;
+    const auto found = std::ranges::find(pools, pool, &v1::PoolMetrics::pool);
+    if (found == pools.end()) {
+      answer_ = Concat("there is no pool ", pool);
+    } else if (found->state() == v1::POOL_STATE_PAUSED) {
       Ask(Concat("resume the pool ", pool, "? (y/n)"), [this, pool] { return Resume(pool); });
     } else {
       Ask(Concat("pause the pool ", pool, "? calls will wait (y/n)"),

@@ -55,11 +55,11 @@ class Loader {
 
     AssignDefaults();
     for (const SourceReading* source : {&file, &variables, &flags}) AssignAll(*source, "");
-    ApplyMaximumRule(config());
-    for (Problem& problem : CheckTogether(config(), invalid_)) {
-      loaded_.problems.push_back(std::move(problem));
-    }
-    ApplyInMemoryRule(config());
+    std::vector<Config> pools;
+    for (const std::string& name : file.pools) pools.push_back(NamedPool(name, file));
+    Finish(config(), invalid_);
+    config().pools = std::move(pools);
+    for (Problem& problem : CheckPools(config())) loaded_.problems.push_back(std::move(problem));
     return std::move(loaded_);
   }
 
@@ -95,11 +95,33 @@ class Loader {
     return unread;
   }
 
+  // The configuration of a pool: what is given for it, over what is for all.
+  Config NamedPool(const std::string& name, const SourceReading& file) {
+    Config pool = config();
+    pool.pool_name = name;
+    for (OptionValue& value : pool.values) value.source = ValueSource::kInherited;
+    OptionNames invalid = invalid_;
+    for (const GivenValue& given : file.values) {
+      if (given.pool == name) AssignGiven(given, pool, invalid);
+    }
+    Finish(pool, invalid);
+    return pool;
+  }
+
+  void Finish(Config& config, const OptionNames& invalid) {
+    ApplyMaximumRule(config);
+    for (Problem& problem : CheckTogether(config, invalid)) {
+      loaded_.problems.push_back(std::move(problem));
+    }
+    ApplyInMemoryRule(config);
+  }
+
   // With `only`, assigns that option quietly: its problems are reported when all are assigned.
   void AssignAll(const SourceReading& source, std::string_view only) {
     for (const GivenValue& given : source.values) {
+      if (!given.pool.empty()) continue;
       if (only.empty()) {
-        AssignGiven(given);
+        AssignGiven(given, config(), invalid_);
       } else if (given.option->flag == only) {
         const bool assigned = Assign(*given.option, given.text, given.source, config()).ok();
         if (assigned && only == "config") config_file_origin_ = given.origin;
@@ -107,17 +129,17 @@ class Loader {
     }
   }
 
-  void AssignGiven(const GivenValue& given) {
+  void AssignGiven(const GivenValue& given, Config& config, OptionNames& invalid) {
     const Option& option = *given.option;
-    const absl::Status status = Assign(option, given.text, given.source, config());
+    const absl::Status status = Assign(option, given.text, given.source, config);
     if (!status.ok()) {
-      invalid_.insert(option.flag);
-      loaded_.problems.push_back({std::string(option.flag), given.origin, Shown(option, given.text),
-                                  std::string(status.message())});
+      invalid.insert(option.flag);
+      loaded_.problems.push_back({OptionName(option.flag, config), given.origin,
+                                  Shown(option, given.text), std::string(status.message())});
       return;
     }
-    OptionValue& value = config().values[static_cast<std::size_t>(&option - Options().data())];
-    value = {&option, FormatValue(option, config()), given.source, given.origin};
+    OptionValue& value = config.values[static_cast<std::size_t>(&option - Options().data())];
+    value = {&option, FormatValue(option, config), given.source, given.origin};
   }
 
   void AssignDefaults() {
@@ -141,6 +163,25 @@ class Loader {
 };
 
 }  // namespace
+
+std::string OptionName(std::string_view flag, const Config& config) {
+  if (config.pool_name == kDefaultPool) return std::string(flag);
+  return Concat("pools.", config.pool_name, ".", flag);
+}
+
+std::vector<ToldValue> ToldValues(const Config& config) {
+  std::vector<ToldValue> told;
+  for (const OptionValue& value : config.values) {
+    told.push_back({OptionName(value.option->flag, config), value});
+  }
+  for (const Config& pool : config.pools) {
+    for (const OptionValue& value : pool.values) {
+      if (value.source == ValueSource::kInherited) continue;
+      told.push_back({OptionName(value.option->flag, pool), value});
+    }
+  }
+  return told;
+}
 
 std::string FormatProblem(const Problem& problem) {
   std::string line = problem.option;

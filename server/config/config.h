@@ -2,7 +2,8 @@
 //
 // Precedence: flag, environment, file, profile, default. Nothing is repaired silently: LoadConfig()
 // returns every problem that it finds, those of overridden values included.
-// To add an option: a field here and a row in options.cc.
+// To add an option: a field here and a row in options.cc. A file may define further pools, each
+// with values of its own for the options that are `per_pool`; it inherits the others.
 #pragma once
 
 #include <chrono>
@@ -10,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -112,6 +114,7 @@ enum class ValueSource {
   kFlag,         //
   kAdmin,        // By hand, while the process runs; never in a configuration that was read.
   kRule,         // Follows from another option, as docs/configuration.md says.
+  kInherited,    // By a named pool, from what is for all.
 };
 
 // Where the value of one option came from, for `config check` and error messages.
@@ -122,7 +125,14 @@ struct OptionValue {
   std::string origin;  // "flag --listen", "environment DATABASE_URL", "file a.yaml:3 pool.max"...
 };
 
+// What the top level of the configuration describes.
+inline constexpr std::string_view kDefaultPool = "default";
+
 struct Config {
+  std::string pool_name{kDefaultPool};  // Of the pool that `database`, `pool` and `query` are of.
+  // Besides that one: this configuration with what is given for the pool. Their own are empty.
+  std::vector<Config> pools;
+
   Profile profile = Profile::kProduction;
   std::string config_file;  // Empty = none.
   DatabaseUrl database;
@@ -143,9 +153,20 @@ struct Config {
   std::vector<OptionValue> values;  // One per option, in the order of the table.
 };
 
+// "max-connections", or "pools.reports.max-connections" if `config` is that of a named pool.
+std::string OptionName(std::string_view flag, const Config& config);
+
+// A value to be shown, and its name.
+struct ToldValue {
+  std::string name;
+  OptionValue value;
+};
+// All of `config`, and of its pools those that they do not inherit.
+std::vector<ToldValue> ToldValues(const Config& config);
+
 // One thing that is wrong, and what to do about it. `value` is redacted when it is a secret.
 struct Problem {
-  std::string option = {};  // Its flag without dashes; empty when the problem belongs to no option.
+  std::string option = {};  // As OptionName; empty when the problem belongs to no option.
   std::string origin = {};  // As in OptionValue; empty when it has none.
   std::string value = {};
   std::string message = {};  // What is wrong; what to do.

@@ -29,6 +29,8 @@ std::string_view SourceName(ValueSource source) {
       return "admin";
     case ValueSource::kRule:
       return "rule";
+    case ValueSource::kInherited:
+      return "inherited";
   }
   std::abort();
 }
@@ -38,15 +40,16 @@ std::string_view SourceName(ValueSource source) {
 std::string FormatConfigCheck(const Config& config) {
   std::size_t name_width = 0;
   std::size_t value_width = 0;
-  for (const OptionValue& value : config.values) {
-    name_width = std::max(name_width, value.option->flag.size());
+  const std::vector<ToldValue> told = ToldValues(config);
+  for (const auto& [name, value] : told) {
+    name_width = std::max(name_width, name.size());
     // A long URL shall not push the sources of all the others to the right.
     if (value.value.size() <= 30) value_width = std::max(value_width, value.value.size());
   }
   std::string text;
-  for (const OptionValue& value : config.values) {
-    text += fmt::format("{:<{}} = {:<{}}  ({})\n", value.option->flag, name_width, value.value,
-                        value_width, value.origin);
+  for (const auto& [name, value] : told) {
+    text += fmt::format("{:<{}} = {:<{}}  ({})\n", name, name_width, value.value, value_width,
+                        value.origin);
   }
   return text;
 }
@@ -65,8 +68,8 @@ std::string FormatConfigCheckJson(const LoadedConfig& loaded) {
   using Json = nlohmann::ordered_json;
   Json options = Json::array();
   if (loaded.ok()) {
-    for (const OptionValue& value : loaded.config.values) {
-      options.push_back({{"name", value.option->flag},
+    for (const auto& [name, value] : ToldValues(loaded.config)) {
+      options.push_back({{"name", name},
                          {"value", value.value},
                          {"source", SourceName(value.source)},
                          {"origin", value.origin}});

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <initializer_list>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -28,6 +29,7 @@ bool IsGiven(const OptionValue& value) {
     case ValueSource::kDefault:
     case ValueSource::kProfile:
     case ValueSource::kRule:
+    case ValueSource::kInherited:
       return false;
     case ValueSource::kFile:
     case ValueSource::kEnvironment:
@@ -64,7 +66,11 @@ class Checker {
     CheckNotLater("statement-timeout", config_.query.statement_timeout, "query-timeout",
                   config_.query.query_timeout);
     CheckHistoryFile();
-    CheckListen();
+    // The others are the process's, and not inherited.
+    if (config_.pool_name == kDefaultPool) {
+      CheckHistory();
+      CheckListen();
+    }
     return std::move(problems_);
   }
 
@@ -82,12 +88,12 @@ class Checker {
   // "max-connections = 3 (flag --max-connections)"
   std::string Describe(std::string_view name) const {
     const OptionValue& value = ValueOf(config_, name);
-    return Concat(name, " = ", value.value, " (", value.origin, ")");
+    return Concat(OptionName(name, config_), " = ", value.value, " (", value.origin, ")");
   }
 
   void Refuse(std::string_view name, std::string message) {
     const OptionValue& value = ValueOf(config_, name);
-    problems_.push_back({std::string(name), value.origin, value.value, std::move(message)});
+    problems_.push_back({OptionName(name, config_), value.origin, value.value, std::move(message)});
   }
 
   void CheckPoolSize() {
@@ -145,13 +151,16 @@ class Checker {
                         " comes first; lower the one or raise the other"));
   }
 
+  void CheckHistory() {
+    if (!Valid({"history-file", "history"}) || config_.history.file.empty()) return;
+    if (config_.history.enabled) return;
+    Refuse("history-file", Concat("is never written, because ", Describe("history"),
+                                  "; leave out the one or the other"));
+  }
+
   // The history file is kept locked.
   void CheckHistoryFile() {
-    if (!Valid({"history-file", "history", "database-url"}) || config_.history.file.empty()) return;
-    if (!config_.history.enabled) {
-      Refuse("history-file", Concat("is never written, because ", Describe("history"),
-                                    "; leave out the one or the other"));
-    }
+    if (!Valid({"history-file", "database-url"}) || config_.history.file.empty()) return;
     if (IsSqliteFile() && config_.history.file == config_.database.name) {
       Refuse("history-file", "is the database itself; give the history a file of its own");
     }
@@ -192,6 +201,24 @@ class Checker {
 
 std::vector<Problem> CheckTogether(const Config& config, const OptionNames& invalid) {
   return Checker(config, invalid).Run();
+}
+
+std::vector<Problem> CheckPools(const Config& config) {
+  std::vector<Problem> problems;
+  std::map<std::string, const Config*> files = {};
+  const auto check = [&](const Config& pool) {
+    if (pool.database.driver != DatabaseDriver::kSqlite || pool.database.in_memory) return;
+    const auto [first, is_new] = files.emplace(pool.database.name, &pool);
+    if (is_new) return;
+    const OptionValue& value = ValueOf(pool, "database-url");
+    problems.push_back({OptionName("database-url", pool), value.origin, value.value,
+                        Concat("is also the database of the pool \"", first->second->pool_name,
+                               "\", and a SQLite file has one connection that writes; give the "
+                               "pool a database.url of its own")});
+  };
+  check(config);
+  for (const Config& pool : config.pools) check(pool);
+  return problems;
 }
 
 void ApplyMaximumRule(Config& config) {

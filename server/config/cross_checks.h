@@ -14,6 +14,9 @@ using OptionNames = std::set<std::string_view>;
 // Checks that involve an option in `invalid` are left out: its value is not the one that was meant.
 std::vector<Problem> CheckTogether(const Config& config, const OptionNames& invalid);
 
+// What must hold between the pools of `config`.
+std::vector<Problem> CheckPools(const Config& config);
+
 // A minimum that nobody chose is lowered to the maximum.
 void ApplyMaximumRule(Config& config);
 

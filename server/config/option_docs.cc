@@ -106,7 +106,7 @@ std::string Meaning(const Option& option) {
 void AppendRow(const Option& option, std::string& text) {
   text +=
       Concat("| `--", option.flag, "` | `", option.environment, "` | ",
-             option.yaml_key.empty() ? "-" : Code(option.yaml_key), " | ", DefaultsForTable(option),
+             option.yaml_key.empty() ? "-" : Code(option.yaml_key), option.per_pool ? " †" : "", " | ", DefaultsForTable(option),
              " | ", option.reload ? "yes" : "no", " | ", Meaning(option), " |\n");
 }
 
@@ -157,7 +157,8 @@ client verbs read.
 ## Options
 
 Three defaults are those of the profiles production / development / test. "Reload" says whether a
-reload of a running sidecar applies a new value.
+reload of a running sidecar applies a new value; † that a named pool may have a value of its own
+([several pools](#several-pools)).
 )";
 
 constexpr std::string_view kMarkdownTail = R"(
@@ -189,6 +190,35 @@ The path after `sqlite:` is taken literally: nothing in it is percent-decoded, a
   `query-timeout`, are refused when they are set (not when they are defaults), because they would
   never take effect.
 * No address is listened on twice.
+
+## Several pools
+
+The options above describe the pool `default`. A file may name more, each with a database and limits of its
+own: other databases, a replica for reports, or the same server with fewer connections for what must not
+starve the rest.
+
+```yaml
+database:
+  url: postgresql://app@db.example.com/orders
+pools:
+  reports:
+    database:
+      url: postgresql://app@replica.example.com/orders
+    pool:
+      max: 4
+    query:
+      timeout: 5min
+```
+
+A pool's section takes the same keys as the top level, those marked † in the tables; whatever it does not say
+it inherits, from flags and environment variables too. Names are up to 63 lower-case letters, digits, `-` and
+`_`, a letter first. A reload applies a pool's own values like all others; another set of pools needs a
+restart.
+
+Callers choose by `pool` in their requests (`dbsidecar query --pool reports ...`); a call that continues a
+session need not. Health, metrics, alerts, history and the live page tell of each pool by its name,
+`grpc.health.v1` knows it as `pool/NAME`, operators pause and resize it alone, and `config check` shows its
+values as `pools.NAME.OPTION`. The sidecar is ready when every pool is.
 
 ## Example
 

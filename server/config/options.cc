@@ -32,6 +32,7 @@ constexpr std::array kOptions = {
            .development = "sqlite:dbsidecar.db",
            .test = "sqlite:dbsidecar.db",
            .secret = true,
+           .per_pool = true,
            .help = "The database: postgresql://..., sqlite:name.db, sqlite::memory: or "
                    "file:name.db?mode=ro. A reload takes another password in it."},
     Option{.group = OptionGroup::kGeneral,
@@ -130,6 +131,7 @@ constexpr std::array kOptions = {
            .max = 10'000,
            .unit = "connections",
            .reload = true,
+           .per_pool = true,
            .help = "The most connections to the database that exist at any time."},
     Option{.group = OptionGroup::kPool,
            .flag = "min-connections",
@@ -144,6 +146,7 @@ constexpr std::array kOptions = {
            .max = 10'000,
            .unit = "connections",
            .reload = true,
+           .per_pool = true,
            .help = "Connections that are opened before the sidecar is ready, and kept open."},
     Option{.group = OptionGroup::kPool,
            .flag = "connecting-max",
@@ -158,6 +161,7 @@ constexpr std::array kOptions = {
            .max = 1'000,
            .unit = "connections",
            .reload = true,
+           .per_pool = true,
            .help = "The most connections that are being opened at the same time."},
     Option{.group = OptionGroup::kPool,
            .flag = "shared-max",
@@ -173,6 +177,7 @@ constexpr std::array kOptions = {
            .unit = "connections",
            .zero = "every statement has a connection alone",
            .reload = true,
+           .per_pool = true,
            .help =
                "How many connections several callers may share for short statements, one behind "
                "the other. PostgreSQL only."},
@@ -190,6 +195,7 @@ constexpr std::array kOptions = {
            .unit = "calls",
            .zero = "no call waits",
            .reload = true,
+           .per_pool = true,
            .help =
                "The queue limit: calls that may wait for a connection; one more is refused "
                "with RESOURCE_EXHAUSTED. Those on a Pipeline do not count: they are held back."},
@@ -205,6 +211,7 @@ constexpr std::array kOptions = {
            .min = 1,
            .max = kHour,
            .reload = true,
+           .per_pool = true,
            .help = "How long a call waits for a connection before it is refused."},
     Option{.group = OptionGroup::kPool,
            .flag = "connect-timeout",
@@ -218,6 +225,7 @@ constexpr std::array kOptions = {
            .min = 10,
            .max = 10 * kMinute,
            .reload = true,
+           .per_pool = true,
            .help = "How long opening one connection may take."},
     Option{.group = OptionGroup::kPool,
            .flag = "idle-timeout",
@@ -232,6 +240,7 @@ constexpr std::array kOptions = {
            .max = kDay,
            .zero = "off",
            .reload = true,
+           .per_pool = true,
            .help = "A connection above the minimum that has been idle for so long is closed."},
     Option{.group = OptionGroup::kPool,
            .flag = "lifetime",
@@ -246,6 +255,7 @@ constexpr std::array kOptions = {
            .max = 30 * kDay,
            .zero = "off",
            .reload = true,
+           .per_pool = true,
            .help = "A connection that has existed for so long is replaced once it is idle."},
     Option{.group = OptionGroup::kPool,
            .flag = "lifetime-jitter-percent",
@@ -260,6 +270,7 @@ constexpr std::array kOptions = {
            .max = 90,
            .unit = "percent",
            .reload = true,
+           .per_pool = true,
            .help = "How much of its lifetime a connection may lose, by a roll of the dice at its "
                    "opening, so that not all retire together."},
     Option{.group = OptionGroup::kPool,
@@ -275,6 +286,7 @@ constexpr std::array kOptions = {
            .max = kHour,
            .zero = "off",
            .reload = true,
+           .per_pool = true,
            .help = "A connection that has been idle for so long is pinged before it is lent."},
     Option{.group = OptionGroup::kPool,
            .flag = "pool-logging",
@@ -286,6 +298,7 @@ constexpr std::array kOptions = {
            .development = "true",
            .test = "true",
            .reload = true,
+           .per_pool = true,
            .help =
                "Log an event when a connection is opened, lent, returned or closed, and for each "
                "error; 10 lines a second of each kind at most."},
@@ -304,6 +317,7 @@ constexpr std::array kOptions = {
            .max = kDay,
            .zero = "off",
            .reload = true,
+           .per_pool = true,
            .help = "How long a statement may run before the sidecar cancels it, however late the "
                    "call's own deadline is."},
     Option{.group = OptionGroup::kQueries,
@@ -319,6 +333,7 @@ constexpr std::array kOptions = {
            .max = kDay,
            .zero = "off",
            .reload = true,
+           .per_pool = true,
            .help =
                "A session, which keeps a connection from call to call, is rolled back and ended "
                "when no call came for so long."},
@@ -335,6 +350,7 @@ constexpr std::array kOptions = {
            .max = kDay,
            .zero = "off",
            .reload = true,
+           .per_pool = true,
            .help = "A session that is open for so long is told of in the log, with its caller, its "
                    "age, and its last statement's fingerprint."},
     Option{.group = OptionGroup::kQueries,
@@ -346,6 +362,7 @@ constexpr std::array kOptions = {
            .production = "false",
            .development = "false",
            .test = "false",
+           .per_pool = true,
            .help = "Log by name what each session leaves on its connection; for tests, since every "
                    "session costs a reset and two looks then."},
     Option{.group = OptionGroup::kQueries,
@@ -361,6 +378,7 @@ constexpr std::array kOptions = {
            .max = kDay,
            .zero = "off",
            .reload = true,
+           .per_pool = true,
            .help =
                "A session's transaction that is open for so long is rolled back, whatever it is "
                "doing."},
@@ -391,6 +409,7 @@ constexpr std::array kOptions = {
            .max = kDay,
            .zero = "off",
            .reload = true,
+           .per_pool = true,
            .help = "A stream whose reader takes nothing for so long is given up, because it holds "
                    "a connection."},
     Option{.group = OptionGroup::kQueries,
@@ -406,6 +425,7 @@ constexpr std::array kOptions = {
            .max = kDay,
            .zero = "off",
            .reload = true,
+           .per_pool = true,
            .help = "PostgreSQL's statement_timeout on every connection: ends a statement even when "
                    "the sidecar is gone. Streams and copies last as long as their callers want."},
     Option{
@@ -421,6 +441,7 @@ constexpr std::array kOptions = {
         .min = 10,
         .max = 10 * kMinute,
         .reload = true,
+        .per_pool = true,
         .help =
             "How long the database may take to confirm a cancel before the connection is closed."},
     Option{
@@ -437,6 +458,7 @@ constexpr std::array kOptions = {
         .max = 100'000,
         .unit = "statements",
         .zero = "none is prepared",
+        .per_pool = true,
         .help = "Prepared statements kept per connection; the one unused for longest goes first."},
     Option{.group = OptionGroup::kQueries,
            .flag = "params-max",
@@ -503,6 +525,7 @@ constexpr std::array kOptions = {
            .production = "false",
            .development = "false",
            .test = "false",
+           .per_pool = true,
            .help =
                "Add a sampled call's `traceparent` to its statement as a comment (sqlcommenter). "
                "Such a statement is not prepared. PostgreSQL only."},

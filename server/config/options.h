@@ -57,6 +57,7 @@ struct Option {
   bool environment_is_milliseconds = false;  // A bare number is allowed there.
   bool reload = false;                       // A reload applies a new value.
   bool secret = false;
+  bool per_pool = false;  // A named pool may have a value of its own.
   std::string_view help;
 };
 

@@ -40,8 +40,8 @@ struct Change {
   std::vector<Problem> problems{};
 };
 
-// `origin` is told wherever a value's origin is.
+// `origin` is told wherever a value's origin is. REQUIRES: there is such a pool.
 Change PlanChange(const Config& in_force, const std::vector<WantedValue>& wanted,
-                  const std::string& origin);
+                  const std::string& origin, std::string_view pool = kDefaultPool);
 
 }  // namespace dbsidecar::server

@@ -19,10 +19,12 @@ struct GivenValue {
   std::string text;
   ValueSource source = ValueSource::kDefault;
   std::string origin;
+  std::string pool = {};  // The named pool whose it is alone; empty = it is for all.
 };
 
 struct SourceReading {
-  std::vector<GivenValue> values;  // At most one per option.
+  std::vector<GivenValue> values;    // At most one per option and pool.
+  std::vector<std::string> pools{};  // Those that the file names, in its order.
   std::vector<Problem> problems;
   bool help_wanted = false;  // Arguments only.
 };

@@ -16,6 +16,9 @@
 namespace dbsidecar::server {
 namespace {
 
+constexpr std::string_view kPools = "pools";
+constexpr std::size_t kPoolNameMax = 63;
+
 const Option* FindByKey(std::string_view key) {
   const auto found = std::ranges::find(Options(), key, &Option::yaml_key);
   return key.empty() || found == Options().end() ? nullptr : &*found;
@@ -81,10 +84,12 @@ class YamlReader {
       }
       const std::string key = Concat(prefix, entry.first.Scalar());
       const std::string origin = Origin(entry.first, key);
-      if (!seen_.insert(key).second) {
+      if (!seen_.insert(FullKey(key)).second) {
         Refuse(origin, "is there twice; leave one", FindByKey(key));
       } else if (const Option* option = FindByKey(key)) {
         ReadOption(*option, entry.second, origin);
+      } else if (pool_.empty() && key == kPools) {
+        ReadPools(entry.second, origin);
       } else if (!IsSection(key)) {
         RefuseUnknown(key, origin);
       } else if (entry.second.IsMap()) {
@@ -95,9 +100,44 @@ class YamlReader {
     }
   }
 
+  void ReadPools(const YAML::Node& pools, const std::string& origin) {
+    if (!pools.IsMap()) {
+      if (!pools.IsNull()) Refuse(origin, "is a section; write `name:` lines indented below it");
+      return;
+    }
+    for (const auto& entry : pools) {
+      const std::string name = entry.first.IsScalar() ? entry.first.Scalar() : "";
+      const std::string here = Origin(entry.first, Concat(kPools, ".", name));
+      if (!IsPoolName(name)) {
+        Refuse(here, Concat("is no name for a pool; write up to ", kPoolNameMax,
+                            " lower-case letters, digits, `-` and `_`, a letter first"));
+      } else if (name == kDefaultPool) {
+        Refuse(here, "is the pool of the top level; write its settings there");
+      } else if (!seen_.insert(Concat(kPools, ".", name)).second) {
+        Refuse(here, "is there twice; leave one");
+      } else if (!entry.second.IsMap() && !entry.second.IsNull()) {
+        Refuse(here, "is a section; write the pool's settings indented below it");
+      } else {
+        reading_.pools.push_back(name);
+        pool_ = name;
+        if (entry.second.IsMap()) ReadSection("", entry.second);
+        pool_.clear();
+      }
+    }
+  }
+
+  static bool IsPoolName(std::string_view name) {
+    const auto is_letter = [](char c) { return c >= 'a' && c <= 'z'; };
+    if (name.empty() || name.size() > kPoolNameMax || !is_letter(name[0])) return false;
+    return std::ranges::all_of(
+        name, [&](char c) { return is_letter(c) || IsDigit(c) || c == '-' || c == '_'; });
+  }
+
   void ReadOption(const Option& option, const YAML::Node& node, const std::string& origin) {
-    if (node.IsScalar() && !node.Scalar().empty()) {
-      reading_.values.push_back({&option, node.Scalar(), ValueSource::kFile, origin});
+    if (!pool_.empty() && !option.per_pool) {
+      Refuse(origin, "is the same for all pools; write it at the top level");
+    } else if (node.IsScalar() && !node.Scalar().empty()) {
+      reading_.values.push_back({&option, node.Scalar(), ValueSource::kFile, origin, pool_});
     } else if (node.IsNull() || node.IsScalar()) {
       Refuse(origin, "has no value; write one, or remove the key", &option);
     } else if (option.type == OptionType::kAddressList && IsListOfScalars(node)) {
@@ -125,13 +165,19 @@ class YamlReader {
                                    : Concat("is not known; did you mean ", nearest, "?"));
   }
 
+  // With the pool in whose section it is.
+  std::string FullKey(std::string_view key) const {
+    return pool_.empty() ? std::string(key) : Concat(kPools, ".", pool_, ".", key);
+  }
+
   std::string Origin(const YAML::Node& key_node, std::string_view key) const {
     const std::string line = Concat("file ", path_, ":", key_node.Mark().line + 1);
-    return key.empty() ? line : Concat(line, " ", key);
+    return key.empty() ? line : Concat(line, " ", FullKey(key));
   }
 
   void Refuse(const std::string& origin, std::string message, const Option* option = nullptr) {
-    reading_.problems.push_back({.option = option == nullptr ? "" : std::string(option->flag),
+    const bool of_pool = option == nullptr || !pool_.empty();
+    reading_.problems.push_back({.option = of_pool ? "" : std::string(option->flag),
                                  .origin = origin,
                                  .message = std::move(message)});
   }
@@ -139,6 +185,7 @@ class YamlReader {
   const std::string& path_;
   SourceReading& reading_;
   std::set<std::string> seen_;
+  std::string pool_;  // In whose section it reads; empty = at the top level.
 };
 
 Problem InvalidYaml(const std::string& origin, std::string_view reason) {

@@ -101,23 +101,25 @@ void History::Load(Time now) {
   file_.reset();
 }
 
-void History::Add(Time now, const FiguresSample& sample) {
+void History::Add(Time now, const std::vector<FiguresSample>& pools) {
   const std::lock_guard lock(mutex_);
-  const std::string& pool = sample.stats.name;
-  store_.AddGroup(pool, PoolSeries().size());
-  if (!last_look_) {
-    last_look_ = sample;
+  for (const FiguresSample& pool : pools) store_.AddGroup(pool.stats.name, PoolSeries().size());
+  if (last_look_.empty()) {
+    last_look_ = pools;
     return;
   }
   const int64_t second = SecondOf(now);
-  const double stretch = std::chrono::duration<double>(sample.time - last_look_->time).count();
+  const double stretch = std::chrono::duration<double>(pools[0].time - last_look_[0].time).count();
   const bool late =
       !store_.empty() && second > store_.last() + 1 && stretch <= static_cast<double>(kFilledMax);
   const int64_t first = late ? std::max(store_.last() + 1, second - kFilledMax + 1) : second;
   store_.MoveTo(second);
-  store_.Put("", first, second, ProcessValues(*last_look_, sample));
-  store_.Put(pool, first, second, PoolValues(last_look_->stats, sample.stats, stretch));
-  last_look_ = sample;
+  store_.Put("", first, second, ProcessValues(last_look_[0], pools[0]));
+  for (size_t i = 0; i < pools.size(); ++i) {
+    store_.Put(pools[i].stats.name, first, second,
+               PoolValues(last_look_[i].stats, pools[i].stats, stretch));
+  }
+  last_look_ = pools;
 }
 
 std::optional<pool::Error> History::Fill(const v1::MetricsHistoryRequest& request,

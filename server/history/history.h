@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "dbsidecar/v1/metrics.pb.h"
 #include "pool/error.h"
@@ -34,9 +35,9 @@ class History {
   History(const History&) = delete;
   History& operator=(const History&) = delete;
 
-  // A look at the figures. Rates are of the stretch since the look before it, so the first one only
-  // begins.
-  void Add(Time now, const FiguresSample& sample);
+  // A look at the figures of each pool. Rates are of the stretch since the look before it, so the
+  // first one only begins.
+  void Add(Time now, const std::vector<FiguresSample>& pools);
 
   // Answers a request by the rules of metrics.proto. An error = why not.
   std::optional<pool::Error> Fill(const v1::MetricsHistoryRequest& request,
@@ -54,7 +55,7 @@ class History {
 
   mutable std::mutex mutex_;  // Guards all below but the file and the path.
   HistoryStore store_;
-  std::optional<FiguresSample> last_look_;
+  std::vector<FiguresSample> last_look_;  // Empty = there was none.
 
   const std::string path_;
   std::unique_ptr<HistoryFile> file_;  // The writer's; none = memory only.

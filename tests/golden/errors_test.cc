@@ -128,7 +128,6 @@ TEST(ErrorsTest, TextsAboutRequests) {
     texts.Add(server::CheckRequest(request, {.parameters_max = 1}));
   };
   refuse([](v1::QueryRequest& request) { request.clear_sql(); });
-  refuse([](v1::QueryRequest& request) { request.set_pool("orders"); });
   refuse([](v1::QueryRequest& request) { request.mutable_session()->set_session(""); });
   refuse([](v1::QueryRequest& request) {
     request.mutable_session()->mutable_pin();

@@ -28,6 +28,7 @@ pool::PoolStats EveryFigure() {
   stats.min = stats.max = stats.total = 100;
   stats.connections.fill(1);
   stats.waiting = stats.running = 1;
+  stats.waiters_max = 1000;
   stats.counters = {.opened = 1,
                     .connect_failures = 1,
                     .closed = {},
@@ -117,7 +118,7 @@ TEST(MetricsTest, FieldsOfAFullReport) {
          "library, so reflection cannot read them";
 #endif
   v1::MetricsResponse report;
-  server::FillPoolMetrics(EveryFigure(), {{"ok", 1}, {"deadline_exceeded", 1}}, 1000,
+  server::FillPoolMetrics(EveryFigure(), {{"ok", 1}, {"deadline_exceeded", 1}},
                           *report.add_pools());
   AddFigures(report);
   server::FillProcessMetrics(*report.mutable_process());
@@ -129,7 +130,7 @@ TEST(MetricsTest, FieldsOfAFullReport) {
 // What Prometheus is told, but for the process's own figures, which are never the same.
 TEST(MetricsTest, TextOfAFullReport) {
   v1::MetricsResponse report;
-  server::FillPoolMetrics(EveryFigure(), {{"ok", 1}, {"deadline_exceeded", 1}}, 1000,
+  server::FillPoolMetrics(EveryFigure(), {{"ok", 1}, {"deadline_exceeded", 1}},
                           *report.add_pools());
   v1::AlertMetrics& alert = *report.add_alerts();
   alert.set_name("PoolWaitingHigh");

@@ -218,7 +218,7 @@ TEST(AlertFiguresTest, ComeFromTheLastMinuteAndTheLastHour) {
   now.outcomes = {{"unavailable", 25}};
   now.resident_bytes = 300;
   now.memory_limit_bytes = 400;
-  const AlertFigures figures = AlertFiguresOf({earlier, now}, hour);
+  const AlertFigures figures = AlertFiguresOf({{earlier, now}}, {hour});
   ASSERT_EQ(figures.pools.size(), 1u);
   const PoolAlertFigures& pool = figures.pools[0];
   EXPECT_EQ(pool.pool, "default");
@@ -237,11 +237,11 @@ TEST(AlertFiguresTest, NeitherAStartNorAStopIsTakenForADatabaseThatIsDown) {
   now.stats.database_up = false;
   PoolTrend hour;
   hour.Note(now);
-  EXPECT_FALSE(AlertFiguresOf({now}, hour).pools[0].database_down) << "no evidence yet";
+  EXPECT_FALSE(AlertFiguresOf({{now}}, {hour}).pools[0].database_down) << "no evidence yet";
   now.stats.last_connect_error_age = seconds(1);
-  EXPECT_TRUE(AlertFiguresOf({now}, hour).pools[0].database_down);
+  EXPECT_TRUE(AlertFiguresOf({{now}}, {hour}).pools[0].database_down);
   now.stats.draining = true;
-  EXPECT_FALSE(AlertFiguresOf({now}, hour).pools[0].database_down);
+  EXPECT_FALSE(AlertFiguresOf({{now}}, {hour}).pools[0].database_down);
 }
 
 TEST(PoolTrendTest, ReachesBackAnHourAndKeepsTheHighestFiguresOfIt) {
@@ -279,10 +279,27 @@ TEST(AlertWatchTest, TellsOfChangesOnceAndKnowsWhatFires) {
   for (int second = 0; second < 20; ++second) {
     FiguresSample look = SampleAt(seconds(second));
     look.stats.waiting = second < 10 ? 9 : 0;
-    watch.Look({look});
+    watch.Look({{look}});
   }
   EXPECT_THAT(told, ElementsAre("+PoolWaitingHigh", "-PoolWaitingHigh"));
   EXPECT_EQ(watch.states().size(), AlertRules().size());
+}
+
+TEST(AlertWatchTest, EachPoolIsJudgedByItself) {
+  std::vector<std::string> told;
+  AlertWatch watch({.hold = seconds(2), .on_change = [&](const std::vector<AlertState>& changes) {
+                      for (const AlertState& change : changes) {
+                        told.push_back(std::string(change.rule->name) + " of " + change.pool);
+                      }
+                    }});
+  for (int second = 0; second < 5; ++second) {
+    FiguresSample quiet = SampleAt(seconds(second));
+    FiguresSample busy = quiet;
+    busy.stats.name = "reports";
+    busy.stats.waiting = 9;
+    watch.Look({{quiet}, {busy}});
+  }
+  EXPECT_THAT(told, ElementsAre("PoolWaitingHigh of reports"));
 }
 
 TEST(AlertWatchTest, WhoeverCountsRestartsIsAsked) {
@@ -290,7 +307,7 @@ TEST(AlertWatchTest, WhoeverCountsRestartsIsAsked) {
   AlertWatch watch(
       {.hold = seconds(0), .restarts_last_hour = [&] { return std::optional(restarts); }});
   const auto fires = [&] {
-    watch.Look({SampleAt(seconds(1))});
+    watch.Look({{SampleAt(seconds(1))}});
     const std::vector<AlertState> states = watch.states();
     return std::ranges::any_of(states, [](const AlertState& state) { return state.firing; });
   };

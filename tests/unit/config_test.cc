@@ -881,5 +881,89 @@ TEST(ConfigTest, AdminListensWhereThisHostAloneReachesIt) {
   }
 }
 
+// --- Named pools --------------------------------------------------------------------------------
+
+TEST(ConfigPoolsTest, APoolHasItsOwnValuesAndInheritsTheOthers) {
+  const LoadedConfig loaded = LoadYaml(
+      "pool: {max: 40, min: 10}\n"
+      "query: {timeout: 9s, statement_timeout: 9s}\n"
+      "pools:\n"
+      "  reports:\n"
+      "    database: {url: postgresql://reader:secret@replica/orders}\n"
+      "    pool: {max: 4, min: 1}\n"
+      "    query: {timeout: 1min}\n"
+      "  cache: {database: {url: \"sqlite::memory:\"}}\n");
+  ASSERT_TRUE(loaded.ok()) << FormatProblems(loaded.problems);
+  EXPECT_EQ(loaded.config.pool_name, "default");
+  EXPECT_EQ(loaded.config.pool.connections_max, 40);
+  ASSERT_EQ(loaded.config.pools.size(), 2u);
+  const Config& reports = loaded.config.pools[0];
+  EXPECT_EQ(reports.pool_name, "reports");
+  EXPECT_EQ(reports.database.driver, DatabaseDriver::kPostgres);
+  EXPECT_EQ(reports.pool.connections_max, 4);
+  EXPECT_EQ(reports.query.query_timeout, minutes(1));
+  EXPECT_EQ(reports.query.statement_timeout, seconds(9)) << "inherited";
+  EXPECT_TRUE(reports.pools.empty());
+  EXPECT_EQ(loaded.config.pools[1].pool.connections_max, 1) << "what is inherited yields to rules";
+}
+
+TEST(ConfigPoolsTest, FlagsAndVariablesAreForAllAndAPoolsOwnIsNearer) {
+  const LoadedConfig loaded =
+      LoadConfig({"--config=a.yaml", "--max-connections=50"}, {{"DBSIDECAR_QUERY_TIMEOUT", "50s"}},
+                 HoldingYaml("pools:\n"
+                             "  a:\n"
+                             "    database: {url: \"sqlite:a.db\"}\n"
+                             "    pool: {max: 3}\n"));
+  ASSERT_TRUE(loaded.ok()) << FormatProblems(loaded.problems);
+  EXPECT_EQ(loaded.config.pool.connections_max, 50);
+  EXPECT_EQ(loaded.config.pools[0].pool.connections_max, 3);
+  EXPECT_EQ(loaded.config.pools[0].pool.connections_min, 3) << "lowered by the rule";
+  EXPECT_EQ(loaded.config.pools[0].query.query_timeout, seconds(50));
+}
+
+TEST(ConfigPoolsTest, TheCheckShowsWhatAPoolDoesNotInherit) {
+  const LoadedConfig loaded = LoadYaml(
+      "pools:\n"
+      "  a:\n"
+      "    database: {url: \"postgresql://u:secret@h/d\"}\n"
+      "    pool: {max: 3}\n");
+  ASSERT_TRUE(loaded.ok()) << FormatProblems(loaded.problems);
+  const std::string report = FormatConfigCheck(loaded.config);
+  EXPECT_NE(report.find("pools.a.max-connections"), std::string::npos) << report;
+  EXPECT_NE(report.find("(file a.yaml:4 pools.a.pool.max)"), std::string::npos) << report;
+  EXPECT_NE(report.find("pools.a.database-url"), std::string::npos) << report;
+  EXPECT_EQ(report.find("secret"), std::string::npos) << report;
+  EXPECT_EQ(report.find("pools.a.wait-timeout"), std::string::npos) << "inherited";
+  const auto json = nlohmann::json::parse(FormatConfigCheckJson(loaded));
+  EXPECT_EQ(json["options"].back()["name"].get<std::string>().rfind("pools.a.", 0), 0u);
+}
+
+TEST(ConfigPoolsTest, WhatIsWrongIsNamedWithItsPool) {
+  const Strings problems = Problems(LoadYaml(
+      "pool: {min: 10}\n"
+      "pools:\n"
+      "  default: {}\n"
+      "  Upper: {}\n"
+      "  a: {database: {url: \"sqlite:a.db\"}, pool: {max: many}}\n"
+      "  b: {database: {url: \"sqlite:b.db\"}, pool: {max: 5, min: 6}, log: {level: debug}}\n"
+      "  c: 7\n"
+      "  d: {database: {url: \"sqlite:a.db\"}, pool: {maxx: 3}}\n"));
+  const auto has = [&](std::string_view text) {
+    return std::any_of(problems.begin(), problems.end(), [&](const std::string& line) {
+      return line.find(text) != std::string::npos;
+    });
+  };
+  EXPECT_TRUE(has("pools.default: is the pool of the top level"));
+  EXPECT_TRUE(has("pools.Upper: is no name for a pool"));
+  EXPECT_TRUE(has("pools.a.max-connections = \"many\" (file a.yaml:5 pools.a.pool.max)"));
+  EXPECT_TRUE(has("pools.b.log.level: is the same for all pools; write it at the top level"));
+  EXPECT_TRUE(has("pools.b.min-connections = \"6\" (file a.yaml:6 pools.b.pool.min)"));
+  EXPECT_TRUE(has("is more than pools.b.max-connections = 5"));
+  EXPECT_TRUE(has("pools.c: is a section"));
+  EXPECT_TRUE(has("pools.d.pool.maxx: is not known; did you mean pool.max?"));
+  EXPECT_TRUE(has("pools.d.database-url = \"sqlite:a.db\""));
+  EXPECT_TRUE(has("is also the database of the pool \"a\""));
+}
+
 }  // namespace
 }  // namespace dbsidecar::server

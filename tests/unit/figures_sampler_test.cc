@@ -87,12 +87,16 @@ TEST(FiguresSamplerTest, LooksOnceASecondAndStopsAtOnce) {
   {
     std::atomic<int> looks = 0;
     FiguresSampler sampler([&] {
-      FiguresSample sample;
-      sample.stats.statements = static_cast<uint64_t>(++looks);
-      return sample;
+      std::vector<FiguresSample> pools(2);
+      pools[0].stats.statements = static_cast<uint64_t>(++looks);
+      return pools;
     });
-    while (sampler.LastMinute().size() < 2) std::this_thread::sleep_for(milliseconds(5));
-    EXPECT_EQ(sampler.LastMinute().front().stats.statements, 1u);
+    const auto looked = [&] { return sampler.LastMinute().size() == 2; };
+    while (!looked() || sampler.LastMinute()[1].size() < 2) {
+      std::this_thread::sleep_for(milliseconds(5));
+    }
+    EXPECT_EQ(sampler.LastMinute()[0].front().stats.statements, 1u);
+    EXPECT_EQ(sampler.LastMinute()[1].front().stats.statements, 0u);
   }
   const auto took = std::chrono::steady_clock::now() - start;
   EXPECT_GE(took, milliseconds(990));

@@ -36,7 +36,7 @@ pool::PoolStats Down() {
 v1::HealthResponse Health(const pool::PoolStats& stats,
                           v1::LifecyclePhase phase = v1::LIFECYCLE_PHASE_SERVING) {
   v1::HealthResponse health;
-  FillHealth(stats, phase, stats.database_up && phase == v1::LIFECYCLE_PHASE_SERVING, health);
+  FillHealth({stats}, phase, stats.database_up && phase == v1::LIFECYCLE_PHASE_SERVING, health);
   EXPECT_EQ(health.databases_size(), 1);
   return health;
 }
@@ -89,9 +89,22 @@ TEST(HealthReportTest, ASidecarThatStartsOrStopsSaysSo) {
   }
 }
 
+TEST(HealthReportTest, OneOfSeveralPoolsThatIsDownIsNamed) {
+  pool::PoolStats reports = Down();
+  reports.name = "reports";
+  v1::HealthResponse health;
+  FillHealth({Up(), reports}, v1::LIFECYCLE_PHASE_SERVING, false, health);
+  EXPECT_EQ(health.status(), v1::HEALTH_STATUS_UNHEALTHY);
+  EXPECT_THAT(health.causes(), ElementsAre(HasSubstr("of the pool \"reports\" is not reachable")));
+  ASSERT_EQ(health.databases_size(), 2);
+  EXPECT_EQ(health.databases(0).status(), v1::DATABASE_STATUS_UP);
+  EXPECT_EQ(health.databases(1).pool(), "reports");
+  EXPECT_EQ(health.databases(1).status(), v1::DATABASE_STATUS_DOWN);
+}
+
 TEST(HealthReportTest, ADatabaseThatIsUpButNotReliedOnYetDegradesAndSaysWhy) {
   v1::HealthResponse health;
-  FillHealth(Up(), v1::LIFECYCLE_PHASE_SERVING, false, health);
+  FillHealth({Up()}, v1::LIFECYCLE_PHASE_SERVING, false, health);
   EXPECT_EQ(health.status(), v1::HEALTH_STATUS_DEGRADED);
   EXPECT_FALSE(health.ready());
   EXPECT_THAT(health.causes(), ElementsAre(HasSubstr("twice within a minute")));

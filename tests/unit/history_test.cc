@@ -33,7 +33,7 @@ class Looks {
       at_ += apart;
       sample_.stats.name = "default";
       sample_.stats.total = ++total_;
-      history.Add(at_, sample_);
+      history.Add(at_, {sample_});
     }
   }
 

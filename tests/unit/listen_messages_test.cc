@@ -36,14 +36,6 @@ TEST(ListenMessagesTest, NamesThatPostgresqlWouldCutOrRefuseAreInvalid) {
             ErrorKind::kInvalidArgument);
 }
 
-TEST(ListenMessagesTest, OtherPoolsDoNotExist) {
-  v1::ListenRequest request = Channels({"a"});
-  request.set_pool("default");
-  EXPECT_FALSE(CheckListen(request).has_value());
-  request.set_pool("orders");
-  EXPECT_EQ(CheckListen(request)->kind, ErrorKind::kPoolNotFound);
-}
-
 TEST(ListenMessagesTest, AChannelThatIsNamedTwiceIsOneChannel) {
   EXPECT_THAT(ChannelsOf(Channels({"b", "a", "b", "A"})), ElementsAre("b", "a", "A"));
 }

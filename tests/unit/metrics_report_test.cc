@@ -24,10 +24,9 @@ void SetCount(pool::PoolStats& stats, ConnectionState state, size_t count) {
 }
 
 v1::PoolMetrics Metrics(const pool::PoolStats& stats,
-                        const std::map<std::string, uint64_t>& outcomes = {},
-                        size_t waiters_max = 0) {
+                        const std::map<std::string, uint64_t>& outcomes = {}) {
   v1::PoolMetrics metrics;
-  FillPoolMetrics(stats, outcomes, waiters_max, metrics);
+  FillPoolMetrics(stats, outcomes, metrics);
   return metrics;
 }
 
@@ -43,7 +42,8 @@ TEST(MetricsReportTest, EveryStateOfAConnectionHasItsGauge) {
   SetCount(stats, ConnectionState::kResetting, 5);
   SetCount(stats, ConnectionState::kClosing, 6);
   stats.waiting = 7;
-  const v1::PoolMetrics metrics = Metrics(stats, {}, 1000);
+  stats.waiters_max = 1000;
+  const v1::PoolMetrics metrics = Metrics(stats);
   EXPECT_EQ(metrics.connecting(), 1u);
   EXPECT_EQ(metrics.idle(), 2u);
   EXPECT_EQ(metrics.pinging(), 3u);

@@ -27,7 +27,7 @@ v1::MetricsResponse WithExemplar() {
   stats.total_time.Record(milliseconds(40));
   stats.total_exemplars.Note(milliseconds(3), Trace(), kTime);
   v1::MetricsResponse metrics;
-  FillPoolMetrics(stats, {}, 0, *metrics.add_pools());
+  FillPoolMetrics(stats, {}, *metrics.add_pools());
   return metrics;
 }
 

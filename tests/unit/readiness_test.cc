@@ -89,10 +89,10 @@ TEST(AnswersLatelyTest, AFullPoolHasNoConnectionToAskBy) {
 // Collects what is published.
 class ReadinessTest : public ::testing::Test {
  protected:
-  Readiness& Make(ReadinessPolicy policy) {
+  Readiness& Make(ReadinessPolicy policy, size_t pools = 1) {
     return readiness_.emplace(
-        ReadinessOptions{.policy = policy, .hold = {}, .answer_max = seconds(5)},
-        [this](ReadinessState state) { published_.push_back(state); });
+        ReadinessOptions{.policy = policy, .hold = {}, .answer_max = seconds(5)}, pools,
+        [this](const ReadinessState& state) { published_.push_back(state); });
   }
   ReadinessState last() const { return published_.back(); }
 
@@ -111,10 +111,10 @@ TEST_F(ReadinessTest, TheProcessPolicyIgnoresTheDatabase) {
   Readiness& readiness = Make(ReadinessPolicy::kProcess);
   readiness.SetServing(true);
   EXPECT_TRUE(last().ready);
-  EXPECT_FALSE(last().database);
-  readiness.SetDatabaseUp(true);
-  EXPECT_TRUE(last().database);
-  readiness.SetDatabaseUp(false);
+  EXPECT_FALSE(last().databases[0]);
+  readiness.SetDatabaseUp(0, true);
+  EXPECT_TRUE(last().databases[0]);
+  readiness.SetDatabaseUp(0, false);
   EXPECT_TRUE(readiness.ready());
   readiness.SetServing(false);
   EXPECT_FALSE(readiness.ready());
@@ -124,33 +124,46 @@ TEST_F(ReadinessTest, ThePoolPolicyFollowsTheEvidenceOfThePool) {
   Readiness& readiness = Make(ReadinessPolicy::kPool);
   readiness.SetServing(true);
   EXPECT_FALSE(readiness.ready());
-  readiness.SetDatabaseUp(true);
+  readiness.SetDatabaseUp(0, true);
   EXPECT_TRUE(readiness.ready());
-  readiness.Look(Stats(minutes(10)));
+  readiness.Look(0, Stats(minutes(10)));
   EXPECT_TRUE(readiness.ready());
-  readiness.SetDatabaseUp(false);
+  readiness.SetDatabaseUp(0, false);
   EXPECT_FALSE(readiness.ready());
 }
 
 TEST_F(ReadinessTest, TheDatabasePolicyWantsAnAnswerLately) {
   Readiness& readiness = Make(ReadinessPolicy::kDatabase);
   readiness.SetServing(true);
-  readiness.SetDatabaseUp(true);
+  readiness.SetDatabaseUp(0, true);
   EXPECT_TRUE(readiness.ready());
-  readiness.Look(Stats(minutes(10)));
+  readiness.Look(0, Stats(minutes(10)));
   EXPECT_FALSE(readiness.ready());
-  EXPECT_FALSE(last().database);
-  readiness.Look(Stats(seconds(1)));
+  EXPECT_FALSE(last().databases[0]);
+  readiness.Look(0, Stats(seconds(1)));
   EXPECT_TRUE(readiness.ready());
+}
+
+TEST_F(ReadinessTest, EveryPoolCounts) {
+  Readiness& readiness = Make(ReadinessPolicy::kPool, 2);
+  readiness.SetServing(true);
+  readiness.SetDatabaseUp(0, true);
+  EXPECT_FALSE(readiness.ready());
+  EXPECT_EQ(last().databases, std::vector({true, false}));
+  readiness.SetDatabaseUp(1, true);
+  EXPECT_TRUE(readiness.ready());
+  readiness.SetDatabaseUp(0, false);
+  EXPECT_FALSE(readiness.ready());
+  EXPECT_EQ(last().databases, std::vector({false, true}));
 }
 
 TEST_F(ReadinessTest, OnlyChangesArePublished) {
   Readiness& readiness = Make(ReadinessPolicy::kPool);
   readiness.SetServing(true);
-  readiness.SetDatabaseUp(true);
+  readiness.SetDatabaseUp(0, true);
   const size_t before = published_.size();
-  for (int i = 0; i < 5; ++i) readiness.Look(Stats(seconds(1)));
-  readiness.SetDatabaseUp(true);
+  for (int i = 0; i < 5; ++i) readiness.Look(0, Stats(seconds(1)));
+  readiness.SetDatabaseUp(0, true);
   EXPECT_EQ(published_.size(), before);
 }
 

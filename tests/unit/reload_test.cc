@@ -140,5 +140,51 @@ TEST(ReloadTest, EveryOptionsValueCanBeComparedAndCopied) {
   }
 }
 
+constexpr const char* kWithPool =
+    "{pool: {max: 30}, pools: {a: {database: {url: \"sqlite:a.db\"}, pool: {max: 3}}}}";
+
+TEST(ReloadPoolsTest, APoolsOwnValueChangesForItAlone) {
+  const Config before = Load(kWithPool);
+  const ReloadPlan plan = PlanReload(
+      before, before,
+      Load("{pool: {max: 30}, pools: {a: {database: {url: \"sqlite:a.db\"}, pool: {max: 4}}}}"));
+  EXPECT_THAT(Shown(plan.applied),
+              ElementsAre("pools.a.max-connections: 3 -> 4", "pools.a.min-connections: 3 -> 4"));
+  EXPECT_EQ(plan.config.pools[0].pool.connections_max, 4);
+  EXPECT_EQ(plan.config.pool.connections_max, 30);
+}
+
+TEST(ReloadPoolsTest, AnInheritedValueChangesForAll) {
+  const Config before = Load(kWithPool);
+  const ReloadPlan plan = PlanReload(
+      before, before,
+      Load("{pool: {max: 30}, log: {calls: true}, query: {timeout: 40s}, pools: {a: {database: "
+           "{url: \"sqlite:a.db\"}, pool: {max: 3}}}}"));
+  EXPECT_THAT(Shown(plan.applied),
+              ElementsAre("query-timeout: 30s -> 40s", "log-calls: false -> true",
+                          "pools.a.query-timeout: 30s -> 40s"));
+  EXPECT_TRUE(plan.config.pools[0].log.calls) << "not a pool's own, and the same in all";
+}
+
+TEST(ReloadPoolsTest, OtherPoolsWaitForARestart) {
+  const Config before = Load(kWithPool);
+  const ReloadPlan plan = PlanReload(before, before, Load("{pool: {max: 30}, log: {calls: true}}"));
+  EXPECT_THAT(Shown(plan.refused), ElementsAre("pools: a -> "));
+  EXPECT_THAT(Shown(plan.applied), ElementsAre("log-calls: false -> true"));
+  ASSERT_EQ(plan.config.pools.size(), 1u);
+  EXPECT_TRUE(plan.config.pools[0].log.calls);
+  EXPECT_THAT(plan.read.pools, SizeIs(1)) << "told of again the next time";
+}
+
+TEST(ReloadPoolsTest, APoolsLimitIsChangedByHand) {
+  const Config read = Load(kWithPool);
+  const Change change = PlanChange(read, {{"max-connections", "9"}}, "Admin.ResizePool", "a");
+  EXPECT_THAT(change.problems, IsEmpty());
+  EXPECT_EQ(change.config.pools[0].pool.connections_max, 9);
+  EXPECT_EQ(change.config.pool.connections_max, 30);
+  const ReloadPlan plan = PlanReload(read, change.config, Load(kWithPool));
+  EXPECT_EQ(plan.config.pools[0].pool.connections_max, 9) << "the file says what it said";
+}
+
 }  // namespace
 }  // namespace dbsidecar::server

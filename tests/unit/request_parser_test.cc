@@ -153,12 +153,6 @@ TEST(RequestParserTest, AnEmptyStatementIsInvalid) {
   EXPECT_EQ(RefusalOf(Request("params { int_value: 1 }")).kind, ErrorKind::kInvalidArgument);
 }
 
-TEST(RequestParserTest, AnUnknownPoolIsNotFound) {
-  const pool::Error refusal = RefusalOf(Request("sql: 'x' pool: 'Default'"));
-  EXPECT_EQ(refusal.kind, ErrorKind::kPoolNotFound);
-  EXPECT_THAT(refusal.message, HasSubstr("\"Default\""));
-}
-
 TEST(RequestParserTest, SettingsComeWithTheStatement) {
   const v1::QueryRequest request = Request(
       "sql: 'x' settings { role: 'r' search_path: 's, p' time_zone: 'z' application_name: 'a' "
@@ -272,8 +266,7 @@ TEST(RequestParserTest, ARefusalNeverShowsStatementParametersOrToken) {
   for (const char* text : {"sql: 'hidden' session { pin { } commit: true }",
                            "sql: 'hidden' session { session: '' client_id: 'hidden' }",
                            "sql: 'hidden' settings { role: 'hidden' lock_timeout { nanos: -1 } }",
-                           "sql: 'hidden' params { string_value: 'hidden' } format: 9",
-                           "sql: 'hidden' params { string_value: 'hidden' } pool: 'other'"}) {
+                           "sql: 'hidden' params { string_value: 'hidden' } format: 9"}) {
     const pool::Error refusal = RefusalOf(Request(text));
     EXPECT_EQ(refusal.message.find("hidden"), std::string::npos) << refusal.message;
     EXPECT_FALSE(refusal.outcome_unknown);
