@@ -103,6 +103,7 @@ class Call {
   Instant deadline = kNever;     // The caller's own.
   bool flow_controlled = false;  // Its sender is held back by other means than a full queue.
   std::string_view caller;       // Who it is, for diagnoses; may be empty.
+  std::string_view route;        // What it serves, for limits; may be empty.
   std::string_view rpc;          // The RPC it came by, such as "Query"; may be empty.
   TraceContext trace;            // Where it belongs in its caller's trace.
   // At most one of these three, borrowed until Done. Such a call is alone on its connection.

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string_view>
 
+#include "pool/call_limits.h"
 #include "pool/driver.h"
 #include "pool/error.h"
 #include "pool/pool_core.h"
@@ -24,6 +25,14 @@ struct SlowStatement {
   std::string_view text;    // Without constants; "" unless texts are kept.
 };
 
+// A call met a limit that was reached (CallLimits).
+struct LimitReport {
+  LimitKind kind;
+  std::string_view key;  // Whose: the caller, the route, the statement's fingerprint.
+  size_t max = 0;
+  bool enforced = true;  // It waits, or is refused; otherwise it goes on.
+};
+
 class Observer {
  public:
   virtual ~Observer() = default;
@@ -34,6 +43,7 @@ class Observer {
   virtual void OnLeased(ConnectionId, CallId) {}
   virtual void OnReleased(ConnectionId, Condition) {}
   virtual void OnRefused(CallId, RefuseReason) {}
+  virtual void OnLimited(const LimitReport&) {}
   // A call was answered. `error` is null on success.
   virtual void OnAnswered(const Call&, const Timing&, const Error* /*error*/) {}
   // Comes before that call's OnAnswered.

@@ -60,6 +60,7 @@ Pool::Pool(EventLoop& loop, Driver& driver, PoolOptions options, Observer& obser
       random_(options_.seed),
       statement_table_(driver, options_.statements_max, options_.keeps_statement_texts),
       caller_table_(options_.callers_max),
+      limits_(options_.limits),
       slow_statement_(options_.slow_statement) {
   const std::vector<LaneShape> shapes = driver_.Lanes(options_.core.min, options_.core.max);
   for (size_t i = 0; i < shapes.size(); ++i) {
@@ -146,7 +147,7 @@ void Pool::Submit(Call& call) {
                   call.statement.form != StatementForm::kSingle ||
                   (call.session.auto_pin && classification.transaction_control);
     state.shareable = classification.shareable && is_short && !state.alone;
-    Arrive(state, std::nullopt);
+    if (PassLimits(state)) Arrive(state, std::nullopt);
     Act();
   }
 }
@@ -359,7 +360,9 @@ void Pool::StopWaitingFor(CallState& state, GiveUp why) {
   if (state.answered || state.gave_up != GiveUp::kNone) return;
   state.gave_up = why;
   if (state.connection == 0) {
-    if (state.session == nullptr) {
+    if (state.held_by) {
+      StopHolding(state);
+    } else if (state.session == nullptr) {
       lanes_[state.lane]->Abandon(loop_.now(), state.call->id, actions_);
     }
     Finish(state, Judge(state, Failure(ErrorKind::kCancelled, "")));
@@ -370,7 +373,9 @@ void Pool::StopWaitingFor(CallState& state, GiveUp why) {
 }
 
 void Pool::OnCallTimer(CallState& state) {
-  if (state.backs_off) {
+  if (state.held_by) {
+    OnHeldTimer(state);
+  } else if (state.backs_off) {
     state.backs_off = false;
     // Its wait for a connection begins.
     ComeBack(state, loop_.now());
@@ -507,7 +512,9 @@ void Pool::Forget(CallId id) {
   const auto it = calls_.find(id);
   SetTimer(it->second, kNever);
   if (Session* session = it->second.session) std::erase(session->queued, id);
+  std::unique_ptr<LimitKeys> limit_keys = std::move(it->second.limit_keys);
   calls_.erase(it);
+  LeaveLimits(std::move(limit_keys));
   if (!watches_.empty()) TellWatches(id);
 }
 
@@ -924,6 +931,8 @@ PoolStats Pool::Stats() const {
     stats.connect_failures_in_a_row =
         std::max(stats.connect_failures_in_a_row, lane->connect_failures_in_a_row());
   }
+  stats.waiting += limits_.waiting();
+  stats.limited = limits_.reached_total();
   stats.waiters_max = options_.core.waiters_max;
   stats.running = calls_.size() - std::min(calls_.size(), stats.waiting);
   FillSessions(stats);

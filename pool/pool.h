@@ -19,6 +19,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "pool/call.h"
+#include "pool/call_limits.h"
 #include "pool/caller_figures.h"
 #include "pool/driver.h"
 #include "pool/event_loop.h"
@@ -63,7 +64,8 @@ struct PoolOptions {
   size_t callers_max = 0;
   bool keeps_statement_texts = false;  // Without their constants, to be shown to people.
   Duration slow_statement{};  // One that ran for so long is told of; 0 = none. See Observer.
-  uint64_t seed = 1;          // For back-off and jitter.
+  CallLimitOptions limits;
+  uint64_t seed = 1;  // For back-off and jitter.
 };
 
 // What one lane of the pool is doing; where callers share connections, those are a lane apart.
@@ -103,8 +105,9 @@ struct PoolStats {
   std::map<std::string, uint64_t> sessions_revoked;  // By the reason why we ended them.
   uint64_t statements = 0;                           // Answered, well or badly.
   uint64_t errors = 0;                               // Answered with an error.
-  uint64_t outcomes_unknown = 0;  // Of those: it is not known whether it took effect.
-  uint64_t retries = 0;           // Runs after one that failed for a reason that may pass.
+  uint64_t outcomes_unknown = 0;                // Of those: it is not known whether it took effect.
+  std::array<uint64_t, kLimitKinds> limited{};  // Calls that met a limit, by LimitKind.
+  uint64_t retries = 0;  // Runs after one that failed for a reason that may pass.
   std::string last_error;
   std::optional<Duration> last_error_age;
   std::string last_connect_error;
@@ -252,6 +255,8 @@ class Pool final : public ConnectionEvents, public TimerHandler {
     std::shared_ptr<StatementFigures> figures;
     std::vector<std::shared_ptr<StatementFigures>> step_figures;  // Of a batch, one for each step.
     CallerFigures* caller_figures = nullptr;
+    std::unique_ptr<LimitKeys> limit_keys;  // Of its places, or of those it waits for.
+    std::optional<LimitKind> held_by;       // It waits for its turn by this limit.
     uint64_t rows_in_parts = 0;
     Instant first_part_at;  // If parts_went_out.
   };
@@ -317,6 +322,15 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void NoteTerminated(CallId id);
   void TellWatches(CallId id);
 
+  // Limits by caller, route and statement; pool_limits.cc.
+  LimitKeys LimitKeysOf(const CallState& state) const;
+  bool PassLimits(CallState& state);
+  void FinishHeld(CallState& state, RefuseReason reason);
+  void OnHeldTimer(CallState& state);
+  void StopHolding(CallState& state);
+  void LeaveLimits(std::unique_ptr<LimitKeys> keys);
+  void LetOn(const std::vector<CallId>& calls);
+
   // Calls with several statements; pool_batch.cc.
   Classification ClassifyMany(CallState& state);
   Classification ClassifyBatch(CallState& state);
@@ -332,7 +346,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void StartNextIn(Session& session);
   void ReplyInSession(ConnectionId id, CallState& state, Outcome outcome, Condition condition);
   bool OpensSession(const CallState& state, const Outcome& outcome, Condition condition) const;
-  Session& BeginSession(ConnectionId id, const CallState& state);
+  Session& BeginSession(ConnectionId id, CallState& state);
   static void NoteText(Session& session, const Call& call);
   static bool IsDone(const Session& session, const Call& call, const Outcome& outcome);
   void NoteTransaction(Session& session) const;
@@ -416,6 +430,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   std::vector<std::string_view> lane_names_;
   StatementTable statement_table_;
   CallerTable caller_table_;
+  CallLimits limits_;
   Duration slow_statement_;
 };
 

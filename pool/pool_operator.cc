@@ -62,6 +62,7 @@ std::optional<Error> Pool::Reconfigure(const PoolOptions& options) {
     lanes_[i]->Reconfigure(loop_.now(), LaneConfig(options_.core, shapes[i]), actions_);
   }
   hub_->Reconfigure(lanes_[0]->config());
+  if (options_.limits != limits_.options()) LetOn(limits_.Reconfigure(options_.limits));
   Act();
   return std::nullopt;
 }

@@ -191,7 +191,7 @@ bool Pool::OpensSession(const CallState& state, const Outcome& outcome, Conditio
   return false;
 }
 
-Session& Pool::BeginSession(ConnectionId id, const CallState& state) {
+Session& Pool::BeginSession(ConnectionId id, CallState& state) {
   const SessionUse& use = state.call->session;
   auto session = std::make_unique<Session>();
   session->id = state.call->id;
@@ -203,6 +203,7 @@ Session& Pool::BeginSession(ConnectionId id, const CallState& state) {
   session->client_id = use.client_id;
   session->pinned = use.kind == SessionUse::Kind::kPin;
   session->began = state.granted;
+  session->limit_keys = std::move(state.limit_keys);
   session->idle_timeout = Lower(options_.session_idle_timeout, use.idle_timeout);
   session->transaction_timeout = Lower(options_.transaction_timeout, use.transaction_timeout);
   session->warn_at = After(session->began, options_.session_warn_after);
@@ -319,7 +320,9 @@ void Pool::ForgetSession(Session& session, const Error& error_of_those_behind) {
   connections_.at(session.connection).session = nullptr;
   const std::deque<CallId> queued = std::exchange(session.queued, {});
   if (session.running != 0) calls_.at(session.running).session = nullptr;
+  std::unique_ptr<LimitKeys> limit_keys = std::move(session.limit_keys);
   sessions_.erase(std::string(session.token));
+  LeaveLimits(std::move(limit_keys));
   for (const CallId id : queued) {
     CallState& state = calls_.at(id);
     state.session = nullptr;

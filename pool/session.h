@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "pool/call_limits.h"
 #include "pool/time.h"
 
 namespace dbsidecar::pool {
@@ -62,6 +64,8 @@ struct Session {
   bool dirty = false;     // A statement may have left something behind.
   bool over = false;      // Ends as soon as the running call has been answered.
   TransactionStatus status = TransactionStatus::kIdle;
+  // The places in limits (CallLimits) of the call that opened it; null = none.
+  std::unique_ptr<LimitKeys> limit_keys;
   uint64_t running = 0;         // The call whose statement runs; 0 = none.
   std::deque<uint64_t> queued;  // Calls behind it.
   uint64_t statements = 0;      // Begun in it.

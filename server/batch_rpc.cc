@@ -27,6 +27,7 @@ void Prepare(Pools& pools, const RequestLimits& limits, const grpc::ServerContex
   call.session = ToSessionUse(request.session(), 0);
   call.deadline = DeadlineOf(context);
   call.caller = CallerOf(request.tags());
+  call.route = RouteOf(request.tags());
   call.rpc = RpcName(rpc);
   call.trace = TraceOf(request.tags(), TraceOf(context));
 }

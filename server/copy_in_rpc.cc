@@ -220,6 +220,7 @@ class CopyInCall final : public pool::Call, public pool::CopySource, public pool
     session = ToSessionUse(start_.session(), 0);
     deadline = DeadlineOf(context_);
     caller = CallerOf(start_.tags());
+    route = RouteOf(start_.tags());
     rpc = RpcName(Rpc::kCopyIn);
     trace = TraceOf(start_.tags(), TraceOf(context_));
     source = this;

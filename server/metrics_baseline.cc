@@ -76,6 +76,7 @@ void SubtractTotals(const v1::PoolMetrics& earlier, v1::PoolMetrics& metrics) {
   Subtract(earlier.connections_closed_total(), *metrics.mutable_connections_closed_total());
   Subtract(earlier.statements_by_outcome_total(), *metrics.mutable_statements_by_outcome_total());
   Subtract(earlier.refused_total(), *metrics.mutable_refused_total());
+  Subtract(earlier.limited_total(), *metrics.mutable_limited_total());
   Subtract(earlier.sessions_revoked_total(), *metrics.mutable_sessions_revoked_total());
   Subtract(earlier.queue_wait(), *metrics.mutable_queue_wait());
   Subtract(earlier.connect(), *metrics.mutable_connect());

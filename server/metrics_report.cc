@@ -90,6 +90,10 @@ void FillPoolMetrics(const pool::PoolStats& stats, const std::map<std::string, u
   metrics.set_sessions(static_cast<uint32_t>(stats.sessions));
   metrics.set_retries_total(stats.retries);
   metrics.set_outcome_unknown_total(stats.outcomes_unknown);
+  for (size_t i = 0; i < stats.limited.size(); ++i) {
+    const std::string limit(pool::LimitName(static_cast<pool::LimitKind>(i)));
+    (*metrics.mutable_limited_total())[limit] = stats.limited[i];
+  }
   for (const auto& [reason, count] : stats.sessions_revoked) {
     (*metrics.mutable_sessions_revoked_total())[reason] = count;
   }

@@ -248,6 +248,9 @@ void WriteCounters(Writer& writer, const v1::MetricsResponse& metrics) {
       "dbsidecar_refused", "reason", "Calls refused before anything was sent.",
       [](const v1::PoolMetrics& pool) -> auto& { return pool.refused_total(); });
   by(
+      "dbsidecar_limited", "limit", "Calls that met a limit which was reached.",
+      [](const v1::PoolMetrics& pool) -> auto& { return pool.limited_total(); });
+  by(
       "dbsidecar_connections_closed", "reason", "Connections closed.",
       [](const v1::PoolMetrics& pool) -> auto& { return pool.connections_closed_total(); });
   by(

@@ -307,6 +307,7 @@ class PipelineStream final : public pool::TurnEndHandler {
       call.deadline = std::min(call.deadline, pool::Clock::now() + timeout);
     }
     call.caller = CallerOf(request.query().tags());
+    call.route = RouteOf(request.query().tags());
     call.rpc = RpcName(Rpc::kPipeline);
     call.trace = TraceOf(request.query().tags(), trace_);
     const std::lock_guard lock(mutex_);

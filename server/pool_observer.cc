@@ -101,6 +101,14 @@ void PoolObserver::OnLeased(pool::ConnectionId id, pool::CallId call) {
   LogLimited(lease_, {{"connection", id}, {"call", call}});
 }
 
+void PoolObserver::OnLimited(const pool::LimitReport& limit) {
+  LogLimited(limited_, {{"pool", options_.pool},
+                        {"limit", LimitName(limit.kind)},
+                        {"of", std::string(limit.key)},
+                        {"max", limit.max},
+                        {"enforced", limit.enforced}});
+}
+
 void PoolObserver::OnReleased(pool::ConnectionId id, pool::Condition condition) {
   if (!options_.log_events) return;
   LogLimited(release_, {{"connection", id}, {"condition", ConditionName(condition)}});

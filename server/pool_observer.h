@@ -40,6 +40,7 @@ class PoolObserver final : public pool::Observer {
   void OnConnectFailed(pool::ConnectionId id, const pool::Error& error, bool permanent) override;
   void OnConnectionClosed(pool::ConnectionId id, pool::CloseReason reason) override;
   void OnLeased(pool::ConnectionId id, pool::CallId call) override;
+  void OnLimited(const pool::LimitReport& limit) override;
   void OnReleased(pool::ConnectionId id, pool::Condition condition) override;
   void OnAnswered(const pool::Call& call, const pool::Timing& timing,
                   const pool::Error* error) override;
@@ -78,6 +79,7 @@ class PoolObserver final : public pool::Observer {
   LimitedEvent release_{LogLevel::kInfo, "pool.release"};
   LimitedEvent remove_{LogLevel::kInfo, "pool.remove"};
   LimitedEvent error_{LogLevel::kWarn, "pool.error"};
+  LimitedEvent limited_{LogLevel::kWarn, "pool.limit_reached"};
   LimitedEvent slow_{LogLevel::kWarn, "statement.slow"};
   LimitedEvent held_{LogLevel::kWarn, "session.held"};
   LimitedEvent revoked_{LogLevel::kWarn, "session.revoked"};

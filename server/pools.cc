@@ -67,6 +67,11 @@ pool::PoolOptions PoolOptionsOf(const Config& config) {
   options.callers_max = static_cast<size_t>(config.metrics.callers);
   options.keeps_statement_texts = config.log.show_sql;
   options.slow_statement = config.log.slow_statement;
+  options.limits = {.max = {static_cast<size_t>(config.pool.limit_caller),
+                            static_cast<size_t>(config.pool.limit_route),
+                            static_cast<size_t>(config.pool.limit_statement)},
+                    .waiting_max = static_cast<size_t>(config.pool.limit_waiting),
+                    .enforce = config.pool.limit_mode == LimitMode::kEnforce};
   options.seed = std::random_device()();
   return options;
 }

@@ -71,6 +71,7 @@ class QueryCall final : public pool::Call {
     session = ToSessionUse(request_->session(), 0);
     deadline = DeadlineOf(context_);
     caller = CallerOf(request_->tags());
+    route = RouteOf(request_->tags());
     rpc = RpcName(Rpc::kQuery);
     trace = TraceOf(request_->tags(), TraceOf(context_));
     holders_.fetch_add(1);

@@ -32,6 +32,12 @@ pool::Error Invalid(std::string why) {
   return pool::OwnError(pool::ErrorKind::kInvalidArgument, std::move(why));
 }
 
+std::string_view TagOf(const char* name,
+                       const google::protobuf::Map<std::string, std::string>& tags) {
+  const auto tag = tags.find(name);
+  return tag == tags.end() ? std::string_view() : std::string_view(tag->second);
+}
+
 }  // namespace
 
 pool::Duration ToDuration(const google::protobuf::Duration& duration) {
@@ -121,8 +127,11 @@ pool::Statement ToStatement(const v1::CopyStart& start, pool::StatementForm form
 }
 
 std::string_view CallerOf(const google::protobuf::Map<std::string, std::string>& tags) {
-  const auto tag = tags.find("caller");
-  return tag == tags.end() ? std::string_view() : std::string_view(tag->second);
+  return TagOf("caller", tags);
+}
+
+std::string_view RouteOf(const google::protobuf::Map<std::string, std::string>& tags) {
+  return TagOf("route", tags);
 }
 
 pool::TraceContext TraceOf(const google::protobuf::Map<std::string, std::string>& tags,

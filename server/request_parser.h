@@ -41,8 +41,10 @@ pool::Statement ToStatement(const v1::QueryRequest& request, const RequestLimits
 pool::Statement ToStatement(const v1::ScriptRequest& request, const RequestLimits& limits);
 pool::Statement ToStatement(const v1::CopyStart& start, pool::StatementForm form);
 
-// Who calls, by the tag of that name; empty if it is not there. Borrows from `tags`.
+// Who calls, and what for, by the tags `caller` and `route`; empty if they are not there. Borrow
+// from `tags`.
 std::string_view CallerOf(const google::protobuf::Map<std::string, std::string>& tags);
+std::string_view RouteOf(const google::protobuf::Map<std::string, std::string>& tags);
 // The call's own `traceparent` if it has a valid one, else that of the RPC. Borrowed.
 pool::TraceContext TraceOf(const google::protobuf::Map<std::string, std::string>& tags,
                            pool::TraceContext otherwise);

@@ -99,6 +99,7 @@ class ServerStreamCall : public pool::Call, public pool::PartSink, public Stream
     session = ToSessionUse(start().session(), 0);
     deadline = DeadlineOf(context_);
     caller = CallerOf(start().tags());
+    route = RouteOf(start().tags());
     trace = TraceOf(start().tags(), TraceOf(context_));
     sink = this;
     Prepare();

@@ -76,6 +76,7 @@ grpc::Status SidecarService::RunScript(grpc::ServerContext* context,
   call.session = ToSessionUse(request->session(), 0);
   call.deadline = DeadlineOf(*context);
   call.caller = CallerOf(request->tags());
+  call.route = RouteOf(request->tags());
   call.rpc = RpcName(Rpc::kScript);
   call.trace = TraceOf(request->tags(), TraceOf(*context));
   pools_.Submit(call);

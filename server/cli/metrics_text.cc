@@ -106,6 +106,9 @@ std::string ReportOfPool(const v1::PoolMetrics& pool) {
   out += Line("statements", fmt::format("{}, {} failed{}", pool.statements_total(),
                                         pool.statements_failed_total(),
                                         Parts(pool.statements_by_outcome_total())));
+  if (Sum(pool.limited_total()) > 0) {
+    out += Line("limited", Concat(Sum(pool.limited_total()), Parts(pool.limited_total())));
+  }
   out += Line("sessions", fmt::format("{} open, {} revoked{}", pool.sessions(),
                                       Sum(pool.sessions_revoked_total()),
                                       Parts(pool.sessions_revoked_total())));

@@ -26,6 +26,9 @@ struct Option;
 
 enum class Profile { kProduction, kDevelopment, kTest };
 
+// What becomes of a call over such a limit: it waits, or it is only counted and told of.
+enum class LimitMode { kEnforce, kObserve };
+
 // The initial values here are placeholders for the compiler's sake; the defaults are in options.cc
 // and Config values that a program uses come from LoadConfig().
 struct PoolConfig {
@@ -43,6 +46,13 @@ struct PoolConfig {
   int lifetime_jitter_percent = 0;  // Rolled once per connection, off the lifetime.
   Milliseconds keep_alive_after{};  // 0 = off. Ping before use after this much idleness.
   bool logging = false;             // One log event per pool event.
+  // Calls of one caller, route or statement that may be at work at once, and those that may wait
+  // for it; 0 = no limit.
+  int limit_caller = 0;
+  int limit_route = 0;
+  int limit_statement = 0;
+  int limit_waiting = 0;
+  LimitMode limit_mode = LimitMode::kEnforce;
 };
 
 struct QueryConfig {

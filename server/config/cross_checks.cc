@@ -58,6 +58,7 @@ class Checker {
     CheckSqlite();
     CheckWaiters();
     CheckInMemory();
+    CheckStatementLimit();
     // A limit that ends things later than another one does has no effect. Only settings that
     // somebody chose are refused for it; a default may lie behind what the user made shorter.
     CheckNotLater("idle-timeout", config_.pool.idle_timeout, "lifetime", config_.pool.lifetime);
@@ -140,6 +141,14 @@ class Checker {
         Refuse(name, Concat("would end the database", kWhy, "leave it out, or use a file"));
       }
     }
+  }
+
+  // Statements are told apart by what is counted for them.
+  void CheckStatementLimit() {
+    if (!Valid({"limit-statement", "metrics-statements"})) return;
+    if (config_.pool.limit_statement == 0 || config_.metrics.statements != 0) return;
+    Refuse("limit-statement", Concat("never takes effect, because ", Describe("metrics-statements"),
+                                     " tells no statements apart; raise it, or leave this out"));
   }
 
   void CheckNotLater(std::string_view late, milliseconds late_value, std::string_view early,

@@ -104,10 +104,10 @@ std::string Meaning(const Option& option) {
 }
 
 void AppendRow(const Option& option, std::string& text) {
-  text +=
-      Concat("| `--", option.flag, "` | `", option.environment, "` | ",
-             option.yaml_key.empty() ? "-" : Code(option.yaml_key), option.per_pool ? " †" : "", " | ", DefaultsForTable(option),
-             " | ", option.reload ? "yes" : "no", " | ", Meaning(option), " |\n");
+  text += Concat("| `--", option.flag, "` | `", option.environment, "` | ",
+                 option.yaml_key.empty() ? "-" : Code(option.yaml_key), option.per_pool ? " †" : "",
+                 " | ", DefaultsForTable(option), " | ", option.reload ? "yes" : "no", " | ",
+                 Meaning(option), " |\n");
 }
 
 constexpr std::string_view kHelpHead =

@@ -72,6 +72,7 @@ class Assigner {
   absl::Status operator()(LogLevel* field) const { return StoreChoice(field); }
   absl::Status operator()(LogFormat* field) const { return StoreChoice(field); }
   absl::Status operator()(ReadinessPolicy* field) const { return StoreChoice(field); }
+  absl::Status operator()(LimitMode* field) const { return StoreChoice(field); }
 
  private:
   template <typename T>
@@ -140,6 +141,7 @@ class Formatter {
   std::string operator()(const LogLevel* field) const { return Choice(*field); }
   std::string operator()(const LogFormat* field) const { return Choice(*field); }
   std::string operator()(const ReadinessPolicy* field) const { return Choice(*field); }
+  std::string operator()(const LimitMode* field) const { return Choice(*field); }
 
  private:
   template <typename Enum>

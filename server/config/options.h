@@ -33,7 +33,7 @@ enum class OptionType {
 // Where in a Config the value lives.
 using Field = std::variant<std::string*, DatabaseUrl*, WebhookUrl*, std::vector<ListenAddress>*,
                            int*, std::int64_t*, std::chrono::milliseconds*, bool*, Profile*,
-                           LogLevel*, LogFormat*, ReadinessPolicy*>;
+                           LogLevel*, LogFormat*, ReadinessPolicy*, LimitMode*>;
 
 struct Option {
   OptionGroup group;
