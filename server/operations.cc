@@ -255,7 +255,9 @@ Operations::Trouble Operations::ListStatements(const v1::ListStatementsRequest& 
     v1::RunningStatement& entry = *response.add_statements();
     FillStatement(statement, entry);
     entry.set_fingerprint(pools_.Fingerprint(statement.pool, statement.text));
-    if (show_sql) entry.set_sql(ShownText(statement.text));
+    if (show_sql) {
+      entry.set_sql(ShownText(pools_.WithoutConstants(statement.pool, statement.text)));
+    }
   }
   return std::nullopt;
 }

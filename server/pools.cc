@@ -411,6 +411,12 @@ std::string Pools::Fingerprint(const std::string& pool, const std::string& sql) 
   return members_[index]->driver->Fingerprint(sql);
 }
 
+std::string Pools::WithoutConstants(const std::string& pool, const std::string& sql) const {
+  size_t index = 0;
+  if (sql.empty() || Find(pool, index)) return "";
+  return members_[index]->driver->WithoutConstants(sql);
+}
+
 size_t Pools::Stop(pool::Duration limit, const std::function<bool()>& hurry) {
   TellAll([](pool::Pool& pool) { pool.Drain(); });
   const auto never = [] { return false; };

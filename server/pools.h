@@ -102,6 +102,8 @@ class Pools {
   void CancelSession(uint64_t id, std::function<void(pool::SessionVerdict)> done);
   // Any thread. Of a text's shape in the pool of this name; "" = cannot be told.
   std::string Fingerprint(const std::string& pool, const std::string& sql) const;
+  // The same: the text as it may be shown.
+  std::string WithoutConstants(const std::string& pool, const std::string& sql) const;
 
   // Refuses new calls, waits until the accepted ones are answered or `limit` has passed or
   // `hurry` says so, gives up the rest, and closes the connections. Returns the number of calls

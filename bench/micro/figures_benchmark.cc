@@ -144,7 +144,7 @@ void PageForPrometheus(benchmark::State& state) {
   size_t bytes = 0;
   for (auto _ : state) {
     v1::MetricsResponse metrics;
-    server::FillPoolMetrics(stats, {}, 0, *metrics.add_pools());
+    server::FillPoolMetrics(stats, {}, *metrics.add_pools());
     for (const auto& statement : series.List(report, pool::Clock::now())) {
       server::FillStatement(statement, *metrics.mutable_pools(0)->add_statements());
     }

@@ -15,6 +15,8 @@ namespace {
 using std::chrono::seconds;
 
 constexpr seconds kWriteInterval{60};
+// The first time: a process that is started again and again leaves a trace of each start.
+constexpr seconds kFirstWrite{2};
 constexpr int64_t kMinute = 60;
 // A look that came late tells of the seconds that it missed; one that came later than this was held
 // up by something that is worth a gap.
@@ -135,9 +137,11 @@ size_t History::bytes() const {
 
 void History::WriteAgainAndAgain() {
   std::unique_lock lock(mutex_);
+  seconds pause = kFirstWrite;
   // Also a last time when it stops.
   for (bool last = false; !last;) {
-    last = stopping_.wait_for(lock, kWriteInterval, [this] { return stopped_; });
+    last = stopping_.wait_for(lock, pause, [this] { return stopped_; });
+    pause = kWriteInterval;
     lock.unlock();
     WriteWhatIsNew();
     lock.lock();

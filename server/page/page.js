@@ -19,6 +19,10 @@ function makeSvg(tag, attributes) {
   return element;
 }
 
+// How far the sidecar's clock is ahead of the browser's.
+let clockAhead = 0;
+const serverNow = () => Date.now() + clockAhead;
+
 // --- Figures for people. ---
 
 const grouped = new Intl.NumberFormat('en', {maximumFractionDigits: 0});
@@ -227,7 +231,7 @@ function showSessions(sessions) {
   byId('sessions').replaceChildren(table('The oldest first',
     ['', 'pool', 'kind', 'open', 'idle', 'statements'],
     sessions.map((one) => [(one.tags && one.tags.caller) || one.client_name || `${one.id}`,
-      one.pool, textOfWord(one.kind), textOfAge((Date.now() - new Date(one.begin_time)) / 1000),
+      one.pool, textOfWord(one.kind), textOfAge((serverNow() - new Date(one.begin_time)) / 1000),
       textOfSeconds(one.idle_seconds), textOfNumber(one.statements)])));
 }
 
@@ -421,7 +425,7 @@ async function loadHistory() {
   const asked = stretch;
   const step = Math.max(1, Math.ceil(asked / pointsWanted));
   drawnAt = Date.now();
-  const start = Math.floor(Date.now() / 1000) - asked;
+  const start = Math.floor(serverNow() / 1000) - asked;
   try {
     const response = await fetch(`api/metrics/history?series=${seriesNames.join(',')}` +
       `&start=${start}&step=${step}&points_max=${pointsWanted + 2}`);
@@ -491,6 +495,7 @@ function showLost() {
 
 function hear(snapshot) {
   lastHeard = Date.now();
+  clockAhead = Date.parse(snapshot.health.time) - lastHeard;
   lastPhase = snapshot.health.phase;
   document.body.classList.remove('lost');
   showSnapshot(snapshot);

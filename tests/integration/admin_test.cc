@@ -96,6 +96,9 @@ TEST_P(OnBothTest, AStatementIsCancelledAndNoOther) {
   EXPECT_EQ(shown.pool(), "default");
   EXPECT_EQ(shown.rpc(), "Query");
   EXPECT_FALSE(shown.fingerprint().empty());
+  if (GetParam().url.empty()) {
+    EXPECT_EQ(shown.sql(), "select pg_sleep($1) -- victim") << "constants are not shown";
+  }
   EXPECT_EQ(shown.session_id(), 0u);
   EXPECT_EQ(shown.server_pid() != 0, GetParam().url.empty());
   v1::CancelStatementResponse response;

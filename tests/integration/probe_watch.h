@@ -12,7 +12,9 @@ namespace dbsidecar::integration {
 
 class ProbeWatch {
  public:
-  ProbeWatch(const std::string& address, const std::string& service);
+  // `what`: a service of grpc.health.v1; or a path, asked over HTTP by the Unix socket `address`; or
+  // "Health", the RPC with all it has.
+  ProbeWatch(const std::string& address, const std::string& what);
 
   // Ends the probing; the figures are there from then on.
   void Stop();
@@ -32,6 +34,6 @@ class ProbeWatch {
 };
 
 // The process's own life: asks until SIGTERM, then prints the figures. Returns its exit code.
-int RunProbe(const std::string& address, const std::string& service);
+int RunProbe(const std::string& address, const std::string& what);
 
 }  // namespace dbsidecar::integration

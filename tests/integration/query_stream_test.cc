@@ -263,7 +263,8 @@ TEST(QueryStreamTest, WhatCannotBeServedIsRefused) {
 }
 
 TEST(QueryStreamTest, ManyStreamsAtOnceAreAllWhole) {
-  PostgresSidecar fixture({"--max-connections", "4"});
+  // All of them wait for a connection for as long as the others take.
+  PostgresSidecar fixture({"--max-connections=4", "--wait-timeout=20s"});
   std::vector<std::thread> readers;
   for (int i = 0; i < 12; ++i) {
     readers.emplace_back([&fixture] {
