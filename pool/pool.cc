@@ -249,10 +249,11 @@ void Pool::Act() {
   // A connection may report while it is being told what to do; then the outer Act goes on.
   if (acting_) return;
   acting_ = true;
-  while (!actions_.empty() || !to_do_.empty()) {
+  while (!actions_.empty() || !to_do_.empty() || !places_left_.empty()) {
+    FillPlaces();
     to_do_.insert(to_do_.end(), actions_.begin(), actions_.end());
     actions_.clear();
-    if (to_do_.empty()) break;
+    if (to_do_.empty()) continue;
     const Action action = to_do_.front();
     to_do_.pop_front();
     Carry(action);

@@ -329,6 +329,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void OnHeldTimer(CallState& state);
   void StopHolding(CallState& state);
   void LeaveLimits(std::unique_ptr<LimitKeys> keys);
+  void FillPlaces();
   void LetOn(const std::vector<CallId>& calls);
 
   // Calls with several statements; pool_batch.cc.
@@ -431,6 +432,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   StatementTable statement_table_;
   CallerTable caller_table_;
   CallLimits limits_;
+  std::vector<LimitKeys> places_left_;  // And not given to others yet.
   Duration slow_statement_;
 };
 

@@ -97,11 +97,19 @@ void Pool::StopHolding(CallState& state) {
 
 void Pool::LeaveLimits(std::unique_ptr<LimitKeys> keys) {
   if (keys == nullptr) return;
-  const std::vector<CallId> on = limits_.Leave(*keys);
-  if (on.empty()) return;
-  LetOn(on);
+  if (limits_.waiting() == 0) {
+    limits_.Leave(*keys);
+    return;
+  }
+  places_left_.push_back(std::move(*keys));
   // Whoever ends a call does not always act afterwards.
-  loop_.Post([this] { Act(); });
+  if (!acting_) loop_.Post([this] { Act(); });
+}
+
+// Only where what the cores decide about those who go on is carried out at once.
+void Pool::FillPlaces() {
+  const std::vector<LimitKeys> left = std::exchange(places_left_, {});
+  for (const LimitKeys& keys : left) LetOn(limits_.Leave(keys));
 }
 
 // Its time to wait has run since it arrived.

@@ -51,7 +51,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Kind{"PostgreSQL", "", "select pg_sleep(60)"},
                     Kind{"SQLite", "file",
                          "with recursive n(i) as (select 1 union all select i + 1 from n) "
-                         "select count(*) from n"}),
+                         "select (select count(*) from n)"}),
     [](const auto& test) { return test.param.name; });
 
 TEST_P(OnBothTest, APauseLetsCallsWaitAndResumeServesThem) {
@@ -89,15 +89,15 @@ TEST_P(OnBothTest, WhoeverWaitsInAPauseForTooLongIsToldOfIt) {
 TEST_P(OnBothTest, AStatementIsCancelledAndNoOther) {
   AdminSidecar fixture({"--show-sql", "--query-timeout=50s"}, Url());
   const std::string& slow = GetParam().long_statement;
-  const auto victim = fixture.client.Start(MakeQuery(slow + " -- victim"), 60s);
-  const auto bystander = fixture.client.Start(MakeQuery(slow + " -- bystander"), 60s);
+  const auto victim = fixture.client.Start(MakeQuery(slow + " as victim"), 60s);
+  const auto bystander = fixture.client.Start(MakeQuery(slow + " as bystander"), 60s);
   const auto running = fixture.AwaitStatements(2, kRunning);
   const v1::RunningStatement shown = TheOneThat(running, "victim");
   EXPECT_EQ(shown.pool(), "default");
   EXPECT_EQ(shown.rpc(), "Query");
   EXPECT_FALSE(shown.fingerprint().empty());
   if (GetParam().url.empty()) {
-    EXPECT_EQ(shown.sql(), "select pg_sleep($1) -- victim") << "constants are not shown";
+    EXPECT_EQ(shown.sql(), "select pg_sleep($1) as victim") << "constants are not shown";
   }
   EXPECT_EQ(shown.session_id(), 0u);
   EXPECT_EQ(shown.server_pid() != 0, GetParam().url.empty());

@@ -79,6 +79,7 @@ int RunProbe(const std::string& address, const std::string& what) {
   while (g_stopped == 0) {
     const auto start = Clock::now();
     const Answer answer = ask();
+    if (g_stopped != 0) break;  // The signal may have disturbed it.
     slowest = std::max(slowest, Clock::now() - start);
     ++answers;
     if (answer.failed) ++failed;
