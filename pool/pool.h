@@ -181,7 +181,7 @@ class Pool final : public ConnectionEvents, public TimerHandler {
   void CancelStatement(CallId id, std::optional<Duration> terminate_after,
                        std::function<void(CancelVerdict)> done);
   // `done` is called once, when the session has ended.
-  void CancelSession(uint64_t id, std::function<void(SessionVerdict)> done);
+  void CancelSession(uint64_t id, const std::function<void(SessionVerdict)>& done);
 
   // Ends all subscriptions and refuses new calls; those accepted are finished, in open sessions
   // too, then the connections are closed.

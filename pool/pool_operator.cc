@@ -169,7 +169,7 @@ void Pool::CancelStatement(CallId id, std::optional<Duration> terminate_after,
   Act();
 }
 
-void Pool::CancelSession(uint64_t id, std::function<void(SessionVerdict)> done) {
+void Pool::CancelSession(uint64_t id, const std::function<void(SessionVerdict)>& done) {
   const auto it = std::find_if(sessions_.begin(), sessions_.end(),
                                [&](const auto& entry) { return entry.second->id == id; });
   if (it == sessions_.end()) {

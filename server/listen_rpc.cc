@@ -23,7 +23,7 @@ class ListenStream final : public EventStream, public pool::Subscriber {
 
   void OnListening() override { Tell(EncodeEvent(ListeningEvent(channels))); }
   void OnNotification(const pool::Notification& notification) override {
-    Tell(listen_.Encoded(notification));
+    Tell(listen_.Encoded(pool_name, notification));
   }
   void OnGap(const pool::NotificationGap& gap) override {
     if (waiting() < listen_.buffer_max()) {
@@ -93,9 +93,11 @@ void ListenRpc::Accept(CompletionQueues& queues) {
   });
 }
 
-const grpc::Slice& ListenRpc::Encoded(const pool::Notification& notification) {
-  if (encoded_number_ != notification.number) {
+const grpc::Slice& ListenRpc::Encoded(const std::string& pool,
+                                      const pool::Notification& notification) {
+  if (encoded_number_ != notification.number || encoded_pool_ != pool) {
     encoded_ = EncodeEvent(NotificationEvent(notification));
+    encoded_pool_ = pool;
     encoded_number_ = notification.number;
   }
   return encoded_;

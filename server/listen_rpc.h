@@ -26,8 +26,8 @@ class ListenRpc final : public pool::TurnEndHandler {
 
   // --- For the streams; loop thread. ---
 
-  // Encodes a notification once, however many streams it goes to.
-  const grpc::Slice& Encoded(const pool::Notification& notification);
+  // Encodes a notification of that pool once, however many streams it goes to.
+  const grpc::Slice& Encoded(const std::string& pool, const pool::Notification& notification);
   // Writing to a thousand streams would hold up the loop, so it is done beside it.
   void WriteSoon(EventStream& stream);
   void OnTurnEnd() override;
@@ -35,7 +35,8 @@ class ListenRpc final : public pool::TurnEndHandler {
  private:
   RpcContext& rpc_;
   const size_t buffer_max_;
-  uint64_t encoded_number_ = 0;  // Of the notification in encoded_; 0 = none.
+  std::string encoded_pool_;     // Of the notification in encoded_, as its subscriber named it.
+  uint64_t encoded_number_ = 0;  // The same; 0 = none.
   grpc::Slice encoded_;
   std::vector<EventStream*> to_write_;  // Held.
 };

@@ -41,33 +41,41 @@ std::string_view StatusName(pool::TransactionStatus status) {
   return "";
 }
 
-// The number of those left out is told only if there are any.
-void LogLimited(LimitedEvent& event, std::vector<LogField> fields) {
-  if (!LogEnabled(event.level)) return;
-  const std::optional<uint64_t> suppressed = event.limit.Pass(pool::Clock::now());
-  if (!suppressed) return;
-  if (*suppressed > 0) fields.emplace_back("suppressed", *suppressed);
-  Log(event.level, event.name, fields);
-}
-
 void AddTrace(const pool::Call& call, std::vector<LogField>& fields) {
   if (!call.trace.present()) return;
   fields.emplace_back("trace_id", call.trace.trace_id());
   fields.emplace_back("span_id", call.trace.span_id());
 }
 
-// Two lines for a session at most.
-void LogSession(LimitedEvent& event, const pool::SessionReport& session, std::string_view reason) {
-  LogLimited(event, {{"caller", session.caller},
-                     {"connection", session.connection},
-                     {"age_ms", Millis(session.age)},
-                     {"idle_ms", Millis(session.idle)},
-                     {"transaction", StatusName(session.status)},
-                     {"fingerprint", session.fingerprint},
-                     {"reason", reason}});
+}  // namespace
+
+// The default pool is not named in each line: mostly there is no other.
+void PoolObserver::Tell(LogLevel level, std::string_view event,
+                        std::vector<LogField> fields) const {
+  if (options_.pool != kDefaultPool) fields.emplace_back("pool", options_.pool);
+  Log(level, event, fields);
 }
 
-}  // namespace
+// The number of those left out is told only if there are any.
+void PoolObserver::TellLimited(LimitedEvent& event, std::vector<LogField> fields) const {
+  if (!LogEnabled(event.level)) return;
+  const std::optional<uint64_t> suppressed = event.limit.Pass(pool::Clock::now());
+  if (!suppressed) return;
+  if (*suppressed > 0) fields.emplace_back("suppressed", *suppressed);
+  Tell(event.level, event.name, std::move(fields));
+}
+
+// Two lines for a session at most.
+void PoolObserver::TellOf(const pool::SessionReport& session, LimitedEvent& event,
+                          std::string_view reason) const {
+  TellLimited(event, {{"caller", session.caller},
+                      {"connection", session.connection},
+                      {"age_ms", Millis(session.age)},
+                      {"idle_ms", Millis(session.idle)},
+                      {"transaction", StatusName(session.status)},
+                      {"fingerprint", session.fingerprint},
+                      {"reason", reason}});
+}
 
 void PoolObserver::Note(std::string_view kind, pool::ConnectionId id, std::string text) const {
   if (options_.events != nullptr) options_.events->Note(kind, options_.pool, id, std::move(text));
@@ -76,7 +84,7 @@ void PoolObserver::Note(std::string_view kind, pool::ConnectionId id, std::strin
 void PoolObserver::OnConnectionOpened(pool::ConnectionId id, pool::Duration connect_time) {
   Note("connection_opened", id, fmt::format("{:.1f} ms", Millis(connect_time)));
   if (!options_.log_events) return;
-  LogLimited(connect_, {{"connection", id}, {"took_ms", Millis(connect_time)}});
+  TellLimited(connect_, {{"connection", id}, {"took_ms", Millis(connect_time)}});
 }
 
 void PoolObserver::OnConnectFailed(pool::ConnectionId id, const pool::Error& error,
@@ -87,31 +95,30 @@ void PoolObserver::OnConnectFailed(pool::ConnectionId id, const pool::Error& err
   }
   Note("connect_failed", id, error.message);
   // PoolCore's back-off bounds how often this is written.
-  Log(LogLevel::kWarn, "pool.connect_failed", {{"connection", id}, {"error", error.message}});
+  Tell(LogLevel::kWarn, "pool.connect_failed", {{"connection", id}, {"error", error.message}});
 }
 
 void PoolObserver::OnConnectionClosed(pool::ConnectionId id, pool::CloseReason reason) {
   Note("connection_closed", id, std::string(CloseReasonName(reason)));
   if (!options_.log_events) return;
-  LogLimited(remove_, {{"connection", id}, {"reason", CloseReasonName(reason)}});
+  TellLimited(remove_, {{"connection", id}, {"reason", CloseReasonName(reason)}});
 }
 
 void PoolObserver::OnLeased(pool::ConnectionId id, pool::CallId call) {
   if (!options_.log_events) return;
-  LogLimited(lease_, {{"connection", id}, {"call", call}});
+  TellLimited(lease_, {{"connection", id}, {"call", call}});
 }
 
 void PoolObserver::OnLimited(const pool::LimitReport& limit) {
-  LogLimited(limited_, {{"pool", options_.pool},
-                        {"limit", LimitName(limit.kind)},
-                        {"of", std::string(limit.key)},
-                        {"max", limit.max},
-                        {"enforced", limit.enforced}});
+  TellLimited(limited_, {{"limit", LimitName(limit.kind)},
+                         {"of", std::string(limit.key)},
+                         {"max", limit.max},
+                         {"enforced", limit.enforced}});
 }
 
 void PoolObserver::OnReleased(pool::ConnectionId id, pool::Condition condition) {
   if (!options_.log_events) return;
-  LogLimited(release_, {{"connection", id}, {"condition", ConditionName(condition)}});
+  TellLimited(release_, {{"connection", id}, {"condition", ConditionName(condition)}});
 }
 
 void PoolObserver::OnAnswered(const pool::Call& call, const pool::Timing& timing,
@@ -133,7 +140,7 @@ void PoolObserver::LogAnswer(const pool::Call& call, const pool::Timing& timing,
       {"execute_ms", Millis(timing.execute)},
       {"sqlstate", error == nullptr ? std::string_view() : std::string_view(error->sql.sqlstate)}};
   AddTrace(call, fields);
-  Log(LogLevel::kInfo, "call", fields);
+  Tell(LogLevel::kInfo, "call", fields);
 }
 
 // The database's own words are left out: they may repeat a parameter.
@@ -147,7 +154,7 @@ void PoolObserver::LogError(const pool::Call& call, Code code, const pool::Error
   if (!error.sql.sqlstate.empty()) fields.emplace_back("sqlstate", error.sql.sqlstate);
   if (ours) fields.emplace_back("error", error.message);
   AddTrace(call, fields);
-  LogLimited(error_, std::move(fields));
+  TellLimited(error_, std::move(fields));
 }
 
 void PoolObserver::OnSlowStatement(const pool::SlowStatement& slow) {
@@ -165,7 +172,7 @@ void PoolObserver::OnSlowStatement(const pool::SlowStatement& slow) {
   }
   AddTrace(slow.call, fields);
   if (!slow.text.empty()) fields.emplace_back("sql", slow.text);
-  LogLimited(slow_, std::move(fields));
+  TellLimited(slow_, std::move(fields));
 }
 
 std::map<std::string, uint64_t> PoolObserver::outcomes() const {
@@ -180,40 +187,40 @@ std::map<std::string, uint64_t> PoolObserver::outcomes() const {
 }
 
 void PoolObserver::OnDatabaseStatus(bool up, std::string_view reason) {
-  Log(up ? LogLevel::kInfo : LogLevel::kWarn, up ? "database.up" : "database.down",
-      {{"reason", reason}});
+  Tell(up ? LogLevel::kInfo : LogLevel::kWarn, up ? "database.up" : "database.down",
+       {{"reason", reason}});
   Note(up ? "database_up" : "database_down", 0, std::string(reason));
   options_.on_database_status(up);
 }
 
 void PoolObserver::OnSessionHeld(const pool::SessionReport& session) {
   Note("session_held", session.connection, std::string(session.caller));
-  LogSession(held_, session, "");
+  TellOf(session, held_, "");
 }
 
 // What was expected is for whoever wrote the session; what was not, a fault of ours.
 void PoolObserver::OnSessionAudited(const pool::SessionAudit& audit) {
   const bool expected = !audit.taken_for_clean && audit.survived.empty();
-  Log(expected ? LogLevel::kWarn : LogLevel::kError,
-      expected ? "session.left_behind" : "session.leak",
-      {{"caller", audit.caller},
-       {"connection", audit.connection},
-       {"fingerprint", audit.fingerprint},
-       {"left", absl::StrJoin(audit.left, ", ")},
-       {"survived", absl::StrJoin(audit.survived, ", ")},
-       {"taken_for_clean", audit.taken_for_clean}});
+  Tell(expected ? LogLevel::kWarn : LogLevel::kError,
+       expected ? "session.left_behind" : "session.leak",
+       {{"caller", audit.caller},
+        {"connection", audit.connection},
+        {"fingerprint", audit.fingerprint},
+        {"left", absl::StrJoin(audit.left, ", ")},
+        {"survived", absl::StrJoin(audit.survived, ", ")},
+        {"taken_for_clean", audit.taken_for_clean}});
 }
 
 void PoolObserver::OnSessionRevoked(const pool::SessionReport& session, std::string_view reason) {
   Note("session_revoked", session.connection, std::string(reason));
-  LogSession(revoked_, session, reason);
+  TellOf(session, revoked_, reason);
 }
 
 // The hub's back-off bounds how often this is written.
 void PoolObserver::OnListenerStatus(bool up, std::string_view reason) {
   Note(up ? "listen_restored" : "listen_lost", 0, std::string(reason));
-  Log(up ? LogLevel::kInfo : LogLevel::kWarn, up ? "listen.restored" : "listen.lost",
-      {{"reason", reason}});
+  Tell(up ? LogLevel::kInfo : LogLevel::kWarn, up ? "listen.restored" : "listen.lost",
+       {{"reason", reason}});
 }
 
 PoolObserver::ConnectTrouble PoolObserver::connect_trouble() const {

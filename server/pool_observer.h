@@ -7,8 +7,11 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "pool/observer.h"
+#include "server/config/config.h"
 #include "server/event_limit.h"
 #include "server/log.h"
 #include "server/recent_events.h"
@@ -68,6 +71,10 @@ class PoolObserver final : public pool::Observer {
   std::map<std::string, uint64_t> outcomes() const;
 
  private:
+  void Tell(LogLevel level, std::string_view event, std::vector<LogField> fields) const;
+  void TellLimited(LimitedEvent& event, std::vector<LogField> fields) const;
+  void TellOf(const pool::SessionReport& session, LimitedEvent& event,
+              std::string_view reason) const;
   void Note(std::string_view kind, pool::ConnectionId id, std::string text) const;
   void LogAnswer(const pool::Call& call, const pool::Timing& timing, Code code,
                  const pool::Error* error) const;

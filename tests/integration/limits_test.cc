@@ -137,8 +137,7 @@ TEST_F(LimitsTest, ObservedTheyAreOnlyToldOf) {
   EXPECT_TRUE(Running(4)) << "nobody waits";
   for (const auto& call : calls) EXPECT_TRUE(call->Wait().ok());
   EXPECT_EQ(Limited("statement"), 3u);
-  EXPECT_THAT(sidecar_->sidecar.Log(),
-              HasSubstr("pool.limit_reached pool=default limit=statement of="));
+  EXPECT_THAT(sidecar_->sidecar.Log(), HasSubstr("pool.limit_reached limit=statement of="));
   EXPECT_THAT(sidecar_->sidecar.Log(), HasSubstr("max=1 enforced=false"));
 }
 

@@ -205,6 +205,7 @@ TEST_F(PoolsTest, ADatabaseThatIsDownIsToldOfItsPoolAlone) {
   EXPECT_TRUE(sidecar_->health.Serving("pool/default"));
   EXPECT_FALSE(sidecar_->health.Serving("readiness")) << "each pool counts";
   EXPECT_TRUE(sidecar_->health.Serving("liveness"));
+  EXPECT_THAT(sidecar_->sidecar.Log(), HasSubstr("pool=reports"));
   EXPECT_EQ(CurrentDatabase(""), orders_);
   v1::HealthResponse health;
   EXPECT_TRUE(Eventually(5s, [&] {
@@ -310,12 +311,24 @@ TEST_F(PoolsTest, NotificationsAreHeardInThePoolThatIsNamed) {
   const auto stream = client().stub().Listen(&context, request);
   v1::ListenResponse event;
   ASSERT_TRUE(stream->Read(&event));
-  server_.Psql("notify news, 'of orders'", orders_);
-  server_.Psql("notify news, 'of reports'", reports_);
-  ASSERT_TRUE(stream->Read(&event));
-  EXPECT_EQ(event.notification().payload(), "of reports");
+  grpc::ClientContext other_context;
+  AdminSidecar::SetDeadline(other_context);
+  request.set_pool("");
+  const auto other = client().stub().Listen(&other_context, request);
+  ASSERT_TRUE(other->Read(&event));
+  for (int i = 0; i < 5; ++i) {
+    const std::string number = std::to_string(i);
+    server_.Psql("notify news, 'of orders " + number + "'", orders_);
+    server_.Psql("notify news, 'of reports " + number + "'", reports_);
+    ASSERT_TRUE(stream->Read(&event));
+    EXPECT_EQ(event.notification().payload(), "of reports " + number);
+    ASSERT_TRUE(other->Read(&event));
+    EXPECT_EQ(event.notification().payload(), "of orders " + number);
+  }
   context.TryCancel();
   stream->Finish();
+  other_context.TryCancel();
+  other->Finish();
 
   grpc::ClientContext unknown_context;
   request.set_pool("other");
