@@ -7,6 +7,7 @@ namespace {
 
 std::vector<std::string> TextsOf(const std::vector<Problem>& problems) {
   std::vector<std::string> texts;
+  texts.reserve(problems.size());
   for (const Problem& problem : problems) texts.push_back(FormatProblem(problem));
   return texts;
 }

@@ -116,7 +116,7 @@ Pools::Member::Member(const Config& config, size_t number, pool::EventLoop& loop
       driver(NewDriver(config, loop)),
       pool(loop, *driver, PoolOptionsOf(config), observer) {}
 
-Pools::Pools(const Config& config, std::function<void(size_t pool, bool up)> on_status) {
+Pools::Pools(const Config& config, const std::function<void(size_t pool, bool up)>& on_status) {
   for (size_t i = 0; i <= config.pools.size(); ++i) {
     const Config& own = ConfigOf(config, i);
     names_.push_back(own.pool_name);

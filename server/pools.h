@@ -36,7 +36,7 @@ class Pools {
  public:
   // `on_status` is told, on the loop thread, when the database of the pool of this number, in the
   // order of the configuration, goes up or down.
-  Pools(const Config& config, std::function<void(size_t pool, bool up)> on_status);
+  Pools(const Config& config, const std::function<void(size_t pool, bool up)>& on_status);
   // REQUIRES: Stop has returned.
   ~Pools();
 

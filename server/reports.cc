@@ -30,6 +30,7 @@ constexpr std::chrono::milliseconds kPageAgeMax{100};
 std::vector<pool::PoolStats> StatsOf(const std::vector<size_t>& pools,
                                      const std::vector<PoolReport>& reports) {
   std::vector<pool::PoolStats> stats;
+  stats.reserve(pools.size());
   for (const size_t pool : pools) stats.push_back(reports[pool].stats);
   return stats;
 }

@@ -65,6 +65,7 @@ void PlanOptions(const Config& read_before, const Config& in_force, const Config
 
 std::string NamesOf(const std::vector<Config>& pools) {
   std::vector<std::string> names;
+  names.reserve(pools.size());
   for (const Config& pool : pools) names.push_back(pool.pool_name);
   return Join(names, ", ");
 }
