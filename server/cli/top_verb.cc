@@ -94,7 +94,7 @@ class Top {
 
   // What to say at the end; empty = nothing.
   CallOutcome Run() {
-    const CallOutcome first = observer_.Look();
+    CallOutcome first = observer_.Look();
     if (!first.ok()) return first;
     Clock::time_point next = Clock::now() + options_.interval;
     while (true) {
