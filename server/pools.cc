@@ -348,26 +348,25 @@ std::optional<pool::Error> Pools::Reconfigure(const Config& before, const Config
   });
 }
 
-pool::Listing<pool::RunningStatement> Pools::Statements(std::optional<size_t> pool,
-                                                        const pool::ListFilter& filter) {
-  using Listing = pool::Listing<pool::RunningStatement>;
-  return Ask<Listing>([&] {
-    if (pool) return members_[*pool]->pool.Statements(filter);
-    std::vector<Listing> listings;
-    for (const auto& member : members_) listings.push_back(member->pool.Statements(filter));
+template <typename Entry>
+pool::Listing<Entry> Pools::ListOf(std::optional<size_t> pool, const pool::ListFilter& filter,
+                                   ListMethod<Entry> list) {
+  return Ask<pool::Listing<Entry>>([&] {
+    if (pool) return (members_[*pool]->pool.*list)(filter);
+    std::vector<pool::Listing<Entry>> listings;
+    for (const auto& member : members_) listings.push_back((member->pool.*list)(filter));
     return Merged(std::move(listings), filter.count_max);
   });
 }
 
+pool::Listing<pool::RunningStatement> Pools::Statements(std::optional<size_t> pool,
+                                                        const pool::ListFilter& filter) {
+  return ListOf(pool, filter, &pool::Pool::Statements);
+}
+
 pool::Listing<pool::OpenSession> Pools::Sessions(std::optional<size_t> pool,
                                                  const pool::ListFilter& filter) {
-  using Listing = pool::Listing<pool::OpenSession>;
-  return Ask<Listing>([&] {
-    if (pool) return members_[*pool]->pool.Sessions(filter);
-    std::vector<Listing> listings;
-    for (const auto& member : members_) listings.push_back(member->pool.Sessions(filter));
-    return Merged(std::move(listings), filter.count_max);
-  });
+  return ListOf(pool, filter, &pool::Pool::Sessions);
 }
 
 // A pool that does not have it says so at once; then the next one is asked.

@@ -131,6 +131,11 @@ class Pools {
                          std::optional<pool::Duration> terminate_after,
                          std::function<void(pool::CancelVerdict)> done);
   void CancelSessionIn(size_t pool, uint64_t id, std::function<void(pool::SessionVerdict)> done);
+  template <typename Entry>
+  using ListMethod = pool::Listing<Entry> (pool::Pool::*)(const pool::ListFilter& filter) const;
+  template <typename Entry>
+  pool::Listing<Entry> ListOf(std::optional<size_t> pool, const pool::ListFilter& filter,
+                              ListMethod<Entry> list);
   PoolObserver::ConnectTrouble Trouble() const;
   template <typename Result>
   Result Ask(std::function<Result()> question);
