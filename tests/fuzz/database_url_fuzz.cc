@@ -17,6 +17,10 @@ using namespace dbsidecar::server;
 // Something that does not come about by accident, put where a password stands.
 void HideSecret(const std::string& user, const std::string& rest) {
   constexpr std::string_view kSecret = "S3cretZ9x";
+  // A fuzzer that watches comparisons learns it; where it is no password, it may be shown.
+  for (const std::string& part : {user, rest}) {
+    if (part.find(kSecret) != std::string::npos) return;
+  }
   for (const std::string& url : {"postgresql://" + user + ":" + std::string(kSecret) + "@" + rest,
                                  "postgres://h/d?password=" + std::string(kSecret) + "&" + rest,
                                  "postgres://" + rest + "?sslpassword=" + std::string(kSecret)}) {
