@@ -1,6 +1,7 @@
 #include "server/cli/line_editor.h"
 
 #include <editline/readline.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -23,10 +24,16 @@ constexpr int kHistoryMax = 10000;
 sigjmp_buf at_prompt;
 volatile sig_atomic_t is_reading = 0;
 int interrupt_pipe = -1;
+pthread_t reader;
 
 // libedit waits for a character again after a signal, so the handler leaves it by a jump; there is
-// nothing of ours on the way.
-void OnInterrupt(int /*signal*/) {
+// nothing of ours on the way. The signal may come to any thread, and only the reader's own stack can
+// be jumped back to.
+void OnInterrupt(int signal) {
+  if (pthread_equal(pthread_self(), reader) == 0) {
+    pthread_kill(reader, signal);
+    return;
+  }
   if (is_reading != 0) siglongjmp(at_prompt, 1);
   const char byte = 0;
   if (write(interrupt_pipe, &byte, 1) != 1) return;
@@ -39,6 +46,7 @@ struct LineEditor::Interrupts {
     int ends[2];
     if (pipe(ends) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
     interrupt_pipe = ends[1];
+    reader = pthread_self();
     thread = std::thread([from = ends[0], interrupt = std::move(interrupt)] {
       char byte = 0;
       while (read(from, &byte, 1) == 1) interrupt();
