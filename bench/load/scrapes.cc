@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <exception>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -92,10 +93,7 @@ int Run(uint16_t port, double rate, double seconds) {
   return 0;
 }
 
-}  // namespace
-}  // namespace dbsidecar::bench
-
-int main(int argc, char** argv) {
+int Main(int argc, char** argv) {
   uint16_t port = 10000;
   double rate = 1000;
   double seconds = 10;
@@ -104,5 +102,17 @@ int main(int argc, char** argv) {
   app.add_option("--rate", rate, "Scrapes per second")->check(CLI::PositiveNumber);
   app.add_option("--seconds", seconds)->check(CLI::PositiveNumber);
   CLI11_PARSE(app, argc, argv);
-  return dbsidecar::bench::Run(port, rate, seconds);
+  return Run(port, rate, seconds);
+}
+
+}  // namespace
+}  // namespace dbsidecar::bench
+
+int main(int argc, char** argv) {
+  try {
+    return dbsidecar::bench::Main(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 1;
+  }
 }

@@ -140,8 +140,7 @@ absl::Status HistoryFile::AddMissingColumns(const std::string& table,
   }
   for (const std::string& column : columns) {
     if (std::ranges::find(known, column) != known.end()) continue;
-    const absl::Status status =
-        Run(fmt::format("ALTER TABLE {} ADD COLUMN {} REAL", table, column));
+    absl::Status status = Run(fmt::format("ALTER TABLE {} ADD COLUMN {} REAL", table, column));
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
