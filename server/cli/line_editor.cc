@@ -27,8 +27,8 @@ int interrupt_pipe = -1;
 pthread_t reader;
 
 // libedit waits for a character again after a signal, so the handler leaves it by a jump; there is
-// nothing of ours on the way. The signal may come to any thread, and only the reader's own stack can
-// be jumped back to.
+// nothing of ours on the way. The signal may come to any thread, and only the reader's own stack
+// can be jumped back to.
 void OnInterrupt(int signal) {
   if (pthread_equal(pthread_self(), reader) == 0) {
     pthread_kill(reader, signal);

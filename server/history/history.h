@@ -1,8 +1,8 @@
 // The figures of the last week: fed by a look each second, asked by MetricsHistory and by the page.
 //
-// Kept in memory, and with a file also there: written two seconds after the start, once a minute and
-// at the end, on a thread of its own, so that a slow disk holds up nobody. A file that cannot be used
-// is told in the log, and the history is in memory only; the sidecar serves all the same.
+// Kept in memory, and with a file also there: written two seconds after the start, once a minute
+// and at the end, on a thread of its own, so that a slow disk holds up nobody. A file that cannot
+// be used is told in the log, and the history is in memory only; the sidecar serves all the same.
 #pragma once
 
 #include <chrono>

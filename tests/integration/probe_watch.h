@@ -12,8 +12,8 @@ namespace dbsidecar::integration {
 
 class ProbeWatch {
  public:
-  // `what`: a service of grpc.health.v1; or a path, asked over HTTP by the Unix socket `address`; or
-  // "Health", the RPC with all it has.
+  // `what`: a service of grpc.health.v1; or a path, asked over HTTP by the Unix socket `address`;
+  // or "Health", the RPC with all it has.
   ProbeWatch(const std::string& address, const std::string& what);
 
   // Ends the probing; the figures are there from then on.
