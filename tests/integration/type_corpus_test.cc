@@ -328,8 +328,8 @@ TEST(CommandTagTest, TagsAndCountsAreThoseOfPostgresql) {
       "insert into %s values (6, 'y') on conflict do nothing",
       "update %s set label = 'z' where id < 3",
       "update %s set label = 'z' where id > 100 returning id",
-      "merge into %s t using (values (1), (7)) v(id) on t.id = v.id when matched then update set "
-      "label = 'm' when not matched then insert values (v.id, 'm')",
+      ("merge into %s t using (values (1), (7)) v(id) on t.id = v.id when matched then update set "
+       "label = 'm' when not matched then insert values (v.id, 'm')"),
       "select * from %s",
       "delete from %s where id = 1",
       "with gone as (delete from %s where id = 2 returning id) select count(*) from gone",
