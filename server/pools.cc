@@ -83,10 +83,6 @@ pool::ConnectSettings ConnectSettingsOf(const Config& config) {
           .keepalive_after = config.pool.keep_alive_after};
 }
 
-const Config& ConfigOf(const Config& config, size_t pool) {
-  return pool == 0 ? config : config.pools[pool - 1];
-}
-
 // One list of several, each of which begins with its oldest.
 template <typename Entry>
 pool::Listing<Entry> Merged(std::vector<pool::Listing<Entry>> listings, size_t count_max) {
@@ -105,14 +101,20 @@ pool::Listing<Entry> Merged(std::vector<pool::Listing<Entry>> listings, size_t c
 
 }  // namespace
 
-Pools::Member::Member(const Config& config, size_t number, pool::EventLoop& loop,
+const Config& ConfigOf(const Config& config, size_t pool) {
+  return pool == 0 ? config : config.pools[pool - 1];
+}
+
+Pools::Member::Member(const Config& config, size_t pool_number, pool::EventLoop& loop,
                       RecentEvents& events,
                       const std::function<void(size_t pool, bool up)>& on_status)
-    : observer({.log_events = config.pool.logging,
+    : number(pool_number),
+      observer({.log_events = config.pool.logging,
                 .log_calls = config.log.calls,
                 .pool = config.pool_name,
                 .events = &events,
-                .on_database_status = [number, on_status](bool up) { on_status(number, up); }}),
+                .on_database_status = [pool_number,
+                                       on_status](bool up) { on_status(pool_number, up); }}),
       driver(NewDriver(config, loop)),
       pool(loop, *driver, PoolOptionsOf(config), observer) {}
 
@@ -193,18 +195,18 @@ pool::Error Pools::NoSuchPool(std::string_view name) const {
                                     absl::StrJoin(names_, "\", \"")));
 }
 
-std::optional<pool::Error> Pools::Find(const std::string& name, size_t& pool) const {
-  const auto found = std::ranges::find(names_, name);
-  if (!name.empty() && found == names_.end()) return NoSuchPool(name);
-  pool = name.empty() ? 0 : static_cast<size_t>(found - names_.begin());
-  return std::nullopt;
-}
-
-Pools::Member* Pools::MemberOf(std::string_view name) {
+Pools::Member* Pools::MemberOf(std::string_view name) const {
   if (name.empty()) return members_[0].get();
   const auto found = std::ranges::find(names_, name);
   return found == names_.end() ? nullptr
                                : members_[static_cast<size_t>(found - names_.begin())].get();
+}
+
+std::optional<pool::Error> Pools::Find(const std::string& name, size_t& pool) const {
+  const Member* member = MemberOf(name);
+  if (member == nullptr) return NoSuchPool(name);
+  pool = member->number;
+  return std::nullopt;
 }
 
 Pools::Member* Pools::MemberFor(const pool::Call& call) {
@@ -405,15 +407,13 @@ void Pools::CancelSession(uint64_t id, std::function<void(pool::SessionVerdict)>
 }
 
 std::string Pools::Fingerprint(const std::string& pool, const std::string& sql) const {
-  size_t index = 0;
-  if (sql.empty() || Find(pool, index)) return "";
-  return members_[index]->driver->Fingerprint(sql);
+  const Member* member = MemberOf(pool);
+  return sql.empty() || member == nullptr ? "" : member->driver->Fingerprint(sql);
 }
 
 std::string Pools::WithoutConstants(const std::string& pool, const std::string& sql) const {
-  size_t index = 0;
-  if (sql.empty() || Find(pool, index)) return "";
-  return members_[index]->driver->WithoutConstants(sql);
+  const Member* member = MemberOf(pool);
+  return sql.empty() || member == nullptr ? "" : member->driver->WithoutConstants(sql);
 }
 
 size_t Pools::Stop(pool::Duration limit, const std::function<bool()>& hurry) {

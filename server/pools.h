@@ -32,6 +32,9 @@ struct PoolFigures {
   std::vector<pool::CallerFigures> callers;
 };
 
+// What is configured for the pool of this number; see Pools::names.
+const Config& ConfigOf(const Config& config, size_t pool);
+
 class Pools {
  public:
   // `on_status` is told, on the loop thread, when the database of the pool of this number, in the
@@ -113,16 +116,17 @@ class Pools {
  private:
   // A pool and what belongs to it.
   struct Member {
-    Member(const Config& config, size_t number, pool::EventLoop& loop, RecentEvents& events,
+    Member(const Config& config, size_t pool_number, pool::EventLoop& loop, RecentEvents& events,
            const std::function<void(size_t pool, bool up)>& on_status);
 
+    const size_t number;
     PoolObserver observer;
     const std::unique_ptr<pool::Driver> driver;
     pool::Pool pool;
   };
 
   // Null = there is none of this name.
-  Member* MemberOf(std::string_view name);
+  Member* MemberOf(std::string_view name) const;
   Member* MemberFor(const pool::Call& call);
   void SubmitNow(pool::Call& call);
   void SubmitAll(const std::vector<pool::Call*>& calls);

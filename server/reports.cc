@@ -43,10 +43,6 @@ std::string UrlOf(const Config& config) {
   return "";
 }
 
-const Config& ConfigOf(const Config& config, size_t pool) {
-  return pool == 0 ? config : config.pools[pool - 1];
-}
-
 AdviceSettings SettingsOf(const Config& config) {
   return {.waiters_max = static_cast<size_t>(config.pool.waiters_max),
           .wait_timeout = config.pool.wait_timeout,
